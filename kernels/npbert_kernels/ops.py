@@ -1,0 +1,142 @@
+"""The ops that a forward pass may call, and what a backend offers. No others exist.
+
+Shape letters, the same everywhere: B sequences, T packed tokens, S longest length, H hidden, N heads,
+D head size, I intermediate, V vocabulary, L layers.
+
+A batch is packed: the tokens of all sequences lie end to end in one [T, ...] array. `cu_seqlens` tells where
+each sequence begins, so nothing is ever computed on padding. A backend either computes at once (`reference`)
+or records (`cpu`): a forward pass can't tell which, and must treat what an op returns as opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Rows: TypeAlias = Any  # what an op returns: [T, width] or [B, width], an array or a recorded one
+Placed: TypeAlias = Any  # a weight as the backend keeps it
+
+Activation: TypeAlias = Literal["gelu_erf", "gelu_tanh", "relu", "silu", "tanh"]
+ACTIVATIONS: tuple[Activation, ...] = ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
+Pooling: TypeAlias = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One packed batch, checked: every index is in range, every array C-contiguous.
+
+    The rows of sequence b are cu_seqlens[b] to cu_seqlens[b + 1]; each sequence has at least one. Its first
+    key_lens[b] rows are what the attention mask keeps, in order. Rows after them (at most one: position 0,
+    where the mask excludes it) ask but are not asked: they are queries, never keys, and never pooled.
+    """
+
+    ids: Ints | None  # [T] rows of the word embeddings; None where inputs_embeds are given
+    positions: Ints  # [T] rows of the position embeddings
+    token_types: Ints  # [T] rows of the token type embeddings
+    cu_seqlens: Ints  # [B + 1]
+    key_lens: Ints  # [B]
+    first: Ints  # [B] the row of each sequence's position 0
+    inputs_embeds: Floats | None = None  # [T, H]
+    head_mask: Floats | None = None  # [L, N] factors on the probabilities
+
+
+class Ops(Protocol):
+    """What a forward pass calls. All arithmetic is float32."""
+
+    def embed(
+        self,
+        words: Placed,
+        ids: Rows,
+        positions: tuple[Placed, Rows],
+        token_types: tuple[Placed, Rows],
+        norm: Placed,
+    ) -> Rows:
+        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types])."""
+
+    def embed_rows(
+        self, inputs_embeds: Rows, positions: tuple[Placed, Rows], token_types: tuple[Placed, Rows], norm: Placed
+    ) -> Rows:
+        """[T, H]: as embed, from rows that stand in for the word embeddings."""
+
+    def linear(
+        self, x: Rows, weights: Placed, *, activation: Activation | None = None, residual: Rows | None = None
+    ) -> Rows:
+        """[rows, out]: activation(x @ weight.T + bias), or x @ weight.T + bias + residual."""
+
+    def attention(
+        self,
+        qkv: Rows,
+        cu_seqlens: Rows,
+        key_lens: Rows,
+        *,
+        heads: int,
+        head_size: int,
+        head_mask: Rows | None = None,
+        probs: bool = False,
+    ) -> tuple[Rows, Rows | None]:
+        """Context [T, H] and, if asked for, the probabilities.
+
+        qkv [T, 3H] is what linear gave with a weight placed with heads_out. In each sequence and head:
+        softmax(q k^T / sqrt(D)) v over the first key_lens[b] rows; a sequence without keys gets zeros.
+        head_mask [N] multiplies the probabilities. The probabilities come flat: for each sequence
+        [N, length, key_len], one after another.
+        """
+
+    def layer_norm(self, x: Rows, norm: Placed) -> Rows:
+        """[rows, H]: (x - mean) / sqrt(variance + eps) * weight + bias, the variance biased."""
+
+    def take(self, x: Rows, rows: Rows) -> Rows:
+        """[B, H]: x[rows]; rows[b] lies within sequence b."""
+
+    def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling) -> Rows:
+        """[B, H]: the mean or the maximum over the first key_lens[b] rows of each sequence; 0 where there are none."""
+
+    def normalize(self, x: Rows) -> Rows:
+        """[rows, H]: x / max(|x|, 1e-12), the Euclidean norm."""
+
+
+class Store(Protocol):
+    """Where a model's weights live, in the form that the backend's ops read. Arrays are float32, C-contiguous."""
+
+    def linear(
+        self, weight: Floats, bias: Floats | None, *, heads_out: int | None = None, heads_in: int | None = None
+    ) -> Placed:
+        """weight [out, in], bias [out].
+
+        heads_out: the output is made of that many query, then key, then value heads (out = 3 heads D).
+        heads_in: the input is the context of that many heads (in = heads D).
+        """
+
+    def norm(self, weight: Floats, bias: Floats, eps: float) -> Placed:
+        """weight, bias [H]."""
+
+    def table(self, rows: Floats) -> Placed:
+        """rows [V, H], kept as it is and not copied: it may be a mapped file."""
+
+
+Forward: TypeAlias = Callable[[Ops, Batch], dict[str, Rows]]
+
+
+class Program(Protocol):
+    """A forward pass, ready to run as often as one likes, from several threads at once."""
+
+    def __call__(self, batch: Batch) -> dict[str, Floats]:
+        """The arrays that the forward pass named: [T, width], [B, width], or flat probabilities."""
+
+
+class Backend(Protocol):
+    """One of `reference`, `cpu`."""
+
+    name: str
+
+    def store(self, nbytes: int) -> Store:
+        """A store for weights of about nbytes of float32."""
+
+    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
+        """The program of a forward pass; the flags say which optional parts of a Batch it will read."""
