@@ -1,0 +1,77 @@
+"""Checks of single values of a config; every message names the key, what was wanted and what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def show(value: object) -> str:
+    """A value as a message shows it: a line, not a page."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def wrong(key: str, wanted: str, found: object) -> ValueError:
+    """The error for a key: what was wanted, what was found."""
+    return ValueError(f"{key}: wanted {wanted}, found {show(found)}")
+
+
+def is_int(value: object) -> bool:
+    """JSON's true and false are ints to Python, but no sizes."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_int(key: str, value: Any, low: int, high: int) -> None:
+    """From low to high, both included."""
+    if not is_int(value) or not low <= value <= high:
+        raise wrong(key, f"an integer from {low} to {high}", value)
+
+
+def check_number(key: str, value: Any, low: float, high: float, *, low_included: bool = True) -> None:
+    """A finite number from low to high."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    # A NaN fails every comparison.
+    if not (number and low <= value <= high and value < math.inf and (low_included or value > low)):
+        above = "at least" if low_included else "above"
+        below = "finite" if high == math.inf else f"at most {high:g}"
+        raise wrong(key, f"a number {above} {low:g}, {below}", value)
+
+
+def label_names(given: Any) -> dict[int, str]:
+    """id2label with int keys; JSON has none, so a file writes them as strings."""
+    wanted = "a label, a string, for each of 0, 1, 2, ..."
+    if not isinstance(given, Mapping):
+        raise wrong("id2label", wanted, given)
+    labels: dict[int, str] = {}
+    for key, label in given.items():
+        index = _index(key)
+        if index is None or not isinstance(label, str):
+            raise wrong("id2label", wanted, {key: label})
+        labels[index] = label
+    if sorted(labels) != list(range(len(given))):
+        raise wrong("id2label", wanted, given)
+    return dict(sorted(labels.items()))
+
+
+def label_indices(given: Any) -> dict[str, int]:
+    """label2id with int values. Files often disagree here with id2label, which is the one that is used."""
+    wanted = "an integer for each label"
+    if not isinstance(given, Mapping):
+        raise wrong("label2id", wanted, given)
+    ids: dict[str, int] = {}
+    for label, value in given.items():
+        index = _index(value)
+        if index is None or not isinstance(label, str):
+            raise wrong("label2id", wanted, {label: value})
+        ids[label] = index
+    return ids
+
+
+def _index(value: Any) -> int | None:
+    if is_int(value):
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        return int(value)
+    return None
