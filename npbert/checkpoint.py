@@ -1,0 +1,182 @@
+"""A model folder's weights: model.safetensors, or the shards that model.safetensors.index.json lists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npbert.hub import INDEX, SINGLE_WEIGHTS
+from npbert.json_file import read_json_object
+from npbert.safetensors_file import FLOATS, Entry, SafetensorsFile
+
+_SUFFIX = ".safetensors"
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+class Checkpoint:
+    """The tensors of a model folder by name, read one at a time.
+
+    Nothing is read but the headers until a tensor is asked for. Keep it open while arrays of `map` are in
+    use, and call `check_unchanged` before they are.
+    """
+
+    def __init__(self, files: dict[str, SafetensorsFile]) -> None:
+        """files: tensor name -> the file that holds it."""
+        self._files = files
+        self._distinct = list(dict.fromkeys(files.values()))
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Checkpoint:
+        """Opens a folder's weights and checks their headers.
+
+        Raises:
+            OSError: there are none, or they can't be read.
+            ValueError: a file or the index is damaged, or the index names files outside the folder.
+        """
+        path = Path(folder)
+        # islink: a link that leads nowhere should be named, not passed over
+        for name, read in ((SINGLE_WEIGHTS, _open_single), (INDEX, _open_shards)):
+            if os.path.lexists(path / name):
+                return cls(read(path / name))
+        pickled = next((name for name in _PICKLED if (path / name).exists()), None)
+        why = (
+            f"; {pickled} is pickled, which npbert does not load: convert it to safetensors"
+            if pickled
+            else ""
+        )
+        raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found neither{why}")
+
+    def keys(self) -> list[str]:
+        """The tensors' names, in the order of the files' headers."""
+        return list(self._files)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape."""
+        return self._entry(name).shape
+
+    def dtype(self, name: str) -> str:
+        """How a tensor is stored, by the format's own name: F32, BF16, I64, ..."""
+        return self._entry(name).stored
+
+    def path(self, name: str) -> Path:
+        """The file that holds a tensor."""
+        return self._files[name].path
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, each once."""
+        return [file.path for file in self._distinct]
+
+    @property
+    def nbytes32(self) -> int:
+        """What all tensors that are stored as floats take as float32, in bytes."""
+        entries = (self._entry(name) for name in self._files)
+        return sum(4 * entry.size for entry in entries if entry.stored in FLOATS)
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """A tensor as a C-contiguous float32 array of the caller's own.
+
+        Raises:
+            OSError: the file can't be read, or has changed since it was opened.
+            ValueError: the tensor is not stored as F32, F16, BF16 or F64, or holds a NaN or Inf.
+        """
+        return self._files[name].read(name)
+
+    def map(self, name: str) -> NDArray[np.float32]:
+        """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
+
+        As `read` where the file does not hold it as float32, aligned to 4 bytes.
+
+        Raises:
+            OSError, ValueError: as `read`.
+        """
+        return self._files[name].map(name)
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if a file that is mapped was written to or cut short. One fstat for each."""
+        for file in self._distinct:
+            if file.mapped:
+                file.check_unchanged()
+
+    def close(self) -> None:
+        """Closes the files; no more can be read. Arrays that were given out stay valid."""
+        for file in self._distinct:
+            file.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _entry(self, name: str) -> Entry:
+        return self._files[name].entries[name]
+
+
+def _open_single(path: Path) -> dict[str, SafetensorsFile]:
+    file = SafetensorsFile(path)
+    return dict.fromkeys(file.entries, file)
+
+
+def _open_shards(path: Path) -> dict[str, SafetensorsFile]:
+    """Every tensor of every shard; where two shards hold the same name, the index must say which is meant."""
+    weight_map = _weight_map(path, read_json_object(path).get("weight_map"))
+    shards: dict[str, SafetensorsFile] = {}
+    files: dict[str, SafetensorsFile] = {}
+    try:
+        for shard in sorted(set(weight_map.values())):
+            if not (path.parent / shard).exists():
+                raise FileNotFoundError(f"{path}: wanted the shard {shard} beside it, found no such file")
+            shards[shard] = SafetensorsFile(path.parent / shard)
+            for name in shards[shard].entries:
+                if name in files and name not in weight_map:
+                    first = files[name].path.name
+                    raise ValueError(
+                        f"{path}: {name}: not in weight_map, yet in two shards, {first} and {shard}"
+                    )
+                files[name] = shards[shard]
+        for name, shard in weight_map.items():
+            if name not in shards[shard].entries:
+                raise ValueError(f"{path}: {name}: wanted in the shard {shard}, which does not hold it")
+            files[name] = shards[shard]
+    except BaseException:
+        for file in shards.values():
+            file.close()
+        raise
+    return files
+
+
+def _weight_map(path: Path, given: Any) -> dict[str, str]:
+    if not isinstance(given, dict) or not given:
+        found = "nothing" if given is None or given == {} else type(given).__name__
+        raise ValueError(f"{path}: weight_map: wanted an object of tensor names and shards, found {found}")
+    for name, shard in given.items():
+        if not isinstance(shard, str) or not _is_bare(shard):
+            raise ValueError(
+                f"{path}: weight_map: {name}: wanted the bare name of a {_SUFFIX} file beside the index, "
+                f"found {shard!r}"
+            )
+    return given
+
+
+def _is_bare(shard: str) -> bool:
+    """No folders, drives or streams of either kind of system, and nothing that a file's name can't hold."""
+    bare = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
+    return bare and shard.endswith(_SUFFIX) and shard.isprintable() and ":" not in shard

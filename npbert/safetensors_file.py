@@ -1,0 +1,239 @@
+"""One safetensors file -> float32 arrays, read or mapped.
+
+The safetensors library judges the file. The bytes are then read here and not through its mapping, since
+mapped pages count as resident memory: a model would take its weights' size twice while it loads.
+Format: https://huggingface.co/docs/safetensors/index#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import stat
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from npbert.json_file import unique_keys
+
+Floats: TypeAlias = NDArray[np.float32]
+
+FLOATS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),  # the upper half of a float32, for which NumPy has no name
+    "F64": np.dtype("<f8"),
+}
+"""What weights may be stored as -> the bits that are read."""
+
+MAX_DIMENSIONS = 32  # NumPy 1's limit; NumPy 2's is 64
+CHUNK = 2**16  # elements: what was just read is checked and converted while it is in the second-level cache
+
+_Identity: TypeAlias = tuple[
+    int, int, int, int
+]  # what fstat says of a file: inode, device, size, time written
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies in its file."""
+
+    stored: str  # the format's name: F32, BF16, I64, ...
+    shape: tuple[int, ...]
+    start: int  # from the beginning of the file
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class SafetensorsFile:
+    """A safetensors file that has been checked.
+
+    Raises:
+        OSError: it can't be read, or is not a regular file.
+        ValueError: it is not valid safetensors, or has a key twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(f"{path}: wanted a regular file")
+        self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._closer = weakref.finalize(self, os.close, self._fd)
+        self._seeking = threading.Lock()
+        self._mapped = False
+        try:
+            self._identity = self._identify()
+            self.entries = self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_header(self) -> dict[str, Entry]:
+        try:
+            with safe_open(self.path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{self.path}: not a valid safetensors file: {error}") from None
+        found = os.stat(self.path)
+        if (found.st_ino, found.st_dev) != self._identity[:2]:
+            raise OSError(f"{self.path}: replaced by another file while it was opened")
+        length = int.from_bytes(self._read_bytes(8, 0), "little")
+        text = self._read_bytes(length, 8)
+        self.check_unchanged()  # else it may not be the header that the library saw
+        try:
+            header = json.loads(text, object_pairs_hook=unique_keys)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: not a valid safetensors header: {error}") from None
+        header.pop("__metadata__", None)
+        entries = {}
+        for name, entry in header.items():
+            rank = len(entry["shape"])
+            if rank > MAX_DIMENSIONS:
+                raise ValueError(
+                    f"{self.path}: {name}: wanted at most {MAX_DIMENSIONS} dimensions, found {rank}"
+                )
+            start = 8 + length + entry["data_offsets"][0]
+            entries[name] = Entry(entry["dtype"], tuple(entry["shape"]), start)
+        return entries
+
+    def read(self, name: str) -> Floats:
+        """A tensor as a C-contiguous float32 array of the caller's own.
+
+        Raises:
+            OSError: the file can't be read, or has changed since it was opened.
+            ValueError: the tensor is not stored as floats, or holds a NaN or Inf.
+        """
+        entry = self._float_entry(name)
+        values = np.empty(entry.size, np.float32)
+        in_place = FLOATS[entry.stored] == values.dtype
+        with np.errstate(all="ignore"):  # an F64 beyond float32's range is found below, as Inf
+            for begin, chunk in self._chunks(entry, values if in_place else None):
+                part = values[begin : begin + chunk.size]
+                if entry.stored == "BF16":
+                    np.left_shift(chunk, np.uint32(16), out=part.view(np.uint32), dtype=np.uint32)
+                elif not in_place:
+                    part[...] = chunk
+                self._check_finite(name, begin, part)
+        self.check_unchanged()
+        return self._shaped(name, values)
+
+    def map(self, name: str) -> Floats:
+        """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
+
+        As `read` where the file does not hold it as aligned float32. Whoever reads the array calls
+        `check_unchanged` first: the pages of a file that was cut short can't be read.
+
+        Raises:
+            OSError, ValueError: as `read`.
+        """
+        entry = self._float_entry(name)
+        if FLOATS[entry.stored] != np.float32 or entry.start % 4 or not entry.size:
+            return self.read(name)
+        with np.errstate(all="ignore"):
+            for begin, chunk in self._chunks(
+                entry, None
+            ):  # through the mapping, every page would become resident
+                self._check_finite(name, begin, chunk)
+        self.check_unchanged()
+        before = entry.start % mmap.ALLOCATIONGRANULARITY
+        length, offset = before + 4 * entry.size, entry.start - before
+        if hasattr(mmap, "MAP_PRIVATE"):
+            pages = mmap.mmap(self._fd, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
+        else:
+            pages = mmap.mmap(self._fd, length, access=mmap.ACCESS_READ, offset=offset)
+        self._mapped = True
+        return self._shaped(name, np.frombuffer(pages, np.float32, entry.size, before))
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if the file was written to or cut short since it was opened. One fstat."""
+        found = self._identify()
+        if found != self._identity:
+            size, was = found[2], self._identity[2]
+            how = f"wanted {was} bytes, found {size}" if size != was else "it was written to"
+            raise OSError(f"{self.path}: the file has changed since it was opened: {how}")
+
+    @property
+    def mapped(self) -> bool:
+        """Whether an array over the mapped file was given out."""
+        return self._mapped
+
+    def close(self) -> None:
+        """Arrays that were given out stay valid."""
+        self._closer()
+
+    def _identify(self) -> _Identity:
+        if not self._closer.alive:
+            raise ValueError(f"{self.path}: the checkpoint is closed")
+        found = os.fstat(self._fd)
+        return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
+
+    def _float_entry(self, name: str) -> Entry:
+        entry = self.entries[name]
+        if entry.stored not in FLOATS:
+            raise ValueError(
+                f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}"
+            )
+        return entry
+
+    def _chunks(self, entry: Entry, whole: Floats | None) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(first element, elements as stored), read into `whole` or else into a buffer that is used again."""
+        stored = FLOATS[entry.stored]
+        buffer = np.empty(min(CHUNK, entry.size), stored)
+        for begin in range(0, entry.size, CHUNK):
+            count = min(CHUNK, entry.size - begin)
+            chunk = buffer[:count] if whole is None else whole[begin : begin + count]
+            self._read_into(chunk.view(np.uint8).data, entry.start + begin * stored.itemsize)
+            yield begin, chunk
+
+    def _read_bytes(self, size: int, offset: int) -> bytearray:
+        data = bytearray(size)
+        self._read_into(memoryview(data), offset)
+        return data
+
+    def _read_into(self, buffer: memoryview, offset: int) -> None:
+        done = 0
+        while done < len(buffer):
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+            else:
+                with self._seeking:
+                    os.lseek(self._fd, offset + done, os.SEEK_SET)
+                    data = os.read(self._fd, len(buffer) - done)
+                count = len(data)
+                buffer[done : done + count] = data
+            if count == 0:
+                self.check_unchanged()
+                raise OSError(f"{self.path}: wanted {len(buffer)} bytes at {offset}, found {done}")
+            done += count
+
+    def _check_finite(self, name: str, begin: int, part: NDArray[Any]) -> None:
+        # A finite sum has only finite terms; one that is not may be an overflow, so each term is looked at.
+        if np.isfinite(np.add.reduce(part)):
+            return
+        wrong = np.flatnonzero(~np.isfinite(part))
+        if wrong.size:
+            at = np.unravel_index(begin + int(wrong[0]), self.entries[name].shape)
+            where = "[" + ", ".join(str(int(index)) for index in at) + "]"
+            found = part[wrong[0]]
+            raise ValueError(f"{self.path}: {name}: wanted finite float32 values, found {found} at {where}")
+
+    def _shaped(self, name: str, values: Floats) -> Floats:
+        shape = self.entries[name].shape
+        try:
+            return values.reshape(shape)
+        except ValueError as error:  # as [0, 2^62, 2^62], which holds nothing
+            raise ValueError(
+                f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}"
+            ) from None
