@@ -1,0 +1,235 @@
+"""Every op in plain NumPy, computed at once: the ops' definition, a fallback, and the oracle of the tests.
+
+Written to be read. In float64, `Reference(dtype=np.float64)`, it is the truth that others are held against.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .ops import Activation, Batch, Floats, Forward, Ints, Pooling
+
+Array: TypeAlias = NDArray[Any]  # of the reference's dtype
+
+
+@dataclass(frozen=True)
+class Linear:
+    weight: Array  # [out, in]
+    bias: Array | None  # [out]
+
+
+@dataclass(frozen=True)
+class Norm:
+    weight: Array  # [H]
+    bias: Array  # [H]
+    eps: float
+
+
+# Activations ---------------------------------------------------------------------------------------------
+
+
+def gelu_erf(x: Array) -> Array:
+    """x * Phi(x), Phi the normal distribution: HF's "gelu". By erfc, not 1 + erf: the tail keeps its digits."""
+    wide = x.astype(np.float64)
+    z = (wide * -math.sqrt(0.5)).ravel().tolist()
+    erfc = np.fromiter(map(math.erfc, z), np.float64, len(z)).reshape(x.shape)
+    return (0.5 * wide * erfc).astype(x.dtype)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """The approximation with tanh: HF's "gelu_new"."""
+    z = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1.0 + np.tanh(z))
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def silu(x: Array) -> Array:
+    with np.errstate(
+        over="ignore"
+    ):  # exp(-x) may be infinite, and then the quotient is the 0 that it should be
+        return x / (1.0 + np.exp(-x))
+
+
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "gelu_erf": gelu_erf,
+    "gelu_tanh": gelu_tanh,
+    "relu": relu,
+    "silu": silu,
+    "tanh": np.tanh,
+}
+
+
+# Ops -----------------------------------------------------------------------------------------------------
+
+
+def softmax(scores: Array) -> Array:
+    """Over the last axis."""
+    exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    probs: Array = exps / exps.sum(axis=-1, keepdims=True)
+    return probs
+
+
+class ReferenceOps:
+    """ops.Ops, at once. What each op computes is said there."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def embed(
+        self,
+        words: Floats,
+        ids: Ints,
+        positions: tuple[Floats, Ints],
+        token_types: tuple[Floats, Ints],
+        norm: Norm,
+    ) -> Array:
+        return self.embed_rows(words[ids], positions, token_types, norm)
+
+    def embed_rows(
+        self,
+        inputs_embeds: Array,
+        positions: tuple[Floats, Ints],
+        token_types: tuple[Floats, Ints],
+        norm: Norm,
+    ) -> Array:
+        # HF's order of adding. [T, H]
+        x = inputs_embeds.astype(self.dtype) + token_types[0][token_types[1]] + positions[0][positions[1]]
+        return self.layer_norm(x, norm)
+
+    def linear(
+        self,
+        x: Array,  # [rows, in]
+        weights: Linear,
+        *,
+        activation: Activation | None = None,
+        residual: Array | None = None,
+    ) -> Array:
+        if activation is not None and residual is not None:
+            raise ValueError("linear: an activation or a residual, not both")
+        y = x @ weights.weight.T  # [rows, out]
+        if weights.bias is not None:
+            y = y + weights.bias
+        if residual is not None:
+            y = y + residual
+        return y if activation is None else ACTIVATIONS[activation](y)
+
+    def attention(
+        self,
+        qkv: Array,  # [T, 3H]
+        cu_seqlens: Ints,
+        key_lens: Ints,
+        *,
+        heads: int,
+        head_size: int,
+        head_mask: Array | None = None,
+        probs: bool = False,
+    ) -> tuple[Array, Array | None]:
+        scale = 1.0 / math.sqrt(head_size)
+        context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
+        all_probs: list[Array] = []
+        for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
+            rows = qkv[begin:end].reshape(end - begin, 3, heads, head_size)
+            q, k, v = rows.transpose(1, 2, 0, 3)  # each [N, length, D]
+            if keys == 0:  # no probabilities, and the context stays 0
+                continue
+            p = softmax(q @ k[:, :keys].transpose(0, 2, 1) * scale)  # [N, length, key_len]
+            if head_mask is not None:
+                p = p * head_mask[:, None, None].astype(p.dtype)
+            context[begin:end] = (p @ v[:, :keys]).transpose(1, 0, 2).reshape(end - begin, -1)
+            all_probs.append(p.ravel())
+        if not probs:
+            return context, None
+        return context, np.concatenate(all_probs) if all_probs else np.zeros(0, qkv.dtype)
+
+    def layer_norm(self, x: Array, norm: Norm) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = (centred * centred).mean(axis=-1, keepdims=True)
+        normed: Array = centred / np.sqrt(variance + norm.eps)
+        return normed * norm.weight + norm.bias
+
+    def take(self, x: Array, rows: Ints) -> Array:
+        return x[rows]
+
+    def pool(self, x: Array, cu_seqlens: Ints, key_lens: Ints, mode: Pooling) -> Array:
+        pooled = np.zeros((len(key_lens), x.shape[1]), x.dtype)  # [B, H]
+        for b, (begin, keys) in enumerate(zip(cu_seqlens[:-1], key_lens, strict=True)):
+            if keys:
+                rows = x[begin : begin + keys]
+                pooled[b] = rows.mean(axis=0) if mode == "mean" else rows.max(axis=0)
+        return pooled
+
+    def normalize(self, x: Array) -> Array:
+        norms = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+        unit: Array = x / np.maximum(norms, 1e-12)
+        return unit
+
+
+# Store, program, backend ---------------------------------------------------------------------------------
+
+
+class ReferenceStore:
+    """ops.Store: arrays as they come, in the reference's dtype."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def linear(
+        self,
+        weight: Floats,
+        bias: Floats | None,
+        *,
+        heads_out: int | None = None,
+        heads_in: int | None = None,
+    ) -> Linear:
+        return Linear(self._kept(weight), None if bias is None else self._kept(bias))
+
+    def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
+        return Norm(self._kept(weight), self._kept(bias), eps)
+
+    def table(self, rows: Floats) -> Floats:
+        return rows  # gathered rows are converted, not the whole table
+
+    def _kept(self, x: Floats) -> Array:
+        return x.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class ReferenceProgram:
+    """ops.Program: the forward pass itself."""
+
+    ops: ReferenceOps
+    forward: Forward
+
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        return self.forward(self.ops, batch)
+
+
+class Reference:
+    """ops.Backend in NumPy, in float32 or float64."""
+
+    name = "reference"
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype: wanted float32 or float64, found {self.dtype}")
+
+    def store(self, nbytes: int) -> ReferenceStore:
+        return ReferenceStore(self.dtype)
+
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False
+    ) -> ReferenceProgram:
+        return ReferenceProgram(ReferenceOps(self.dtype), forward)
+
+
+backend = Reference()

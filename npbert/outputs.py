@@ -1,0 +1,51 @@
+"""What models return: read by attribute, by key and by index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from npbert_kernels.ops import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput(Mapping[str, Any]):
+    """Fields by attribute, by key and by index. A field that is None has no key and no index.
+
+    Iterating gives the keys, as with transformers' outputs; `to_tuple()` gives the arrays.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        value = getattr(self, key, None) if key in self.__dataclass_fields__ else None
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in fields(self) if getattr(self, field.name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # arrays have no single answer
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are not None, in order."""
+        return tuple(getattr(self, name) for name in self)
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModelOutputWithPooling(ModelOutput):
+    """What an encoder returns. B sequences of length S, N heads, hidden size H; all float32."""
+
+    last_hidden_state: Floats  # [B, S, H]
+    pooler_output: Floats | None = None  # [B, H]
+    hidden_states: tuple[Floats, ...] | None = None  # the embeddings, then each layer's: [B, S, H]
+    attentions: tuple[Floats, ...] | None = None  # each layer's: [B, N, S, S]
