@@ -35,7 +35,7 @@ class Norm:
 
 
 def gelu_erf(x: Array) -> Array:
-    """x * Phi(x), Phi the normal distribution: HF's "gelu". By erfc, not 1 + erf: the tail keeps its digits."""
+    """x * Phi(x), Phi the normal distribution: HF's "gelu". By erfc, not 1 + erf: the tail keeps digits."""
     wide = x.astype(np.float64)
     z = (wide * -math.sqrt(0.5)).ravel().tolist()
     erfc = np.fromiter(map(math.erfc, z), np.float64, len(z)).reshape(x.shape)

@@ -1,0 +1,309 @@
+"""Padded arrays in, one packed batch for the model; packed arrays out, padded again. All checks are here.
+
+Tokens that the attention mask excludes are dropped, wherever they stand, and the others keep their positions.
+Only position 0 stays, as a query that is never a key, so that a row's first output is what it would have been
+with padding. At dropped positions, outputs are 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NoReturn
+
+import numpy as np
+from npbert_kernels.ops import Batch, Floats, Ints
+from numpy.typing import ArrayLike, NDArray
+
+from npbert.config import BertConfig
+
+REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed batch and the way back to [B, S]."""
+
+    batch: Batch
+    sequences: int  # B
+    length: int  # S
+    rows: Ints | None = None  # [T] where each packed row stands in B * S; None where all stand in place
+
+
+def pack(
+    config: BertConfig,
+    input_ids: ArrayLike | None,
+    attention_mask: ArrayLike | None = None,
+    token_type_ids: ArrayLike | None = None,
+    position_ids: ArrayLike | None = None,
+    head_mask: ArrayLike | None = None,
+    inputs_embeds: ArrayLike | None = None,
+) -> Packed:
+    """Checks a call's arrays and packs the tokens that the mask keeps.
+
+    Args:
+        input_ids: [B, S] integers in 0 to V - 1, or
+        inputs_embeds: [B, S, H] finite numbers that stand in for the word embeddings.
+        attention_mask: [B, S] of 0 and 1 (or bool); None keeps all.
+        token_type_ids: [B, S] integers; None is 0 everywhere.
+        position_ids: [B, S] or [1, S] integers; None counts each row's columns.
+        head_mask: [N] or [L, N] finite factors on the attention probabilities.
+
+    Raises:
+        ValueError: names the argument, where in it, what was wanted and what was found.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        found = "neither" if input_ids is None else "both"
+        raise ValueError(f"wanted one of input_ids and inputs_embeds, found {found}")
+    ids: Ints | None = None
+    embeds: Floats | None = None
+    if input_ids is not None:
+        ids = checked_integers("input_ids", input_ids, config.vocab_size)
+        if ids.ndim != 2:
+            _wrong("input_ids", "the shape [sequences, tokens]", list(ids.shape))
+        shape, name = ids.shape, "input_ids"
+        ids = ids.reshape(-1)
+    else:
+        embeds = _floats("inputs_embeds", inputs_embeds)
+        if embeds.ndim != 3 or embeds.shape[2] != config.hidden_size:
+            _wrong(
+                "inputs_embeds", f"the shape [sequences, tokens, {config.hidden_size}]", list(embeds.shape)
+            )
+        shape, name = embeds.shape[:2], "inputs_embeds"
+        embeds = embeds.reshape(-1, config.hidden_size)
+    B, S = shape
+    longest = config.max_position_embeddings
+    if S == 0 and B > 0:
+        _wrong(name, "at least one token in each row", f"the shape {[B, S]}")
+    if S > longest and position_ids is None:
+        _wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", S)
+
+    positions, token_types, cu_seqlens, key_lens, first = (
+        _layout(B, S) if B * S <= REMEMBERED_TOKENS else _layout.__wrapped__(B, S)
+    )
+    if position_ids is not None:
+        positions = checked_integers("position_ids", position_ids, config.max_position_embeddings)
+        if positions.shape not in ((B, S), (1, S)):
+            _wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
+        positions = np.broadcast_to(positions, (B, S)).reshape(-1)
+    if token_type_ids is not None:
+        token_types = checked_integers("token_type_ids", token_type_ids, config.type_vocab_size)
+        if token_types.shape != (B, S):
+            _wrong("token_type_ids", f"the shape {[B, S]}", list(token_types.shape))
+        token_types = token_types.reshape(-1)
+
+    factors = None if head_mask is None else _head_mask(config, head_mask)
+    kept = None if attention_mask is None else _kept(attention_mask, (B, S))
+    if kept is None:
+        return Packed(Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors), B, S)
+
+    rows, cu_seqlens, key_lens, first = _keep(kept)
+    batch = Batch(
+        ids=None if ids is None else ids[rows],
+        positions=positions[rows],
+        token_types=token_types[rows],
+        cu_seqlens=cu_seqlens,
+        key_lens=key_lens,
+        first=first,
+        inputs_embeds=None if embeds is None else embeds[rows],
+        head_mask=factors,
+    )
+    return Packed(batch, B, S, rows)
+
+
+def pack_lists(
+    config: BertConfig, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
+) -> Batch:
+    """Packs lists of ids, as a tokenizer gives them, without padding them first.
+
+    Raises:
+        ValueError: a list is empty, too long, or holds an id out of range; its index is named.
+    """
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    longest = config.max_position_embeddings
+    if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
+        b = int(np.argmax((lengths < 1) | (lengths > longest)))
+        _wrong(f"ids[{b}]", f"1 to {longest} tokens (max_position_embeddings)", int(lengths[b]))
+    cu_seqlens = np.zeros(len(ids) + 1, np.int64)
+    np.cumsum(lengths, out=cu_seqlens[1:])
+    first = cu_seqlens[:-1]
+    types = np.zeros(cu_seqlens[-1], np.int64)
+    if token_types is not None:
+        for b, row in enumerate(token_types):
+            if b < len(ids) and len(row) != lengths[b]:
+                _wrong(f"token_types[{b}]", f"{lengths[b]} of them, as of ids", len(row))
+        if len(token_types) != len(ids):
+            _wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
+        types = _flat("token_types", token_types, config.type_vocab_size, first)
+    return Batch(
+        ids=_flat("ids", ids, config.vocab_size, first),
+        positions=np.arange(cu_seqlens[-1]) - np.repeat(first, lengths),
+        token_types=types,
+        cu_seqlens=cu_seqlens,
+        key_lens=lengths,
+        first=first,
+    )
+
+
+def split(batch: Batch, tokens: int) -> Iterator[Batch]:
+    """The batch in runs of whole sequences: at most so many tokens each, or one sequence that has more."""
+    cu_seqlens, B = batch.cu_seqlens, len(batch.key_lens)
+    begin = 0
+    while begin < B:
+        fits = int(np.searchsorted(cu_seqlens, cu_seqlens[begin] + tokens, side="right")) - 1
+        end = max(fits, begin + 1)
+        if begin == 0 and end == B:
+            yield batch
+            return
+        t0, t1 = int(cu_seqlens[begin]), int(cu_seqlens[end])
+        yield Batch(
+            ids=None if batch.ids is None else batch.ids[t0:t1],
+            positions=batch.positions[t0:t1],
+            token_types=batch.token_types[t0:t1],
+            cu_seqlens=cu_seqlens[begin : end + 1] - t0,
+            key_lens=batch.key_lens[begin:end],
+            first=batch.first[begin:end] - t0,
+            inputs_embeds=None if batch.inputs_embeds is None else batch.inputs_embeds[t0:t1],
+            head_mask=batch.head_mask,
+        )
+        begin = end
+
+
+def unpack_tokens(packed: Packed, x: Floats) -> Floats:
+    """[T, H] -> [B, S, H]: a view of x where nothing was dropped, else 0 where something was."""
+    shape = (packed.sequences, packed.length, x.shape[1])
+    if packed.rows is None:
+        return x.reshape(shape)
+    padded = np.zeros((shape[0] * shape[1], shape[2]), x.dtype)
+    padded[packed.rows] = x
+    return padded.reshape(shape)
+
+
+def unpack_probs(packed: Packed, probs: Floats, heads: int) -> Floats:
+    """Flat probabilities -> [B, N, S, S], queries by keys; 0 where either was dropped."""
+    shape = (packed.sequences, heads, packed.length, packed.length)
+    if packed.rows is None:
+        return probs.reshape(shape)
+    padded = np.zeros(shape, probs.dtype)
+    columns = packed.rows % packed.length  # [T]
+    done = 0
+    for b, keys in enumerate(packed.batch.key_lens):
+        queries = columns[packed.batch.cu_seqlens[b] : packed.batch.cu_seqlens[b + 1]]
+        size = heads * len(queries) * keys
+        padded[b][:, queries[:, None], queries[:keys]] = probs[done : done + size].reshape(heads, -1, keys)
+        done += size
+    return padded
+
+
+@lru_cache(maxsize=16)
+def _layout(B: int, S: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """positions [T], token_types [T], cu_seqlens [B + 1], key_lens, first [B] where nothing is dropped."""
+    cu_seqlens = np.arange(B + 1) * S
+    arrays = np.tile(np.arange(S), B), np.zeros(B * S, np.int64), cu_seqlens, np.full(B, S), cu_seqlens[:-1]
+    for array in arrays:
+        array.flags.writeable = False  # they are shared between calls
+    return arrays
+
+
+def _kept(attention_mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """[B, S]: what the mask keeps; None where that is everything."""
+    mask = _array("attention_mask", attention_mask)
+    if mask.dtype.kind not in "biuf":
+        _wrong("attention_mask", "0 and 1, as integers, floats or bool", f"the dtype {mask.dtype}")
+    if mask.shape != shape:
+        _wrong("attention_mask", f"the shape {list(shape)}", list(mask.shape))
+    kept: NDArray[np.bool_] = mask == 1
+    keeps = np.count_nonzero(kept)
+    if keeps == mask.size:
+        return None
+    if keeps + np.count_nonzero(mask == 0) != mask.size:
+        row, column = np.argwhere(~kept & (mask != 0))[0]
+        _wrong(f"attention_mask[{row}, {column}]", "0 or 1", mask[row, column])
+    return kept
+
+
+def _keep(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
+    """rows [T], cu_seqlens [B + 1], key_lens, first [B]: what is kept, then position 0 if it isn't."""
+    B, S = kept.shape
+    key_lens = np.count_nonzero(kept, axis=1)
+    asks_only = ~kept[:, 0]  # [B]
+    cu_seqlens = np.zeros(B + 1, np.int64)
+    np.cumsum(key_lens + asks_only, out=cu_seqlens[1:])
+    first = np.where(asks_only, cu_seqlens[1:] - 1, cu_seqlens[:-1])
+    is_key = np.ones(cu_seqlens[-1], np.bool_)
+    is_key[first[asks_only]] = False
+    rows = np.empty(cu_seqlens[-1], np.int64)
+    rows[is_key] = np.flatnonzero(kept)
+    rows[~is_key] = np.flatnonzero(asks_only) * S
+    return rows, cu_seqlens, key_lens, first
+
+
+def _head_mask(config: BertConfig, head_mask: ArrayLike) -> Floats:
+    """[L, N]."""
+    L, N = config.num_hidden_layers, config.num_attention_heads
+    factors = _floats("head_mask", head_mask)
+    if factors.shape not in ((N,), (L, N)):
+        _wrong("head_mask", f"the shape {[N]} or {[L, N]}", list(factors.shape))
+    return np.ascontiguousarray(np.broadcast_to(factors, (L, N)))
+
+
+def _flat(name: str, lists: Sequence[Sequence[int]], limit: int, first: Ints) -> Ints:
+    """[T] from lists whose rows begin at first."""
+    found = np.array(list(chain.from_iterable(lists)) or np.zeros(0, np.int64))
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        _wrong(name, "lists of integers", f"the dtype {found.dtype}" if found.ndim == 1 else "lists of lists")
+    flat = np.ascontiguousarray(found, np.int64)
+    if (row := _outside(flat, limit)) is not None:
+        b = int(np.searchsorted(first, row, side="right")) - 1
+        _wrong(f"{name}[{b}][{row - first[b]}]", f"0 to {limit - 1}", found[row])
+    return flat
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if type(value).__module__.partition(".")[0] == "torch":
+        _wrong(name, "a NumPy array", "a torch tensor: call its .numpy()")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{name}: wanted an array, or lists of one length: {error}") from None
+
+
+def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
+    """int64, C-contiguous, each in 0 to limit - 1."""
+    found = _array(name, value)
+    if found.dtype.kind not in "iu":
+        _wrong(name, "integers", f"the dtype {found.dtype}")
+    integers = np.ascontiguousarray(found, np.int64) if found.ndim else found.astype(np.int64)
+    if (flat := _outside(integers.reshape(-1), limit)) is not None:
+        where = np.unravel_index(flat, found.shape)
+        _wrong(f"{name}[{', '.join(map(str, where))}]", f"0 to {limit - 1}", found[where])
+    return integers
+
+
+def _outside(flat: Ints, limit: int) -> int | None:
+    """The index of the first number that is not in 0 to limit - 1."""
+    # As unsigned, negative numbers are large ones: one pass finds both. Nearly every call ends here.
+    if flat.size == 0 or int(flat.view(np.uint64).max()) < limit:
+        return None
+    return int(np.argmax(flat.view(np.uint64) >= limit))
+
+
+def _floats(name: str, value: ArrayLike) -> Floats:
+    """float32, C-contiguous, finite."""
+    found = _array(name, value)
+    if found.dtype.kind not in "iuf":
+        _wrong(name, "numbers", f"the dtype {found.dtype}")
+    with np.errstate(over="ignore"):
+        floats = np.ascontiguousarray(found, np.float32) if found.ndim else found.astype(np.float32)
+    if not np.isfinite(floats).all():
+        where = tuple(np.argwhere(~np.isfinite(floats))[0])
+        _wrong(f"{name}[{', '.join(map(str, where))}]", "a finite float32", found[where])
+    return floats
+
+
+def _wrong(name: str, wanted: str, found: object) -> NoReturn:
+    raise ValueError(f"{name}: wanted {wanted}, found {found}")
