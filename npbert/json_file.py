@@ -1,4 +1,4 @@
-"""Reads a JSON file that holds one object, and says which file is at fault when it does not."""
+"""Reads a JSON file, and says which file is at fault when it does not."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a UTF-8 JSON file.
+def read_json(path: Path) -> Any:
+    """What a UTF-8 JSON file holds.
 
     Raises:
         OSError: the file can't be read, or is not a regular file.
-        ValueError: it is too long, or is no UTF-8, no JSON, no object, or gives a key twice.
+        ValueError: it is too long, or is no UTF-8, no JSON, or gives a key twice.
     """
     # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -38,11 +38,21 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"{path}: wanted at most {MAX_BYTES} bytes of JSON, found more")
     try:
-        values = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError(f"{path}: the JSON is nested too deeply") from None
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
         raise ValueError(f"{path}: not a valid JSON file: {error}") from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """As `read_json`, of a file that holds one object.
+
+    Raises:
+        OSError: as `read_json`.
+        ValueError: as `read_json`, or it is no object.
+    """
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path}: wanted a JSON object, found {type(values).__name__}")
     return values

