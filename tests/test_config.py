@@ -1,0 +1,339 @@
+"""config.json: HF's keys and defaults, every value checked, everything else kept."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import pickle
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from npbert_kernels import ops
+from transformers.activations import ACT2FN
+
+from npbert.config import ACTIVATIONS, AutoConfig, BertConfig
+
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
+FLAGS = ("use_cache", "tie_word_embeddings", "output_attentions", "output_hidden_states", "return_dict")
+
+
+def write(folder: Path, values: Any) -> Path:
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_defaults_are_those_of_transformers() -> None:
+    theirs = transformers.BertConfig().to_dict()
+    ours = BertConfig().to_dict()
+    shared = ours.keys() & theirs.keys()
+    assert ours.keys() - theirs.keys() == {"position_embedding_type"}  # a key of transformers 4
+    assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
+
+
+def test_transformers_reads_what_is_saved_and_the_other_way_round(tmp_path: Path) -> None:
+    ours = BertConfig(hidden_size=24, num_attention_heads=3, num_labels=3, hidden_act="silu", dtype="float16")
+    ours.save_pretrained(tmp_path / "ours")
+    theirs = transformers.AutoConfig.from_pretrained(tmp_path / "ours")
+    assert (theirs.hidden_size, theirs.num_attention_heads, theirs.hidden_act) == (24, 3, "silu")
+    assert theirs.id2label == ours.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = AutoConfig.from_pretrained(tmp_path / "theirs")
+    known = {entry.name for entry in fields(BertConfig)} - {"extra"}
+    assert {key: getattr(back, key) for key in known} == {key: getattr(ours, key) for key in known}
+
+
+def test_unknown_keys_are_kept_readable_and_written_back(tmp_path: Path) -> None:
+    values = {"model_type": "bert", "_name_or_path": "x", "nested": {"a": [1, None]}, "head_size": "theirs"}
+    config = BertConfig.from_pretrained(write(tmp_path, values))
+    assert config.nested == {"a": [1, None]}
+    assert config.head_size == 64
+    config.save_pretrained(tmp_path / "saved" / "deeper")
+    assert AutoConfig.from_pretrained(tmp_path / "saved" / "deeper") == config
+    assert json.loads((tmp_path / "saved" / "deeper" / "config.json").read_text()).items() >= values.items()
+    with pytest.raises(AttributeError, match="BertConfig has no attribute 'unheard_of'"):
+        _ = config.unheard_of
+
+
+def test_a_config_stays_as_it_is() -> None:
+    config = BertConfig.from_dict({"nested": {"a": 1}})
+    with pytest.raises(FrozenInstanceError):
+        config.hidden_size = 3  # type: ignore[misc]
+    given_out = config.to_dict()
+    given_out["nested"]["a"] = 2
+    given_out["id2label"][0] = "changed"
+    assert config.nested == {"a": 1}
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+
+
+def test_copies_are_equal() -> None:
+    config = BertConfig(extra={"key": [1]})
+    assert config == copy.deepcopy(config) == copy.copy(config) == pickle.loads(pickle.dumps(config))
+    assert config == BertConfig.from_dict(config.to_dict())
+    assert config != BertConfig()
+
+
+def test_derived_values() -> None:
+    config = BertConfig(hidden_size=60, num_attention_heads=4, hidden_act="gelu_new")
+    assert config.head_size == 15
+    assert config.activation == "gelu_tanh"
+
+
+@pytest.mark.parametrize(("key", "value"), [("dtype", "bfloat16"), ("torch_dtype", "bfloat16")])
+def test_dtype_by_either_name(key: str, value: str) -> None:
+    config = BertConfig.from_dict({key: value})
+    assert config.dtype == config.torch_dtype == value
+    assert config.extra == {}
+
+
+def test_labels_from_a_file() -> None:
+    config = BertConfig.from_dict({"id2label": {"1": "no", "0": "yes"}, "label2id": {"yes": 0, "no": "1"}})
+    assert config.id2label == {0: "yes", 1: "no"}
+    assert config.label2id == {"yes": 0, "no": 1}
+    assert config.num_labels == 2
+    assert BertConfig(num_labels=1).label2id == {"LABEL_0": 0}
+
+
+# The activations
+
+
+FORMULAS = {
+    "gelu_erf": lambda x: 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_name_means_what_it_means_in_transformers(name: str) -> None:
+    assert ACTIVATIONS[name] in ops.ACTIVATIONS
+    x = np.linspace(-8, 8, 1001)
+    theirs = ACT2FN[name](torch.from_numpy(x)).numpy()
+    # gelu_fast writes sqrt(2 / pi) with ten digits: 1.3e-11 off, times a slope below 8 * 8.
+    np.testing.assert_allclose(FORMULAS[ACTIVATIONS[name]](x), theirs, rtol=0, atol=1e-9)
+
+
+# What is refused
+
+
+def wrong_sizes() -> list[tuple[str, Any, str]]:
+    top = {"num_hidden_layers": 1024}
+    return [
+        (key, value, rf"{key}: wanted an integer from 1 to {top.get(key, 2**31 - 1)}, found ")
+        for key in SIZES
+        for value in (0, -1, 2**31, 10**30, 12.0, "12", True, None, math.nan, [12])
+    ]
+
+
+def wrong_numbers() -> list[tuple[str, Any, str]]:
+    wrong = (math.nan, math.inf, -math.inf, -1, "0.1", True, [0.1])
+    probability = [
+        (key, value, rf"{key}: wanted a number at least 0, at most 1, found ")
+        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+        for value in (*wrong, 1.5)
+    ]
+    eps = "layer_norm_eps: wanted a number above 0, at most 1, found "
+    spread = "initializer_range: wanted a number at least 0, finite, found "
+    return [
+        *probability,
+        *(("layer_norm_eps", value, eps) for value in (*wrong, None, 0, 0.0, 2, 10**400)),
+        *(("initializer_range", value, spread) for value in (*wrong, None)),
+    ]
+
+
+OTHER_WRONGS: list[tuple[str, Any, str]] = [
+    ("num_attention_heads", 7, r"hidden_size: wanted a multiple of num_attention_heads \(7\), found 768"),
+    *(
+        ("hidden_act", value, "hidden_act: wanted one of gelu, gelu_new, .*, tanh, found ")
+        for value in ("gelu_10", "GELU", "", None, 3, ["gelu"], {"name": "gelu"})
+    ),
+    *(
+        ("pad_token_id", value, "pad_token_id: wanted an integer from 0 to 30521, found ")
+        for value in (-1, 30522, 0.0, "0", False)
+    ),
+    ("bos_token_id", "1", "bos_token_id: wanted an integer or null, found '1'"),
+    (
+        "eos_token_id",
+        [1, "2"],
+        r"eos_token_id: wanted an integer, a list of integers or null, found \[1, '2'\]",
+    ),
+    *((key, value, f"{key}: wanted true or false, found ") for key in FLAGS for value in (0, "false", None)),
+    ("dtype", 32, "dtype: wanted a string or null, found 32"),
+    ("architectures", "BertModel", "architectures: wanted a list of strings or null, found 'BertModel'"),
+    ("architectures", [1], r"architectures: wanted a list of strings or null, found \[1\]"),
+    ("problem_type", "guess", "problem_type: wanted null or one of regression, .*, found 'guess'"),
+    ("problem_type", [], r"problem_type: wanted null or one of regression, .*, found \[\]"),
+    ("num_labels", -1, "num_labels: wanted an integer from 0 to 1048576, found -1"),
+    ("num_labels", 2**31, "num_labels: wanted an integer from 0 to 1048576, found 2147483648"),
+    *(
+        ("id2label", value, "id2label: wanted a label, a string, for each of 0, 1, 2, .*, found ")
+        for value in (
+            ["a"],
+            {"0": 1},
+            {"1": "a"},
+            {"a": "b"},
+            {"0": "a", "00": "b"},
+            {"-1": "a"},
+            {"9" * 5000: "a"},
+        )
+    ),
+    *(
+        ("label2id", value, "label2id: wanted an integer for each label, found ")
+        for value in ([0], {"a": "b"}, {"a": 0.5}, {"a": None}, {"a": -0.0})
+    ),
+    # What would change the outputs, and is not computed here.
+    ("model_type", "roberta", "model_type: wanted 'bert', found 'roberta'"),
+    ("model_type", None, "model_type: wanted 'bert', found None"),
+    *(
+        (
+            "position_embedding_type",
+            value,
+            "position_embedding_type: wanted 'absolute', the only one supported, found ",
+        )
+        for value in ("relative_key", "relative_key_query", None, 1)
+    ),
+    ("is_decoder", True, "is_decoder: wanted false: npbert runs encoders only, found True"),
+    ("is_decoder", 1, "is_decoder: wanted true or false, found 1"),
+    ("add_cross_attention", True, "add_cross_attention: wanted false: npbert runs encoders only, found True"),
+    ("is_encoder_decoder", True, "is_encoder_decoder: wanted none: npbert runs encoders only, found True"),
+    (
+        "pruned_heads",
+        {"0": [1]},
+        "pruned_heads: wanted none: heads that were pruned away are not supported, found",
+    ),
+    (
+        "quantization_config",
+        {"bits": 4},
+        "quantization_config: wanted none: quantized weights .*, found {'bits': 4}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), [*wrong_sizes(), *wrong_numbers(), *OTHER_WRONGS])
+def test_a_wrong_value_is_refused(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match="^" + message) as caught:
+        BertConfig.from_dict({key: value})
+    assert len(str(caught.value)) < 300
+
+
+def test_labels_that_disagree() -> None:
+    with pytest.raises(ValueError, match="num_labels: wanted 1, the length of id2label, found 2"):
+        BertConfig(num_labels=2, id2label={0: "only"})
+
+
+def test_the_file_is_named_with_the_key(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"model_type": "bert", "num_attention_heads": 0})
+    for kind in (AutoConfig, BertConfig):
+        with pytest.raises(
+            ValueError, match=r"config\.json: num_attention_heads: wanted an integer .*, found 0$"
+        ):
+            kind.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({}, "none"),
+        ({"model_type": "t5"}, "'t5'"),
+        ({"model_type": None}, "None"),
+        ({"model_type": ["bert"]}, ".*"),
+    ],
+)
+def test_a_family_that_is_not_supported(tmp_path: Path, values: dict[str, Any], found: str) -> None:
+    message = rf"config\.json: model_type: wanted one of the supported families, bert, found {found}$"
+    with pytest.raises(ValueError, match=message):
+        AutoConfig.from_pretrained(write(tmp_path, values))
+
+
+def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
+    assert BertConfig.from_pretrained(write(tmp_path, {"hidden_size": 24})).hidden_size == 24
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"config\.json: not a valid JSON file: "),
+        (b'{"hidden_size": 3', r"config\.json: not a valid JSON file: "),
+        (b'{"hidden_size": 3}}', r"config\.json: not a valid JSON file: "),
+        (b'{"a": "\xff"}', r"config\.json: not a valid JSON file: .*utf-8"),
+        (b"\xff\xfe{\x00}\x00", r"config\.json: not a valid JSON file: .*utf-8"),
+        (b"[" * 200_000, r"config\.json: (the JSON is nested too deeply|not a valid JSON file)"),
+        (b'{"a": 1, "a": 1}', r"config\.json: not a valid JSON file: the key 'a' is given twice"),
+        (b'{"x": {"b": 1, "b": 2}}', r"config\.json: not a valid JSON file: the key 'b' is given twice"),
+        (b"[]", r"config\.json: wanted a JSON object, found list"),
+        (b"null", r"config\.json: wanted a JSON object, found NoneType"),
+        (
+            b'{"model_type": "bert", "layer_norm_eps": NaN}',
+            r"config\.json: layer_norm_eps: wanted .*, found nan",
+        ),
+        (b'{"model_type": "bert", "vocab_size": ' + b"9" * 5000 + b"}", r"config\.json: "),
+    ],
+)
+def test_a_damaged_file(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_file_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("npbert.json_file.MAX_BYTES", 100)
+    write(tmp_path, {"model_type": "bert", "padding": "x" * 100})
+    with pytest.raises(ValueError, match=r"config\.json: wanted at most 100 bytes of JSON, found more"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        AutoConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(OSError, match=r"config\.json: wanted a regular file"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_file_that_would_never_answer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(OSError, match=r"config\.json: wanted a regular file"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+TEXTS = st.text("01aé\0\ud800", max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [entry.name for entry in fields(BertConfig)] + ["torch_dtype", "pruned_heads", "other"]
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, JSON | st.integers(0, 64), max_size=4))
+def test_any_json_makes_a_config_or_a_value_error(values: dict[str, Any]) -> None:
+    try:
+        config = BertConfig.from_dict(values)
+    except ValueError as error:
+        assert ": wanted " in str(error)  # noqa: PT017 (most draws are refused, and each must say why)
+    else:
+        assert config.hidden_size == config.num_attention_heads * config.head_size > 0
+        written = json.dumps(config.to_dict())
+        assert json.dumps(BertConfig.from_dict(json.loads(written)).to_dict()) == written
