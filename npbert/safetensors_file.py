@@ -150,9 +150,11 @@ class SafetensorsFile:
         before = entry.start % mmap.ALLOCATIONGRANULARITY
         length, offset = before + 4 * entry.size, entry.start - before
         if hasattr(mmap, "MAP_PRIVATE"):
-            pages = mmap.mmap(self._fd, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
+            pages = mmap.mmap(
+                self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset
+            )
         else:
-            pages = mmap.mmap(self._fd, length, access=mmap.ACCESS_READ, offset=offset)
+            pages = mmap.mmap(self._descriptor(), length, access=mmap.ACCESS_READ, offset=offset)
         self._mapped = True
         return self._shaped(name, np.frombuffer(pages, np.float32, entry.size, before))
 
@@ -173,10 +175,14 @@ class SafetensorsFile:
         """Arrays that were given out stay valid."""
         self._closer()
 
-    def _identify(self) -> _Identity:
+    def _descriptor(self) -> int:
+        # Once it is closed, the same number may stand for another file.
         if not self._closer.alive:
             raise ValueError(f"{self.path}: the checkpoint is closed")
-        found = os.fstat(self._fd)
+        return self._fd
+
+    def _identify(self) -> _Identity:
+        found = os.fstat(self._descriptor())
         return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
 
     def _float_entry(self, name: str) -> Entry:
@@ -203,14 +209,15 @@ class SafetensorsFile:
         return data
 
     def _read_into(self, buffer: memoryview, offset: int) -> None:
+        descriptor = self._descriptor()
         done = 0
         while done < len(buffer):
             if hasattr(os, "preadv"):
-                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+                count = os.preadv(descriptor, [buffer[done:]], offset + done)
             else:
                 with self._seeking:
-                    os.lseek(self._fd, offset + done, os.SEEK_SET)
-                    data = os.read(self._fd, len(buffer) - done)
+                    os.lseek(descriptor, offset + done, os.SEEK_SET)
+                    data = os.read(descriptor, len(buffer) - done)
                 count = len(data)
                 buffer[done : done + count] = data
             if count == 0:
@@ -233,7 +240,7 @@ class SafetensorsFile:
         shape = self.entries[name].shape
         try:
             return values.reshape(shape)
-        except ValueError as error:  # as [0, 2^62, 2^62], which holds nothing
+        except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing
             raise ValueError(
                 f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}"
             ) from None

@@ -1,0 +1,611 @@
+"""Safetensors files, single and sharded: what is read, what stays out of memory, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save, save_file
+from safetensors.torch import save_file as save_torch
+
+from npbert import safetensors_file
+from npbert.checkpoint import Checkpoint
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def raw(header: Any, data: bytes = b"") -> bytes:
+    """A safetensors file with any header: JSON of a dict, or bytes as they are."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def folder_of(folder: Path, content: bytes | dict[str, NDArray[Any]]) -> Path:
+    if isinstance(content, bytes):
+        (folder / SINGLE).write_bytes(content)
+    else:
+        save_file(content, folder / SINGLE)
+    return folder
+
+
+def opened(folder: Path, content: bytes | dict[str, NDArray[Any]]) -> Checkpoint:
+    return Checkpoint.open(folder_of(folder, content))
+
+
+# What is read
+
+
+def test_it_is_a_mapping_of_names(tmp_path: Path) -> None:
+    tensors = {"a.weight": np.ones((2, 3), np.float32), "ids": np.arange(4), "b": np.ones(5, np.float16)}
+    with opened(tmp_path, tensors) as checkpoint:
+        assert sorted(checkpoint.keys()) == sorted(checkpoint) == ["a.weight", "b", "ids"]
+        assert len(checkpoint) == 3
+        assert "b" in checkpoint
+        assert "c" not in checkpoint
+        assert checkpoint.shape("a.weight") == (2, 3)
+        assert [checkpoint.dtype(name) for name in ("a.weight", "b", "ids")] == ["F32", "F16", "I64"]
+        assert checkpoint.path("b") == tmp_path / SINGLE
+        assert checkpoint.paths == [tmp_path / SINGLE]
+        assert checkpoint.nbytes32 == 4 * (6 + 5)
+        with pytest.raises(KeyError, match="c"):
+            checkpoint.read("c")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_half_is_converted_as_torch_does(tmp_path: Path, dtype: torch.dtype) -> None:
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    finite = bits[torch.isfinite(bits)].contiguous()
+    save_torch({"w": finite}, tmp_path / SINGLE)
+    with Checkpoint.open(tmp_path) as checkpoint:
+        for values in (checkpoint.read("w"), checkpoint.map("w")):
+            assert values.dtype == np.float32
+            assert values.tobytes() == finite.float().numpy().tobytes()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.floats(-3.4e38, 3.4e38), max_size=40))
+def test_doubles_are_rounded_to_nearest(tmp_path: Path, values: list[float]) -> None:
+    with opened(tmp_path, {"w": np.array(values, np.float64)}) as checkpoint:
+        read = checkpoint.read("w")
+        assert read.tobytes() == torch.tensor(values, dtype=torch.float64).float().numpy().tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (15,), (16,), (17,), (3, 16), (7, 7), (2, 3, 4)])
+@pytest.mark.parametrize("how", [Checkpoint.read, Checkpoint.map])
+def test_shapes_around_a_chunk(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: Any,
+    shape: tuple[int, ...],
+    how: Callable[[Checkpoint, str], NDArray[np.float32]],
+) -> None:
+    monkeypatch.setattr(safetensors_file, "CHUNK", 16)
+    before = np.arange(5, dtype=np.float32)
+    wanted = np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
+    with opened(tmp_path, {"a": before, "w": wanted, "z": before}) as checkpoint:
+        found = how(checkpoint, "w")
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, wanted.astype(np.float32), strict=True)
+
+
+def test_what_is_read_is_the_callers_own(tmp_path: Path) -> None:
+    with opened(tmp_path, {"w": np.ones(3, np.float32)}) as checkpoint:
+        first, second = checkpoint.read("w"), checkpoint.read("w")
+    first[0] = 7
+    assert second.tolist() == [1, 1, 1]
+    assert first.flags.writeable
+
+
+def test_without_preadv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv", raising=False)
+    wanted = np.arange(200_000, dtype=np.float32)
+    with opened(tmp_path, {"a": wanted, "b": -wanted}) as checkpoint:
+        np.testing.assert_array_equal(checkpoint.read("b"), -wanted)
+        np.testing.assert_array_equal(checkpoint.map("a"), wanted)
+
+
+def test_a_read_may_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = getattr(os, "preadv", None)
+    if whole is None:
+        pytest.skip("no preadv here")
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: whole(fd, [buffers[0][:7]], offset))
+    wanted = np.arange(50, dtype=np.float32)
+    with opened(tmp_path, {"w": wanted}) as checkpoint:
+        np.testing.assert_array_equal(checkpoint.read("w"), wanted)
+
+
+# What is mapped
+
+
+def test_a_map_can_not_be_written_and_outlives_the_checkpoint(tmp_path: Path) -> None:
+    wanted = np.arange(12, dtype=np.float32).reshape(3, 4)
+    with opened(tmp_path, {"w": wanted}) as checkpoint:
+        mapped = checkpoint.map("w")
+    np.testing.assert_array_equal(mapped, wanted)
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        mapped.flags.writeable = True
+
+
+def test_a_tensor_that_can_not_be_mapped_is_read(tmp_path: Path) -> None:
+    values = np.arange(3, dtype=np.float32)
+    text = json.dumps({"w": entry("F32", [3], 0, 12)}).encode()
+    for padding in range(4):
+        with opened(tmp_path, raw(text + b" " * padding, values.tobytes())) as checkpoint:
+            mapped = checkpoint.map("w")
+            assert mapped.tolist() == [0, 1, 2]
+            assert mapped.flags.aligned
+            assert mapped.flags.writeable == bool((len(text) + padding) % 4)
+
+
+def maps(path: Path) -> dict[str, int]:
+    """The kB of each mapping of a file that are resident."""
+    resident, place = {}, None
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ")[0]:
+            place = line.split(" ")[0] if line.endswith(str(path)) else None
+        elif place and line.startswith("Rss:"):
+            resident[place] = int(line.split()[1])
+    return resident
+
+
+@linux_only
+def test_reading_maps_nothing_and_mapping_makes_nothing_resident(tmp_path: Path) -> None:
+    tensors = {"big": np.ones((1024, 1024), np.float32), "other": np.ones(7, np.float32)}
+    with opened(tmp_path, tensors) as checkpoint:
+        checkpoint.read("big")
+        assert maps(tmp_path / SINGLE) == {}
+        mapped = checkpoint.map("big")
+        assert list(maps(tmp_path / SINGLE).values()) == [0]
+        assert mapped[512, 512] == 1
+        assert sum(maps(tmp_path / SINGLE).values()) > 0
+        del mapped
+        assert maps(tmp_path / SINGLE) == {}
+
+
+@linux_only
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    checkpoint = opened(tmp_path, {"w": np.ones(3, np.float32)})
+    assert descriptors() == before + 1
+    checkpoint.close()
+    checkpoint.close()
+    assert descriptors() == before
+    forgotten = Checkpoint.open(tmp_path)
+    del forgotten
+    assert descriptors() == before
+    folder_of(tmp_path, raw(b"{}}"))
+    with pytest.raises(ValueError, match="safetensors"):
+        Checkpoint.open(tmp_path)
+    assert descriptors() == before
+
+
+def test_a_closed_checkpoint(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, {"w": np.ones(3, np.float32)})
+    checkpoint.map("w")
+    checkpoint.close()
+    for use in (lambda: checkpoint.read("w"), lambda: checkpoint.map("w"), checkpoint.check_unchanged):
+        with pytest.raises(ValueError, match=r"model\.safetensors: the checkpoint is closed"):
+            use()
+
+
+# Files that change
+
+
+def shorten(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4)
+
+
+def rewrite(path: Path) -> None:
+    content = path.read_bytes()
+    with open(path, "r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(0, 1))  # as any later write would set another time
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(shorten, r"wanted \d+ bytes, found \d+"), (rewrite, "it was written to")]
+)
+def test_a_file_that_changes_in_place(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+    whole = rf"model\.safetensors: the file has changed since it was opened: {message}"
+    tensors = {"a": np.ones(3, np.float32), "b": np.ones(300_000, np.float32)}
+    with opened(tmp_path, tensors) as checkpoint:
+        checkpoint.map("a")
+        checkpoint.check_unchanged()
+        change(tmp_path / SINGLE)
+        with pytest.raises(OSError, match=whole):
+            checkpoint.check_unchanged()
+        for how in (checkpoint.read, checkpoint.map):
+            with pytest.raises(OSError, match=whole):
+                how("b")
+
+
+def test_a_file_that_is_replaced_is_still_there(tmp_path: Path) -> None:
+    with opened(tmp_path, {"w": np.ones(3, np.float32)}) as checkpoint:
+        mapped = checkpoint.map("w")
+        save_file({"w": np.zeros(3, np.float32)}, tmp_path / "new")
+        os.replace(tmp_path / "new", tmp_path / SINGLE)
+        checkpoint.check_unchanged()
+        assert mapped.tolist() == checkpoint.read("w").tolist() == [1, 1, 1]
+
+
+def test_only_mapped_files_are_checked_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Checkpoint.open(
+        sharded(tmp_path, {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"})
+    ) as found:
+        found.read("c")
+        found.map("a")
+        found.map("b")
+        calls = []
+        look = os.fstat
+        monkeypatch.setattr(os, "fstat", lambda fd: calls.append(fd) or look(fd))
+        found.check_unchanged()
+        assert len(calls) == 1
+        shorten(tmp_path / "2.safetensors")
+        found.check_unchanged()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(tmp_path, {"w": np.ones(3, np.float32)})
+    judge = safetensors_file.safe_open
+
+    def replace(path: Path, framework: str) -> Any:
+        save_file({"w": np.zeros(5, np.float32)}, tmp_path / "new")
+        os.replace(tmp_path / "new", path)
+        return judge(path, framework=framework)
+
+    monkeypatch.setattr(safetensors_file, "safe_open", replace)
+    with pytest.raises(OSError, match=r"model\.safetensors: replaced by another file while it was opened"):
+        Checkpoint.open(tmp_path)
+
+
+# Values that are no weights
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("at", [0, 15, 16, 40, 50])
+def test_nan_and_inf_are_found_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, dtype: torch.dtype, at: int
+) -> None:
+    monkeypatch.setattr(safetensors_file, "CHUNK", 16)
+    values = torch.ones(51, dtype=dtype)
+    values[at] = bad
+    save_torch({"fine": torch.ones(3), "w": values.reshape(3, 17)}, tmp_path / SINGLE)
+    message = (
+        rf"model\.safetensors: w: wanted finite float32 values, found {bad} at \[{at // 17}, {at % 17}\]"
+    )
+    with Checkpoint.open(tmp_path) as checkpoint:
+        for how in (checkpoint.read, checkpoint.map):
+            with pytest.raises(ValueError, match=message):
+                how("w")
+        assert checkpoint.read("fine").tolist() == [1, 1, 1]
+
+
+def test_infinities_that_would_cancel(tmp_path: Path) -> None:
+    with (
+        opened(tmp_path, {"w": np.array([1, np.inf, -np.inf], np.float32)}) as checkpoint,
+        pytest.raises(ValueError, match=r"w: wanted finite float32 values, found inf at \[1\]"),
+    ):
+        checkpoint.read("w")
+
+
+def test_finite_values_whose_sum_is_not(tmp_path: Path) -> None:
+    largest = np.full(9, np.finfo(np.float32).max)
+    with opened(tmp_path, {"w": largest}) as checkpoint:
+        np.testing.assert_array_equal(checkpoint.read("w"), largest)
+        np.testing.assert_array_equal(checkpoint.map("w"), largest)
+
+
+def test_a_double_beyond_float32(tmp_path: Path) -> None:
+    with (
+        opened(tmp_path, {"w": np.array(-1e39)}) as checkpoint,
+        pytest.raises(ValueError, match=r"w: wanted finite float32 values, found -inf at \[\]"),
+    ):
+        checkpoint.read("w")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("F8_E4M3", 1), ("F8_E5M2", 1), ("I8", 1), ("U8", 1), ("BOOL", 1), ("I32", 4), ("I64", 8), ("U16", 2)],
+)
+def test_what_is_not_stored_as_floats_is_no_weight(tmp_path: Path, dtype: str, size: int) -> None:
+    with opened(tmp_path, raw({"w": entry(dtype, [2], 0, 2 * size)}, bytes(2 * size))) as checkpoint:
+        assert checkpoint.dtype("w") == dtype
+        assert checkpoint.nbytes32 == 0
+        message = rf"model\.safetensors: w: wanted weights stored as F32, F16, BF16, F64, found {dtype}$"
+        for how in (checkpoint.read, checkpoint.map):
+            with pytest.raises(ValueError, match=message):
+                how("w")
+
+
+# Damaged files
+
+GOOD = {"w": entry("F32", [2], 0, 8)}
+INVALID = r"model\.safetensors: not a valid safetensors (file|header): "
+
+DAMAGED = {
+    "empty": (b"", INVALID),
+    "no header": (b"\x10\0\0\0", INVALID),
+    "a header cut short": (raw(GOOD, bytes(8))[:30], INVALID),
+    "data cut short": (raw(GOOD, bytes(7)), INVALID),
+    "trailing bytes": (raw(GOOD, bytes(9)), INVALID),
+    "a hole": (raw({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 8, 12)}, bytes(12)), INVALID),
+    "an overlap": (raw({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12)), INVALID),
+    "all in one place": (
+        raw({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 0, 8)}, bytes(8)),
+        INVALID,
+    ),
+    "offsets that run back": (raw({"w": entry("F32", [2], 8, 0)}, bytes(8)), INVALID),
+    "a negative offset": (raw({"w": entry("F32", [2], -8, 0)}, bytes(8)), INVALID),
+    "offsets beyond the file": (raw({"w": entry("F32", [2], 2**62, 2**62 + 8)}, bytes(8)), INVALID),
+    "offsets that do not fit the shape": (raw({"w": entry("F32", [3], 0, 8)}, bytes(8)), INVALID),
+    "a shape that overflows": (raw({"w": entry("F32", [2**62, 2**62], 0, 8)}, bytes(8)), INVALID),
+    "a negative size": (raw({"w": entry("F32", [-2], 0, 8)}, bytes(8)), INVALID),
+    "a fraction for a size": (
+        raw(b'{"w":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}}', bytes(8)),
+        INVALID,
+    ),
+    "an unknown dtype": (raw({"w": entry("F33", [2], 0, 8)}, bytes(8)), INVALID),
+    "no dtype": (raw({"w": {"shape": [2], "data_offsets": [0, 8]}}, bytes(8)), INVALID),
+    "bad JSON": (raw(b'{"w": }'), INVALID),
+    "bad UTF-8": (raw(b'{"\xff": {}}'), INVALID),
+    "no object": (raw(b"[]"), INVALID),
+    "a deep header": (raw(b'{"w":' * 100_000), INVALID),
+    "a length of 2^63": ((2**63).to_bytes(8, "little") + b"{}", INVALID),
+    "a length of 2^64 - 1": ((2**64 - 1).to_bytes(8, "little") + b"{}", INVALID),
+    "a length of 0": (bytes(8), INVALID),
+    "a tensor twice": (
+        raw(
+            b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},' + json.dumps(GOOD).encode()[1:],
+            bytes(8),
+        ),
+        INVALID + "the key 'w' is given twice",
+    ),
+    "a field twice": (
+        raw(b'{"w":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}', bytes(8)),
+        INVALID,
+    ),
+    "metadata twice": (
+        raw(b'{"__metadata__":{},"__metadata__":{},' + json.dumps(GOOD).encode()[1:], bytes(8)),
+        INVALID,
+    ),
+    "33 dimensions": (
+        raw({"w": entry("F32", [1] * 33, 0, 4)}, bytes(4)),
+        r"model\.safetensors: w: wanted at most 32 dimensions, found 33",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_file_is_named(tmp_path: Path, case: str) -> None:
+    content, message = DAMAGED[case]
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path, content)
+
+
+def test_nothing_in_a_shape_that_does_not_fit_memory(tmp_path: Path) -> None:
+    for shape in ([0, 2**31, 2**31], [0, 2**62, 2], [0, 2**63], [0, 2**64 - 1]):
+        content = raw({"w": entry("F32", shape, 0, 0)})
+        message = (
+            r"model\.safetensors: (w: wanted a shape that fits memory, found|not a valid safetensors file: )"
+        )
+        with pytest.raises(ValueError, match=message), opened(tmp_path, content) as checkpoint:
+            checkpoint.read("w")
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / SINGLE).mkdir()
+    with pytest.raises(OSError, match=r"model\.safetensors: wanted a regular file"):
+        Checkpoint.open(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_file_that_would_never_answer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / SINGLE)
+    with pytest.raises(OSError, match=r"model\.safetensors: wanted a regular file"):
+        Checkpoint.open(tmp_path)
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    message = r"wanted model\.safetensors or model\.safetensors\.index\.json, found neither"
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match=message + "$"):
+            Checkpoint.open(folder)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(
+        FileNotFoundError, match=message + r"; pytorch_model\.bin is pickled, which npbert does not"
+    ):
+        Checkpoint.open(tmp_path)
+    (tmp_path / SINGLE).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+        Checkpoint.open(tmp_path)
+
+
+SAMPLE = save({"a": np.ones((2, 3), np.float32), "b.c": np.ones(4, np.float16), "d": np.arange(2)})
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    edits=st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=3),
+    cut=st.integers(0, len(SAMPLE)) | st.just(len(SAMPLE)),
+    tail=st.binary(max_size=3),
+)
+def test_any_damage_is_an_error_or_harmless(
+    tmp_path: Path, edits: list[tuple[int, int]], cut: int, tail: bytes
+) -> None:
+    content = bytearray(SAMPLE)
+    for place, byte in edits:
+        content[place] = byte
+    try:
+        with opened(tmp_path, bytes(content[:cut]) + tail) as checkpoint:
+            for name in checkpoint:
+                if checkpoint.dtype(name) in safetensors_file.FLOATS:
+                    for values in (checkpoint.read(name), checkpoint.map(name)):
+                        assert values.shape == checkpoint.shape(name)
+                        assert np.isfinite(values).all()
+    except ValueError as error:
+        assert str(tmp_path / SINGLE) in str(error)  # noqa: PT017 (damage may also be harmless)
+
+
+# Shards
+
+
+def sharded(folder: Path, weight_map: dict[str, str]) -> Path:
+    """Shards whose tensors hold their number: a is [0], b is [1], ..."""
+    shards: dict[str, dict[str, NDArray[Any]]] = {}
+    for number, (name, shard) in enumerate(weight_map.items()):
+        shards.setdefault(shard, {})[name] = np.array([number], np.float32)
+    for shard, tensors in shards.items():
+        save_file(tensors, folder / shard)
+    return index_of(folder, weight_map)
+
+
+def index_of(folder: Path, weight_map: Any) -> Path:
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 12}, "weight_map": weight_map}))
+    return folder
+
+
+MAP = {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}
+
+
+def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
+    with Checkpoint.open(sharded(tmp_path, MAP)) as checkpoint:
+        assert {name: checkpoint.read(name).item() for name in checkpoint} == {"a": 0, "b": 1, "c": 2}
+        assert checkpoint.map("b").item() == 1
+        assert checkpoint.path("c") == tmp_path / "1.safetensors"
+        assert checkpoint.paths == [tmp_path / "1.safetensors", tmp_path / "2.safetensors"]
+        assert checkpoint.nbytes32 == 12
+
+
+def test_a_single_file_comes_before_an_index(tmp_path: Path) -> None:
+    with opened(sharded(tmp_path, MAP), {"only": np.ones(1, np.float32)}) as checkpoint:
+        assert checkpoint.keys() == ["only"]
+
+
+def test_symlinks_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    sharded(tmp_path / "blobs", MAP)
+    for number, file in enumerate(sorted((tmp_path / "blobs").iterdir())):
+        blob = file.rename(file.with_name(f"{number}"))
+        (tmp_path / "snapshot" / file.name).symlink_to(Path("..") / "blobs" / blob.name)
+    with Checkpoint.open(tmp_path / "snapshot") as checkpoint:
+        assert checkpoint.read("b").item() == 1
+
+
+def test_a_missing_shard(tmp_path: Path) -> None:
+    (sharded(tmp_path, MAP) / "2.safetensors").unlink()
+    message = r"index\.json: wanted the shard 2\.safetensors beside it, found no such file"
+    with pytest.raises(FileNotFoundError, match=message):
+        Checkpoint.open(tmp_path)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    shorten(sharded(tmp_path, MAP) / "2.safetensors")
+    with pytest.raises(ValueError, match=r"2\.safetensors: not a valid safetensors file: "):
+        Checkpoint.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", r"index\.json: weight_map: wanted an object of tensor names and shards, found nothing"),
+        ('{"weight_map": {}}', "weight_map: wanted an object of tensor names and shards, found nothing"),
+        ('{"weight_map": []}', "weight_map: wanted an object of tensor names and shards, found list"),
+        ('{"weight_map": "x"}', "weight_map: wanted an object of tensor names and shards, found str"),
+        (
+            '{"weight_map": {"a": "1", "a": "2"}}',
+            r"index\.json: not a valid JSON file: the key 'a' is given twice",
+        ),
+        ("[]", r"index\.json: wanted a JSON object, found list"),
+        ("{", r"index\.json: not a valid JSON file"),
+    ],
+)
+def test_a_damaged_index(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / INDEX).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Checkpoint.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        "../x.safetensors",
+        "/etc/x.safetensors",
+        "inner/x.safetensors",
+        "..\\x.safetensors",
+        "C:x.safetensors",
+        "C:\\x.safetensors",
+        "x.safetensors:stream.safetensors",
+        "./x.safetensors",
+        "x.safetensors/",
+        "x\0.safetensors",
+        "\ud800.safetensors",
+        "..",
+        ".",
+        "",
+        "x.bin",
+        3,
+        None,
+        ["x.safetensors"],
+    ],
+)
+def test_a_shard_outside_the_folder(tmp_path: Path, shard: Any) -> None:
+    folder = tmp_path / "model"
+    (folder / "inner").mkdir(parents=True)
+    for place in (tmp_path, folder, folder / "inner"):
+        save_file({"a": np.ones(1, np.float32)}, place / "x.safetensors")
+    message = (
+        r"index\.json: weight_map: a: wanted the bare name of a \.safetensors file beside the index, found "
+    )
+    with pytest.raises(ValueError, match=message):
+        Checkpoint.open(index_of(folder, {"a": shard}))
+
+
+def test_a_tensor_that_its_shard_lacks(tmp_path: Path) -> None:
+    index_of(sharded(tmp_path, MAP), {**MAP, "d": "2.safetensors"})
+    with pytest.raises(
+        ValueError, match=r"index\.json: d: wanted in the shard 2\.safetensors, which does not hold it"
+    ):
+        Checkpoint.open(tmp_path)
+
+
+def test_the_index_says_which_of_two_is_meant(tmp_path: Path) -> None:
+    shutil.copy(sharded(tmp_path, MAP) / "1.safetensors", tmp_path / "3.safetensors")
+    save_file({"a": np.array([9], np.float32), "b": np.array([8], np.float32)}, tmp_path / "2.safetensors")
+    with Checkpoint.open(tmp_path) as checkpoint:
+        assert {name: checkpoint.read(name).item() for name in checkpoint} == {"a": 0, "b": 8, "c": 2}
+
+
+def test_tensors_that_the_index_does_not_list(tmp_path: Path) -> None:
+    index_of(sharded(tmp_path, MAP), {"a": "1.safetensors", "b": "2.safetensors"})
+    with Checkpoint.open(tmp_path) as checkpoint:
+        assert checkpoint.read("c").item() == 2
+    save_file({"b": np.ones(1, np.float32), "c": np.ones(1, np.float32)}, tmp_path / "2.safetensors")
+    message = r"index\.json: c: not in weight_map, yet in two shards, 1\.safetensors and 2\.safetensors"
+    with pytest.raises(ValueError, match=message):
+        Checkpoint.open(tmp_path)
