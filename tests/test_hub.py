@@ -228,6 +228,7 @@ with warnings.catch_warnings(record=True) as warned:
         found = {"error": [k.__name__ for k in type(error).__mro__], "message": str(error)}
 found["warned"] = [str(w.message) for w in warned if "npbert" in w.filename]
 found["downloader"] = "huggingface_hub.file_download" in sys.modules
+found["imported"] = "huggingface_hub" in sys.modules
 print(json.dumps(found))
 """
 
@@ -406,3 +407,9 @@ def test_token_and_cache_dir_reach_the_hub(hub: Hub, tmp_path: Path) -> None:
     folder = ask(tmp_path / "home", hub.url, token="hf_secret", cache_dir=str(tmp_path / "mine"))["folder"]
     assert Path(folder).is_relative_to(tmp_path / "mine")
     assert hub.tokens == {"Bearer hf_secret"}
+
+
+def test_a_folder_needs_no_huggingface_hub(tmp_path: Path) -> None:
+    found = ask(tmp_path / "cache", "http://127.0.0.1:9", name=str(tmp_path))
+    assert found["folder"] == str(tmp_path)
+    assert not found["imported"]
