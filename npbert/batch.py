@@ -77,7 +77,7 @@ def pack(
     longest = config.max_position_embeddings
     if S == 0 and B > 0:
         _wrong(name, "at least one token in each row", f"the shape {[B, S]}")
-    if S > longest and position_ids is None:
+    if shape[1] > longest and position_ids is None:
         _wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", S)
 
     positions, token_types, cu_seqlens, key_lens, first = (
@@ -192,7 +192,8 @@ def unpack_probs(packed: Packed, probs: Floats, heads: int) -> Floats:
     for b, keys in enumerate(packed.batch.key_lens):
         queries = columns[packed.batch.cu_seqlens[b] : packed.batch.cu_seqlens[b + 1]]
         size = heads * len(queries) * keys
-        padded[b][:, queries[:, None], queries[:keys]] = probs[done : done + size].reshape(heads, -1, keys)
+        block = probs[done : done + size].reshape(heads, len(queries), keys)
+        padded[b][:, queries[:, None], queries[:keys]] = block
         done += size
     return padded
 

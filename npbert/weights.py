@@ -130,7 +130,7 @@ class NamedWeights:
             else:
                 self._stored[name] = stored
         if missing := [name for name in shapes if name not in self._stored]:
-            raise ValueError(f"{where}: {len(missing)} weights are missing: {', '.join(missing)}")
+            raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}")
         for name, wanted in shapes.items():
             stored = self._stored[name]
             if (found := checkpoint.shape(stored)) != wanted:
@@ -213,9 +213,7 @@ def _warn_left_over(checkpoint: Checkpoint, left_over: list[str]) -> None:
     names = {stored: canonical_name(stored) for stored in left_over}
     odd = [stored for stored, name in names.items() if name not in POOLER and not HARMLESS.fullmatch(name)]
     if odd:
-        warnings.warn(
-            f"{_where(checkpoint)}: {len(odd)} tensors are not used: {', '.join(odd)}", stacklevel=4
-        )
+        warnings.warn(f"{_where(checkpoint)}: tensors not used ({len(odd)}): {', '.join(odd)}", stacklevel=4)
 
 
 def _where(checkpoint: Checkpoint) -> str:

