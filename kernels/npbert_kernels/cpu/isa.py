@@ -1,0 +1,84 @@
+"""The instruction sets that the kernels are generated for, and which of them this process uses.
+
+All that differs between ISAs stands in this table. A vector register holds `lanes` floats; a micro-tile is `rows`
+rows of two vectors, so that its accumulators, two panel vectors and a broadcast fit the register file:
+2 rows + 3 <= registers.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from dataclasses import dataclass
+
+VECTORS = 2  # vectors in a row of the micro-tile: a panel is VECTORS * lanes columns
+
+
+@dataclass(frozen=True)
+class ISA:
+    name: str
+    lanes: int  # floats in a vector register
+    rows: int  # MR, the height of the micro-tile
+    fma: bool  # whether a fused multiply-add is one instruction
+    needs: frozenset[str]  # CPU features, in LLVM's names
+    target: str | None  # the CPU that LLVM compiles for; None: the host as it is
+
+    @property
+    def panel(self) -> int:
+        """NR, the columns of a micro-tile."""
+        return VECTORS * self.lanes
+
+
+X86 = (
+    ISA("avx512", 16, 14, True, frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}), None),
+    ISA("avx2", 8, 6, True, frozenset({"avx2", "fma", "bmi2", "f16c"}), "x86-64-v3"),
+    ISA("baseline", 4, 6, False, frozenset(), "x86-64"),
+)
+ARM = (ISA("baseline", 4, 14, True, frozenset(), None),)
+OTHER = (ISA("baseline", 4, 6, False, frozenset(), None),)
+
+
+def table() -> tuple[ISA, ...]:
+    """The ISAs of this architecture, the fastest first."""
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        return X86
+    return ARM if machine in ("aarch64", "arm64") else OTHER
+
+
+@functools.cache
+def host() -> tuple[str, frozenset[str]]:
+    """The CPU's name and features, as LLVM reads them off the host."""
+    import llvmlite.binding as llvm
+
+    try:
+        features = frozenset(name for name, on in llvm.get_host_cpu_features().items() if on)
+    except RuntimeError:  # LLVM can't tell on this platform
+        features = frozenset()
+    return llvm.get_host_cpu_name(), features
+
+
+def available() -> list[ISA]:
+    """The ISAs that this machine can run, the fastest first."""
+    _, features = host()
+    return [isa for isa in table() if isa.needs <= features]
+
+
+@functools.cache
+def selected() -> ISA:
+    """The ISA in use: the fastest, or the one that NPBERT_ISA names.
+
+    Raises ValueError where NPBERT_ISA names one that does not exist or that this CPU can't run.
+    """
+    wanted = os.environ.get("NPBERT_ISA", "").strip().lower()
+    known = {isa.name: isa for isa in table()}
+    can = available()
+    if not wanted:
+        return can[0]
+    if wanted not in known:
+        raise ValueError(f"NPBERT_ISA={wanted}: no such ISA on {platform.machine()}; there are {', '.join(known)}")
+    if known[wanted] not in can:
+        missing = sorted(known[wanted].needs - host()[1])
+        raise ValueError(f"NPBERT_ISA={wanted}: this CPU ({host()[0]}) lacks {', '.join(missing)}")
+    return known[wanted]

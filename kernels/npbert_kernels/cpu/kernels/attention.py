@@ -1,0 +1,160 @@
+"""attention: one head of one sequence after another; scores, softmax and context of ROWS queries stay in the caches.
+
+For each item (sequence, head): keys packed into panels; then for each micro-tile of queries: scores = q k^T,
+probabilities, context = probs v, divided by the row's sum at the end. Values are read where they stand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .activation import exponential
+from ..blocking import ROW_PADDING
+from .frame import locate, next_of, number, row_bytes, word
+from ..layout import (
+    ATTENTION_HEADS,
+    ATTENTION_MASK,
+    ATTENTION_MASK_ROW,
+    ATTENTION_OUT,
+    ATTENTION_PROBS,
+    ATTENTION_QKV,
+    ATTENTION_SCALE,
+    ATTENTION_SIZE,
+    FRAME_CU_SEQLENS,
+    FRAME_KEY_LENS,
+    FRAME_PROBS_AT,
+    FRAME_SCRATCH,
+    FRAME_SCRATCH_BYTES,
+    NONE,
+    WORD,
+)
+from .packing import pack_panel
+from .simd import (
+    BYTES,
+    LANES,
+    PANEL,
+    ROWS,
+    broadcast,
+    fma,
+    horizontal_max,
+    horizontal_sum,
+    kernel,
+    keep_first,
+    load,
+    load_float,
+    maximum,
+    store,
+    store_float,
+)
+from .ukernel import tile
+
+PANEL_BYTES = 4 * PANEL
+
+
+@kernel
+def softmax_row(row, n, scale):
+    """In place: e^(scale (x - max)) over n floats, 0 up to the next whole vector; returns the sum."""
+    whole = n // LANES * LANES
+    tail = n - whole
+    highest = broadcast(-3.0e38)
+    for i in range(0, whole, LANES):
+        highest = maximum(highest, load(row + i * 4))
+    if tail > 0:
+        highest = maximum(highest, keep_first(load(row + whole * 4), tail, -3.0e38))
+    shift = broadcast(horizontal_max(highest) * -scale)
+    scales = broadcast(scale)
+    total = broadcast(0.0)
+    for i in range(0, whole, LANES):
+        value = exponential(fma(load(row + i * 4), scales, shift))
+        store(row + i * 4, value)
+        total = total + value
+    if tail > 0:
+        value = keep_first(exponential(fma(load(row + whole * 4), scales, shift)), tail, 0.0)
+        store(row + whole * 4, value)
+        total = total + value
+    return horizontal_sum(total)
+
+
+@kernel
+def scale_row(row, columns, factor):
+    for i in range(0, columns, LANES):
+        store(row + i * 4, load(row + i * 4) * factor)
+
+
+@kernel
+def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs):
+    """One head: q [queries, size], keys and v [n, size] -> out [queries, size]; probs [queries, n] or 0.
+
+    n >= 1, size a multiple of PANEL. scratch: panels of keys, then the scores of ROWS queries, then PANEL zeros.
+    """
+    panels = (n + PANEL - 1) // PANEL
+    ldscores = (panels * PANEL + ROW_PADDING) * 4
+    scores = scratch + panels * size * PANEL_BYTES
+    zeros = scores + ROWS * ldscores
+    store(zeros, broadcast(0.0))
+    store(zeros + BYTES, broadcast(0.0))
+    for p in range(panels):
+        there = min(PANEL, n - p * PANEL)
+        pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, size, scratch + p * size * PANEL_BYTES)
+    tiles = (queries + ROWS - 1) // ROWS
+    for t in range(tiles):
+        row = queries * t // tiles
+        height = queries * (t + 1) // tiles - row
+        for p in range(panels):
+            w = scratch + p * size * PANEL_BYTES
+            c = scores + p * PANEL_BYTES
+            tile(height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, size, zeros, 0, c, ldscores, w, 0)
+        c = out + row * ldout
+        if probs == 0:
+            for i in range(height):
+                at = scores + i * ldscores
+                total = softmax_row(at, n, scale)
+                store_float(at + panels * PANEL_BYTES, factor / total)
+        else:
+            for i in range(height):
+                at = scores + i * ldscores
+                total = softmax_row(at, n, scale)
+                scale_row(at, (n + LANES - 1) // LANES * LANES, factor / total)
+                store_float(at + panels * PANEL_BYTES, np.float32(1.0))
+                for j in range(n):
+                    store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4))
+        for p in range(0, size * 4, PANEL_BYTES):
+            tile(height, scores, ldscores, v + p, ldqkv, n, zeros, 0, c + p, ldout, scratch, 0)
+        for i in range(height):
+            scale_row(c + i * ldout, size, load_float(scores + i * ldscores + panels * PANEL_BYTES))
+
+
+@kernel
+def attention(frame, rank, chunk, step, shares):
+    qkv_buffer, out_buffer = word(step, ATTENTION_QKV), word(step, ATTENTION_OUT)
+    qkv, ldqkv = locate(frame, qkv_buffer, chunk), row_bytes(frame, qkv_buffer)
+    out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
+    heads, size, scale = word(step, ATTENTION_HEADS), word(step, ATTENTION_SIZE), number(word(step, ATTENTION_SCALE))
+    cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
+    scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
+    mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
+    while True:
+        item = next_of(frame, rank, shares, chunk[3] * heads)
+        if item < 0:
+            return
+        sequence, head = chunk[2] + item // heads, item % heads
+        begin = word(cu_seqlens, sequence)
+        queries, n = word(cu_seqlens, sequence + 1) - begin, word(key_lens, sequence)
+        q = qkv + (begin - chunk[0]) * ldqkv + head * size * 4
+        c = out + (begin - chunk[0]) * ldout + head * size * 4
+        if n == 0:
+            for i in range(queries):
+                for j in range(0, size, LANES):
+                    store(c + i * ldout + j * 4, broadcast(0.0))
+            continue
+        factor = np.float32(1.0)
+        if mask != NONE:
+            factor = load_float(
+                locate(frame, mask, chunk) + word(step, ATTENTION_MASK_ROW) * row_bytes(frame, mask) + head * 4
+            )
+        probs = 0
+        if probs_buffer != NONE:
+            at = word(word(frame, FRAME_PROBS_AT), sequence) + head * queries * n
+            probs = locate(frame, probs_buffer, chunk) + at * 4
+        keys = q + heads * size * 4
+        attend(q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs)

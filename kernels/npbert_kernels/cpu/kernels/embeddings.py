@@ -1,0 +1,55 @@
+"""embed: gather a word's, a position's and a token type's row, add them, layer_norm."""
+
+from __future__ import annotations
+
+from .frame import locate, next_of, number, row_bytes, word
+from .layernorm import norm_row
+from ..layout import (
+    EMBED_BIAS,
+    EMBED_EPS,
+    EMBED_IDS,
+    EMBED_OUT,
+    EMBED_POSITION_TABLE,
+    EMBED_POSITIONS,
+    EMBED_TYPE_TABLE,
+    EMBED_TYPES,
+    EMBED_WEIGHT,
+    EMBED_WIDTH,
+    EMBED_WORDS,
+    NONE,
+)
+from .simd import LANES, kernel, load, load_first, load_int, store
+
+GROUP = 4  # rows in one item
+
+
+@kernel
+def embed(frame, rank, chunk, step, shares):
+    """Tables have rows of exactly `width` floats and may end where a mapped file ends: tails are read by mask.
+
+    Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
+    """
+    words, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
+    positions, types = locate(frame, word(step, EMBED_POSITIONS), chunk), locate(frame, word(step, EMBED_TYPES), chunk)
+    table, stride = locate(frame, words, chunk), row_bytes(frame, words)
+    position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
+    weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))
+    out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
+    width = word(step, EMBED_WIDTH)
+    whole = width // LANES * LANES
+    ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
+    while True:
+        item = next_of(frame, rank, shares, (chunk[1] + GROUP - 1) // GROUP)
+        if item < 0:
+            return
+        for t in range(item * GROUP, min(chunk[1], (item + 1) * GROUP)):
+            a = table + (load_int(ids + t * 8) if ids_buffer != NONE else t) * stride
+            b = position_table + load_int(positions + t * 8) * width * 4
+            c = type_table + load_int(types + t * 8) * width * 4
+            x = out + t * ldout
+            for i in range(0, whole * 4, LANES * 4):
+                store(x + i, load(a + i) + load(c + i) + load(b + i))
+            if whole < width:
+                i, tail = whole * 4, width - whole
+                store(x + i, load_first(a + i, tail) + load_first(c + i, tail) + load_first(b + i, tail))
+            norm_row(x, weight, bias, width, eps, x)

@@ -1,0 +1,68 @@
+"""How kernels read a launch: words of the frame, operands of a step, rows of a buffer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+
+from ..layout import (
+    BUFFER_AXIS,
+    BUFFER_BASE,
+    BUFFER_ROW_BYTES,
+    BUFFER_WORDS,
+    FRAME_BUFFERS,
+    FRAME_MEMBERS,
+    FRAME_SYNC,
+    LINE,
+    SYNC_SHARES,
+    WORD,
+    Axis,
+)
+from .simd import f32, inlined, load_int
+from .sync import next_item
+
+AXIS_TOKENS, AXIS_SEQUENCES = int(Axis.TOKENS), int(Axis.SEQUENCES)
+
+
+@inlined
+def word(table, index):
+    return load_int(table + index * WORD)
+
+
+@intrinsic
+def number(typing_context: Any, bits: Any) -> Any:
+    """The float32 nearest to the float64 of these bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        from llvmlite import ir
+
+        return builder.fptrunc(builder.bitcast(args[0], ir.DoubleType()), f32)
+
+    return types.float32(types.int64), codegen
+
+
+@inlined
+def row_bytes(frame, buffer):
+    return word(word(frame, FRAME_BUFFERS) + buffer * BUFFER_WORDS * WORD, BUFFER_ROW_BYTES)
+
+
+@inlined
+def locate(frame, buffer, chunk):
+    """The address of the chunk's first row in a buffer. chunk: (first token, tokens, first sequence, sequences)."""
+    entry = word(frame, FRAME_BUFFERS) + buffer * BUFFER_WORDS * WORD
+    axis = word(entry, BUFFER_AXIS)
+    row = chunk[0] if axis == AXIS_TOKENS else chunk[2] if axis == AXIS_SEQUENCES else 0
+    return word(entry, BUFFER_BASE) + row * word(entry, BUFFER_ROW_BYTES)
+
+
+@inlined
+def shares_of(frame, step_index):
+    """The counters of a step: two sets take turns."""
+    return word(frame, FRAME_SYNC) + SYNC_SHARES + (step_index & 1) * word(frame, FRAME_MEMBERS) * LINE
+
+
+@inlined
+def next_of(frame, rank, shares, items):
+    return next_item(word(frame, FRAME_SYNC), shares, rank, word(frame, FRAME_MEMBERS), items)

@@ -1,0 +1,54 @@
+"""A launch: a frame with the words that the members share, run by the team."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ops import Ints
+from . import layout
+from .layout import LINE, SYNC_ABORT, SYNC_ARRIVED, SYNC_SHARES, WORD
+from .library import entry
+from .memory import address
+from .team import get_num_threads, team
+
+
+class Frame:
+    """One launch's words, for a fixed number of members and a fixed program; used again from launch to launch."""
+
+    def __init__(self, steps: Ints, members: int) -> None:
+        self.members = members
+        self._steps = steps
+        sync = np.zeros((SYNC_SHARES + 2 * members * LINE) // WORD + LINE // WORD, np.int64)
+        skip = -address(sync) % LINE // WORD
+        self._sync = sync[skip:]
+        self.words = np.zeros(layout.FRAME_WORDS, np.int64)
+        self.words[layout.FRAME_MEMBERS] = members
+        self.words[layout.FRAME_SYNC] = address(self._sync)
+        self.words[layout.FRAME_STEPS], self.words[layout.FRAME_STEP_COUNT] = address(steps), len(steps)
+        self._address = address(self.words)
+        self._entry = entry()
+
+    def run(self, flops: float) -> None:
+        self._sync[SYNC_ARRIVED // WORD] = 0
+        self._sync[SYNC_ABORT // WORD] = 0
+        self._sync[SYNC_SHARES // WORD :] = 0
+        team.run(self._member, self.members, self._abort, flops)
+
+    def _member(self, rank: int) -> None:
+        try:
+            self._entry(self._address, rank)
+        except BaseException:
+            self._abort()
+            raise
+
+    def _abort(self) -> None:
+        self._sync[SYNC_ABORT // WORD] = 1
+
+
+def launch_steps(steps: Ints) -> None:
+    """Run steps that need no batch once."""
+    frame = Frame(steps, get_num_threads())
+    once = np.array([0, 1], np.int64)
+    frame.words[layout.FRAME_CU_SEQLENS], frame.words[layout.FRAME_SEQUENCES] = address(once), 1
+    frame.words[layout.FRAME_CHUNK] = 1
+    frame.run(0.0)

@@ -1,0 +1,27 @@
+"""Page-aligned memory for weights and workspaces, in huge pages where the system has them."""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+from numpy.typing import NDArray
+
+HUGE = 1 << 21  # bytes of a huge page
+
+
+def pages(nbytes: int) -> NDArray[np.uint8]:
+    """nbytes of zeroed memory that becomes resident as it is touched, aligned to a huge page."""
+    mapped = mmap.mmap(-1, nbytes + HUGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:  # a kernel without them
+            pass
+    whole = np.frombuffer(mapped, np.uint8)
+    skip = -address(whole) % HUGE
+    return whole[skip : skip + nbytes]
+
+
+def address(array: NDArray[np.generic]) -> int:
+    return int(array.__array_interface__["data"][0])

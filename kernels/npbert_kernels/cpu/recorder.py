@@ -1,0 +1,306 @@
+"""The ops that record: a forward pass called with these leaves a table of steps and a plan of its memory.
+
+Sizes stay symbolic in T and B: a buffer has a row length, and rows by its axis. Buffers of one chunk of the batch
+share memory as soon as nothing reads them any more.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..ops import Activation, Batch, Forward, Ints, Placed, Pooling
+from . import layout
+from .blocking import ROW_PADDING
+from .isa import selected
+from .layout import ACTIVATION_CODES, ACTIVATION_NONE, NONE, POOL_CODES, STEP_WORDS, Axis, Op
+from .store import Linear, Norm, Table, round_up
+
+
+@dataclass(eq=False)
+class Buffer:
+    """What an op returns, or what a batch brings. `columns` carry something, a row is row_bytes long."""
+
+    axis: Axis
+    columns: int
+    row_bytes: int
+    per_sequence: bool = False  # rows are sequences, not tokens
+    source: str | None = None  # the Batch's field, if it comes from there
+    table: Table | None = None
+    flat: bool = False  # probabilities: no rows
+    first: int = 0  # the step that writes it
+    last: int = 0  # the last step that reads it
+    offset: int = 0  # in a chunk's memory, in bytes a row
+    head_size: int | None = None
+    index: int = NONE
+
+    def __getitem__(self, row: int) -> tuple[Buffer, int]:
+        return self, row
+
+
+@dataclass
+class Recording:
+    """Steps [steps, STEP_WORDS]; buffers [n, BUFFER_WORDS] with no addresses yet; what to fill in at each call."""
+
+    steps: Ints
+    buffers: list[Buffer]
+    outputs: dict[str, Buffer]
+    local_bytes: int  # of a chunk's memory, a row
+    flops_per_token: float
+    flops_per_pair: float  # of a query and a key
+    heads: int
+    head_size: int
+    keeps: list[Any] = field(default_factory=list)
+
+
+def bits(value: float) -> int:
+    return int(struct.unpack("q", struct.pack("d", value))[0])
+
+
+class Recorder:
+    """ops.Ops that records."""
+
+    def __init__(self) -> None:
+        self.steps: list[list[int]] = []
+        self.buffers: list[Buffer] = []
+        self.panel = selected().panel
+        self.flops_per_token = self.flops_per_pair = 0.0
+        self.heads = self.head_size = 0
+
+    # -- ops -----------------------------------------------------------------------------------
+    def embed(
+        self,
+        words: Table,
+        ids: Buffer,
+        positions: tuple[Table, Buffer],
+        token_types: tuple[Table, Buffer],
+        norm: Norm,
+    ) -> Buffer:
+        row_bytes = words.rows.strides[0]
+        table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], row_bytes, table=words))
+        return self._embed(table, ids, positions, token_types, norm)
+
+    def embed_rows(
+        self, inputs_embeds: Buffer, positions: tuple[Table, Buffer], token_types: tuple[Table, Buffer], norm: Norm
+    ) -> Buffer:
+        inputs_embeds.columns, inputs_embeds.row_bytes = norm.width, norm.width * 4
+        return self._embed(inputs_embeds, None, positions, token_types, norm)
+
+    def _embed(
+        self,
+        words: Buffer,
+        ids: Buffer | None,
+        positions: tuple[Table, Buffer],
+        token_types: tuple[Table, Buffer],
+        norm: Norm,
+    ) -> Buffer:
+        out = self._local(norm.width)
+        (position_table, position_ids), (type_table, type_ids) = positions, token_types
+        self._step(
+            Op.EMBED,
+            {
+                layout.EMBED_WORDS: words,
+                layout.EMBED_IDS: ids,
+                layout.EMBED_POSITION_TABLE: _pointer(position_table.rows),
+                layout.EMBED_POSITIONS: position_ids,
+                layout.EMBED_TYPE_TABLE: _pointer(type_table.rows),
+                layout.EMBED_TYPES: type_ids,
+                layout.EMBED_WEIGHT: norm.weight,
+                layout.EMBED_BIAS: norm.bias,
+                layout.EMBED_EPS: bits(norm.eps),
+                layout.EMBED_WIDTH: norm.width,
+                layout.EMBED_OUT: out,
+            },
+        )
+        return out
+
+    def linear(
+        self, x: Buffer, weights: Linear, *, activation: Activation | None = None, residual: Buffer | None = None
+    ) -> Buffer:
+        if x.columns != weights.k:
+            raise ValueError(f"linear: x has {x.columns} columns, the weight wants {weights.k}")
+        out = self._local(weights.columns, per_sequence=x.per_sequence)
+        out.head_size = weights.head_size
+        if not x.per_sequence:
+            self.flops_per_token += 2.0 * weights.k * weights.columns
+        self._step(
+            Op.LINEAR,
+            {
+                layout.LINEAR_X: x,
+                layout.LINEAR_W: weights.weight,
+                layout.LINEAR_K: weights.k,
+                layout.LINEAR_PANELS: weights.panels,
+                layout.LINEAR_BIAS: weights.bias,
+                layout.LINEAR_RESIDUAL: residual,
+                layout.LINEAR_ACTIVATION: ACTIVATION_CODES[activation] if activation else ACTIVATION_NONE,
+                layout.LINEAR_OUT: out,
+                layout.LINEAR_PER_SEQUENCE: int(x.per_sequence),
+            },
+        )
+        return out
+
+    def attention(
+        self,
+        qkv: Buffer,
+        cu_seqlens: Buffer,
+        key_lens: Buffer,
+        *,
+        heads: int,
+        head_size: int,
+        head_mask: tuple[Buffer, int] | None = None,
+        probs: bool = False,
+    ) -> tuple[Buffer, Buffer | None]:
+        assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
+        self.heads, self.head_size = heads, max(self.head_size, qkv.head_size)
+        self.flops_per_pair += 4.0 * heads * head_size
+        out = self._local(heads * qkv.head_size)
+        shares = self._buffer(Buffer(Axis.FIXED, 0, 0, flat=True)) if probs else None
+        mask, row = head_mask if head_mask is not None else (None, 0)
+        if mask is not None:
+            mask.columns, mask.row_bytes = heads, heads * 4
+        self._step(
+            Op.ATTENTION,
+            {
+                layout.ATTENTION_QKV: qkv,
+                layout.ATTENTION_OUT: out,
+                layout.ATTENTION_HEADS: heads,
+                layout.ATTENTION_SIZE: qkv.head_size,
+                layout.ATTENTION_SCALE: bits(head_size**-0.5),
+                layout.ATTENTION_MASK: mask,
+                layout.ATTENTION_MASK_ROW: row,
+                layout.ATTENTION_PROBS: shares,
+            },
+        )
+        return out, shares
+
+    def layer_norm(self, x: Buffer, norm: Norm) -> Buffer:
+        out = self._local(norm.width, per_sequence=x.per_sequence)
+        self._step(
+            Op.LAYER_NORM,
+            {
+                layout.NORM_X: x,
+                layout.NORM_WEIGHT: norm.weight,
+                layout.NORM_BIAS: norm.bias,
+                layout.NORM_EPS: bits(norm.eps),
+                layout.NORM_WIDTH: norm.width,
+                layout.NORM_OUT: out,
+                layout.NORM_PER_SEQUENCE: int(x.per_sequence),
+            },
+        )
+        return out
+
+    def take(self, x: Buffer, rows: Buffer) -> Buffer:
+        out = self._local(x.columns, per_sequence=True)
+        self._step(
+            Op.TAKE,
+            {layout.TAKE_X: x, layout.TAKE_ROWS: rows, layout.TAKE_WIDTH: x.columns, layout.TAKE_OUT: out},
+        )
+        return out
+
+    def pool(self, x: Buffer, cu_seqlens: Buffer, key_lens: Buffer, mode: Pooling) -> Buffer:
+        out = self._local(x.columns, per_sequence=True)
+        self._step(
+            Op.POOL,
+            {
+                layout.POOL_X: x,
+                layout.POOL_MODE: POOL_CODES[mode],
+                layout.POOL_WIDTH: x.columns,
+                layout.POOL_OUT: out,
+            },
+        )
+        return out
+
+    def normalize(self, x: Buffer) -> Buffer:
+        out = self._local(x.columns, per_sequence=x.per_sequence)
+        self._step(
+            Op.NORMALIZE,
+            {
+                layout.NORMALIZE_X: x,
+                layout.NORMALIZE_WIDTH: x.columns,
+                layout.NORMALIZE_OUT: out,
+                layout.NORMALIZE_PER_SEQUENCE: int(x.per_sequence),
+            },
+        )
+        return out
+
+    # -- bookkeeping ---------------------------------------------------------------------------
+    def _buffer(self, buffer: Buffer) -> Buffer:
+        buffer.index = len(self.buffers)
+        self.buffers.append(buffer)
+        return buffer
+
+    def _local(self, columns: int, *, per_sequence: bool = False) -> Buffer:
+        row_bytes = (round_up(columns, self.panel) + ROW_PADDING) * 4
+        buffer = Buffer(Axis.LOCAL, columns, row_bytes, per_sequence, first=len(self.steps))
+        buffer.last = buffer.first
+        return self._buffer(buffer)
+
+    def _step(self, op: Op, operands: dict[int, int | Buffer | None]) -> None:
+        step = [0] * STEP_WORDS
+        step[0] = int(op)
+        for at, operand in operands.items():
+            if isinstance(operand, Buffer):
+                operand.last = len(self.steps)
+                step[at] = operand.index
+            else:
+                step[at] = NONE if operand is None else operand
+        self.steps.append(step)
+
+
+def _pointer(rows: Any) -> int:
+    return int(rows.__array_interface__["data"][0])
+
+
+def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recording:
+    """Run a forward pass on symbols."""
+    recorder = Recorder()
+
+    def symbol(source: str, axis: Axis, there: bool = True) -> Any:
+        return recorder._buffer(Buffer(axis, 1, 8, axis is Axis.SEQUENCES, source)) if there else None
+
+    batch = Batch(
+        ids=symbol("ids", Axis.TOKENS, not inputs_embeds),
+        positions=symbol("positions", Axis.TOKENS),
+        token_types=symbol("token_types", Axis.TOKENS),
+        cu_seqlens=symbol("cu_seqlens", Axis.FIXED),
+        key_lens=symbol("key_lens", Axis.FIXED),
+        first=symbol("first", Axis.SEQUENCES),
+        inputs_embeds=symbol("inputs_embeds", Axis.TOKENS, inputs_embeds),
+        head_mask=symbol("head_mask", Axis.FIXED, head_mask),
+    )
+    outputs: dict[str, Placed] = forward(recorder, batch)
+    for buffer in outputs.values():
+        if not buffer.flat:  # rows of the whole batch, in the caller's own array
+            buffer.axis = Axis.SEQUENCES if buffer.per_sequence else Axis.TOKENS
+            buffer.row_bytes = round_up(buffer.columns, recorder.panel) * 4
+    wanted = {buffer.index for buffer in outputs.values()}
+    for step in recorder.steps:  # probabilities that the forward pass let go are not written
+        if step[0] == Op.ATTENTION and step[layout.ATTENTION_PROBS] not in wanted:
+            step[layout.ATTENTION_PROBS] = NONE
+    return Recording(
+        np.array(recorder.steps, np.int64),
+        recorder.buffers,
+        outputs,
+        _plan([b for b in recorder.buffers if b.axis is Axis.LOCAL]),
+        recorder.flops_per_token,
+        recorder.flops_per_pair,
+        recorder.heads,
+        recorder.head_size,
+    )
+
+
+def _plan(buffers: list[Buffer]) -> int:
+    """Give each buffer an offset that none shares while both are alive; returns the bytes a row of them all."""
+    placed: list[Buffer] = []
+    for buffer in sorted(buffers, key=lambda b: -b.row_bytes):
+        at = 0
+        for other in sorted(placed, key=lambda b: b.offset):
+            apart = other.last < buffer.first or buffer.last < other.first
+            if not apart and other.offset < at + buffer.row_bytes:
+                at = max(at, other.offset + other.row_bytes)
+        buffer.offset = at
+        placed.append(buffer)
+    return max((b.offset + b.row_bytes for b in placed), default=0)
