@@ -257,7 +257,7 @@ def test_parameter_table_names_the_parts() -> None:
 
 
 def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each exactly once, in the order in which a forward pass comes to them; the words are mapped, not read."""
+    """Each once, in the order in which a forward pass comes to them; the words are mapped, not read."""
     folder = bert_folder()
     read: list[str] = []
     mapped: list[str] = []
