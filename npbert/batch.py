@@ -54,9 +54,8 @@ def pack(
     Raises:
         ValueError: names the argument, where in it, what was wanted and what was found.
     """
-    if (input_ids is None) == (inputs_embeds is None):
-        found = "neither" if input_ids is None else "both"
-        raise ValueError(f"wanted one of input_ids and inputs_embeds, found {found}")
+    if input_ids is not None and inputs_embeds is not None:
+        raise ValueError("wanted one of input_ids and inputs_embeds, found both")
     ids: Ints | None = None
     embeds: Floats | None = None
     if input_ids is not None:
@@ -65,7 +64,7 @@ def pack(
             _wrong("input_ids", "the shape [sequences, tokens]", list(ids.shape))
         shape, name = ids.shape, "input_ids"
         ids = ids.reshape(-1)
-    else:
+    elif inputs_embeds is not None:
         embeds = _floats("inputs_embeds", inputs_embeds)
         if embeds.ndim != 3 or embeds.shape[2] != config.hidden_size:
             _wrong(
@@ -73,6 +72,8 @@ def pack(
             )
         shape, name = embeds.shape[:2], "inputs_embeds"
         embeds = embeds.reshape(-1, config.hidden_size)
+    else:
+        raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
     B, S = shape
     longest = config.max_position_embeddings
     if S == 0 and B > 0:
