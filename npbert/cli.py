@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from npbert.commands import DEMO_MODEL, MisuseError
 
@@ -16,6 +17,22 @@ INPUT_HELP = (
     "read the texts from FILE, or from standard input if it is '-': one a line, "
     'or where FILE ends in .jsonl a JSON string or an object with "text" a line'
 )
+
+
+class VerbParser(argparse.ArgumentParser):
+    """A verb's arguments, with options between the texts: argparse has that at the top level only."""
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's; parse_known_intermixed_args calls back here for each of its two passes."""
+        if self._mixing:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,10 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="npbert",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
         description="BERT models without a framework: texts in, vectors out.",
         epilog="'npbert VERB --help' tells more about each.",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
 
     embed = _verb(
         verbs,
@@ -135,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
-) -> argparse.ArgumentParser:
+    verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str
+) -> VerbParser:
     parser = verbs.add_parser(name, help=summary, description=description)
     parser.set_defaults(parser=parser)
     return parser
@@ -184,6 +202,6 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

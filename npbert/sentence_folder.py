@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from npbert.bert import Pool
 from npbert.config import AutoConfig
 from npbert.json_file import read_json_object, unique_keys
+from npbert.model import POOLINGS
 from npbert.similarity import SIMILARITIES
 
 MODULES_FILE = "modules.json"
@@ -34,7 +36,6 @@ SENTENCE_FILES = (
 """What is wanted from the hub besides the model and its tokenizer."""
 
 MODULES = ("Transformer", "Pooling", "Normalize")
-POOLINGS = ("cls", "max", "mean")
 # In the order in which sentence-transformers joins the vectors of several.
 POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -53,7 +54,7 @@ class SentenceFolder:
     transformer: Path  # the folder of config.json, the weights and the tokenizer
     max_seq_length: int
     do_lower_case: bool = False
-    pooling: tuple[str, ...] = ("mean",)
+    pooling: tuple[Pool, ...] = ("mean",)
     normalize: bool = False
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
@@ -74,7 +75,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     transformer = folder / modules[0][1] if modules else folder
     config = AutoConfig.from_pretrained(transformer)
 
-    pooling: tuple[str, ...] = ("mean",)
+    pooling: tuple[Pool, ...] = ("mean",)
     normalize = False
     sources["pooling"] = sources["normalize"] = f"no {MODULES_FILE}: sentence-transformers' default"
     if modules:
@@ -145,7 +146,7 @@ def _stays_inside(path: str) -> bool:
     return not ({"..", "/"} & set(PurePosixPath(path).parts)) and not (set("\\:\0") & set(path))
 
 
-def _read_pooling(file: Path, hidden_size: int) -> tuple[tuple[str, ...], str]:
+def _read_pooling(file: Path, hidden_size: int) -> tuple[tuple[Pool, ...], str]:
     """The modes in the order in which their vectors are joined, and the key that named them."""
     values = read_json_object(file)
     for key in ("embedding_dimension", "word_embedding_dimension"):
@@ -171,10 +172,10 @@ def _read_pooling(file: Path, hidden_size: int) -> tuple[tuple[str, ...], str]:
         key = ", ".join(chosen) or "no mode chosen: sentence-transformers' default"
         modes = [POOLING_FLAGS[flag] for flag in chosen] or ["mean"]
     for mode in modes:
-        if mode not in POOLINGS:
+        if not isinstance(mode, str) or mode not in POOLINGS:
             raise ValueError(f"{file}: pooling mode: supported are {', '.join(POOLINGS)}, found {mode!r}")
-    if not modes:
-        raise ValueError(f"{file}: {key}: wanted at least one pooling mode, found none")
+    if not modes or len(set(modes)) < len(modes):
+        raise ValueError(f"{file}: {key}: wanted pooling modes, each once, found {modes}")
     return tuple(modes), key
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.hub import MODEL_FILES, resolve
-from npbert.model import AutoModel
+from npbert.model import POOLINGS, AutoModel
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
@@ -19,10 +19,6 @@ from npbert.tokenizer import TOKENIZER_FILES, AutoTokenizer
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
-
-# A forward pass needs about 4 (5 H + I) bytes for each packed token: 57 MB for BERT-base at this many, and
-# rows enough for every core to have its share. Results do not depend on how texts are put together.
-TOKENS_PER_BATCH = 2048
 
 
 class SentenceTransformer:
@@ -78,6 +74,11 @@ class SentenceTransformer:
         self.similarity_fn_name = similarity_fn_name or settings.similarity_fn_name
         self.truncate_dim = _checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.pooling = settings.pooling
+        joined = [
+            mode for mode in POOLINGS if mode in settings.pooling
+        ]  # the order in which the model joins several
+        blocks = [joined.index(mode) for mode in settings.pooling]
+        self._blocks = blocks if blocks != sorted(blocks) else None
         self._normalize = settings.normalize
         self._max_seq_length = settings.max_seq_length
         self.tokenizer = AutoTokenizer.from_pretrained(settings.transformer)
@@ -260,15 +261,16 @@ class SentenceTransformer:
         """(the index of the first text, the token ids of that and the next few)."""
         with Progress(len(texts), "Embedding", "texts", show_progress_bar) as progress:
             for start in range(0, len(texts), batch_size):
-                rows = self.tokenizer.encode_ids(
-                    texts[start : start + batch_size], max_length=self._max_seq_length
-                )
-                for first, last in _by_tokens([len(row) for row in rows]):
-                    yield start + first, rows[first:last]
-                    progress.advance(last - first)
+                batch = texts[start : start + batch_size]
+                yield start, self.tokenizer.encode_ids(batch, max_length=self._max_seq_length)
+                progress.advance(len(batch))
 
     def _embed(self, ids: list[list[int]], normalize: bool) -> Floats:
-        vectors: Floats = self.model.embed(ids, self.pooling, normalize)
+        vectors = self.model.embed(ids, self.pooling, normalize)
+        if self._blocks is not None:
+            vectors = np.concatenate(
+                [np.split(vectors, len(self._blocks), axis=1)[b] for b in self._blocks], axis=1
+            )
         return vectors
 
     def _encode_tokens(
@@ -305,18 +307,6 @@ class SentenceTransformer:
                 for row, token_embeddings, vector in zip(ids, tokens, vectors, strict=True)
             ]
         return items
-
-
-def _by_tokens(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """Runs [first, last) of at most TOKENS_PER_BATCH tokens, or of one text that has more."""
-    first = tokens = 0
-    for index, length in enumerate(lengths):
-        if tokens + length > TOKENS_PER_BATCH and index > first:
-            yield first, index
-            first, tokens = index, 0
-        tokens += length
-    if lengths:
-        yield first, len(lengths)
 
 
 def _check_device(device: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npbert.commands import MisuseError
-from npbert.commands.texts import read_texts
+from npbert.commands.texts import read_texts, utf8_output
 from npbert.progress import Progress
 from npbert.sentence_transformer import SentenceTransformer
 
@@ -55,7 +54,7 @@ def run(given: argparse.Namespace) -> None:
 @contextmanager
 def _writer(output: str | None, texts: int, dim: int) -> Iterator[Writer]:
     if output is None:
-        yield lambda block, vectors: _write_json_lines(sys.stdout, block, vectors)
+        yield lambda block, vectors: _write_json_lines(utf8_output(), block, vectors)
     elif output.endswith(".npy"):
         with _replacing(output, "wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (texts, dim)}
@@ -83,4 +82,4 @@ def _replacing(output: str, mode: str) -> Iterator[IO[Any]]:
 def _write_json_lines(file: IO[str], texts: list[str], vectors: NDArray[np.float32]) -> None:
     for text, vector in zip(texts, vectors, strict=True):
         numbers = ", ".join(map("{:.9g}".format, vector.tolist()))  # nine digits tell every float32 apart
-        file.write(f'{{"text": {json.dumps(text)}, "embedding": [{numbers}]}}\n')
+        file.write(f'{{"text": {json.dumps(text, ensure_ascii=False)}, "embedding": [{numbers}]}}\n')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
+import importlib
 from pathlib import Path
 
 from npbert.checkpoint import Checkpoint
@@ -11,24 +11,13 @@ from npbert.commands.process import megabytes, peak_memory
 from npbert.commands.table import table
 from npbert.config import AutoConfig, BertConfig
 from npbert.hub import MODEL_FILES, resolve
+from npbert.model import TOKEN_BUDGET
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
 from npbert.tokenizer import TOKENIZER_FILES, AutoTokenizer
+from npbert.weights import NamedWeights, has_pooler, parameter_table, weight_shapes
 
 WORDS = "word embeddings"
-POOLER = "pooler"
-OTHER = "others, not loaded"
-# The first pattern that a name contains says which part the tensor belongs to; printed in this order.
-PARTS = (
-    ("word_embeddings.", WORDS),
-    ("position_embeddings.", "position embeddings"),
-    ("token_type_embeddings.", "token type embeddings"),
-    (".attention.self.", "attention: query, key, value"),
-    (".attention.output.dense.", "attention: output"),
-    (".intermediate.dense.", "feed-forward: in"),
-    (".output.dense.", "feed-forward: out"),
-    ("LayerNorm.", "layer norms"),
-    ("pooler.dense.", POOLER),
-)
+POOLER = "pooler"  # sentence vectors do without it
 BYTES = 4  # of a float32
 
 
@@ -38,26 +27,21 @@ def run(given: argparse.Namespace) -> None:
     settings = read_sentence_folder(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
-        counts = count_by_part(checkpoint)
+        pooler = has_pooler(checkpoint)
+        NamedWeights(
+            checkpoint, weight_shapes(config, pooler=pooler)
+        )  # says what is missing or of another shape
+        counts = dict(parameter_table(config, pooler=pooler))
         weights = _describe_weights(checkpoint)
-    AutoTokenizer.from_pretrained(settings.transformer)  # so that what it takes is part of the memory
+    # What every process with a model holds, so that it is part of the memory.
+    AutoTokenizer.from_pretrained(settings.transformer)
+    importlib.import_module("npbert_kernels.cpu")
 
     print("\n".join(table(_facts(folder, config, settings, weights), "<<<")))
     print()
     print("\n".join(_parameter_table(counts)))
     print()
     print("\n".join(_memory_table(config, counts, settings)))
-
-
-def count_by_part(checkpoint: Checkpoint) -> dict[str, int]:
-    """Numbers of parameters, by part, in the order of PARTS."""
-    counts = dict.fromkeys([*(part for _, part in PARTS), OTHER], 0)
-    for name in checkpoint:
-        if name.endswith("position_ids"):  # an index that old checkpoints carry, no parameter
-            continue
-        part = next((part for pattern, part in PARTS if pattern in name and "cls." not in name), OTHER)
-        counts[part] += math.prod(checkpoint.shape(name))
-    return {part: count for part, count in counts.items() if count}
 
 
 def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
@@ -123,16 +107,14 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
 
 
 def _memory_table(config: BertConfig, counts: dict[str, int], settings: SentenceFolder) -> list[str]:
-    from npbert.sentence_transformer import TOKENS_PER_BATCH
-
-    packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER, OTHER)) * BYTES
+    packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) * BYTES
     words = counts.get(WORDS, 0) * BYTES
-    tokens = max(TOKENS_PER_BATCH, settings.max_seq_length)
+    tokens = max(TOKEN_BUDGET, settings.max_seq_length)
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
     base = peak_memory() or 0
     rows = [
         ["memory it will take", "", ""],
-        ["Python, NumPy, tokenizer", megabytes(base), "measured just now"],
+        ["Python, libraries, tokenizer", megabytes(base), "measured just now"],
         ["weights", megabytes(packed), "float32, in the order that the kernels read"],
         ["word embeddings", f"0 to {megabytes(words)}", "stay in the file; only rows in use are read"],
         ["activations", f"0 to {megabytes(activations)}", f"at {tokens:,} tokens, the most at once"],

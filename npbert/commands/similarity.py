@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from npbert.commands.texts import read_texts
+from npbert.commands.texts import read_texts, utf8_output
 from npbert.sentence_transformer import SentenceTransformer
 
 
@@ -16,5 +16,7 @@ def run(given: argparse.Namespace) -> None:
     texts = read_texts(given)
     model = SentenceTransformer(given.model, backend=given.backend)
     scores = model.similarity(model.encode(given.query), model.encode(texts))[0]  # [texts]
+    output = utf8_output()
     for index in np.argsort(-scores, kind="stable")[: given.top_k]:
-        print(json.dumps({"score": round(float(scores[index]), 6), "text": texts[index]}))
+        line = {"score": round(float(scores[index]), 6), "text": texts[index]}
+        print(json.dumps(line, ensure_ascii=False), file=output)

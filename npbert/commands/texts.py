@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TextIO
 
 from npbert.commands import MisuseError
 
@@ -32,6 +33,13 @@ def read_texts(given: argparse.Namespace) -> list[str]:
     opened: Any = nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb")  # noqa: SIM115
     with opened as lines:
         return list(_texts(name, lines, as_json))
+
+
+def utf8_output() -> TextIO:
+    """Standard output, for JSON, which is UTF-8 whatever the locale says."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
 
 
 def _texts(name: str, lines: Iterable[bytes], as_json: bool) -> Iterator[str]:
