@@ -14,26 +14,26 @@ from typing import Any
 
 from npbert.bert import Pool
 from npbert.config import AutoConfig
+from npbert.hub import MODEL_FILES, MODULES_FILE
 from npbert.json_file import read_json_object, unique_keys
 from npbert.model import POOLINGS
 from npbert.similarity import SIMILARITIES
+from npbert.tokenizer_files import CONFIG_FILE as TOKENIZER_CONFIG
+from npbert.tokenizer_files import TOKENIZER_FILES
 
-MODULES_FILE = "modules.json"
 SETTINGS_FILE = "config_sentence_transformers.json"
-TOKENIZER_FILE = "tokenizer_config.json"
 # The name depends on the age of the folder and on the family; the first that is there counts.
 TRANSFORMER_FILES = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 SENTENCE_FILES = (
-    MODULES_FILE,
-    SETTINGS_FILE,
-    *TRANSFORMER_FILES,
-    "*/config.json",
-    "*/sentence_*_config.json",
+    *(MODULES_FILE, SETTINGS_FILE, *TRANSFORMER_FILES, *MODEL_FILES, *TOKENIZER_FILES),
+    # In old folders the transformer has a folder of its own, and pooling has one in all of them.
+    *("*/config.json", "*/sentence_bert_config.json", "*/model.safetensors"),
+    *("*/tokenizer.json", "*/tokenizer_config.json", "*/vocab.txt"),
 )
-"""What is wanted from the hub besides the model and its tokenizer."""
+"""What is wanted from the hub."""
 
 MODULES = ("Transformer", "Pooling", "Normalize")
 # In the order in which sentence-transformers joins the vectors of several.
@@ -209,12 +209,12 @@ def _read_transformer(folder: Path, sources: dict[str, str]) -> tuple[int | None
         lower = given
         if "do_lower_case" in values:
             sources["do_lower_case"] = f"{file.name}: do_lower_case"
-    file = folder / TOKENIZER_FILE
+    file = folder / TOKENIZER_CONFIG
     if limit is None and file.exists():
         given = read_json_object(file).get("model_max_length")
         if given is not None:
             limit = _whole_number(file, "model_max_length", given)
-            sources["max_seq_length"] = f"{TOKENIZER_FILE}: model_max_length"
+            sources["max_seq_length"] = f"{TOKENIZER_CONFIG}: model_max_length"
     return limit, lower
 
 

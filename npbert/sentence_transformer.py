@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.hub import MODEL_FILES, resolve
+from npbert.hub import resolve
 from npbert.model import POOLINGS, AutoModel
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
 from npbert.similarity import SIMILARITIES, similarity, unit_rows
-from npbert.tokenizer import TOKENIZER_FILES, AutoTokenizer
+from npbert.tokenizer import AutoTokenizer
+from npbert.texts import TextError, check_texts, check_unicode
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -63,7 +64,7 @@ class SentenceTransformer:
             token=token,
             cache_dir=cache_folder,
             local_files_only=local_files_only,
-            patterns=(*MODEL_FILES, *TOKENIZER_FILES, *SENTENCE_FILES),
+            patterns=SENTENCE_FILES,
         )
         settings = read_sentence_folder(folder)
         self.prompts = {"query": "", "document": "", **settings.prompts, **(prompts or {})}
@@ -162,7 +163,7 @@ class SentenceTransformer:
             what it says for one text, a list of it for several.
 
         Raises:
-            ValueError: an argument is not what is wanted, or a text is no text; its index is named.
+            ValueError: an argument is not what is wanted, or a text is no text (TextError, which is a TypeError too); its index is named.
         """
         if convert_to_tensor:
             raise ValueError(
@@ -246,13 +247,12 @@ class SentenceTransformer:
 
     def _texts(self, sentences: str | Iterable[str], prompt: str) -> list[str]:
         if isinstance(sentences, str):
+            check_unicode(sentences, "sentences")
             return [prompt + sentences]
         if isinstance(sentences, (bytes, bytearray, dict)) or not isinstance(sentences, Iterable):
-            raise ValueError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
+            raise TextError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
         texts = list(sentences)
-        for index, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"sentences[{index}]: wanted a text (str), found {type(text).__name__}")
+        check_texts(texts, "sentences")
         return [prompt + text for text in texts] if prompt else texts
 
     def _batches(

@@ -10,10 +10,10 @@ from npbert.checkpoint import Checkpoint
 from npbert.commands.process import megabytes, peak_memory
 from npbert.commands.table import table
 from npbert.config import AutoConfig, BertConfig
-from npbert.hub import MODEL_FILES, resolve
+from npbert.hub import resolve
 from npbert.model import TOKEN_BUDGET
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
-from npbert.tokenizer import TOKENIZER_FILES, AutoTokenizer
+from npbert.tokenizer import AutoTokenizer
 from npbert.weights import NamedWeights, has_pooler, parameter_table, weight_shapes
 
 WORDS = "word embeddings"
@@ -23,7 +23,7 @@ BYTES = 4  # of a float32
 
 def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
-    folder = resolve(given.model, patterns=(*MODEL_FILES, *TOKENIZER_FILES, *SENTENCE_FILES))
+    folder = resolve(given.model, patterns=SENTENCE_FILES)
     settings = read_sentence_folder(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
