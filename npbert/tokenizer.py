@@ -1,0 +1,497 @@
+"""AutoTokenizer and BertTokenizer: text to token ids and back, token for token what transformers gives."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from tokenizers.normalizers import BertNormalizer
+
+from npbert.encoding import BatchEncoding
+from npbert.template import read_template
+from npbert.texts import TextError, Texts, check_texts, read_texts
+from npbert.tokenizer_call import (
+    Lengths,
+    as_arrays,
+    check_tensors,
+    checked_count,
+    checked_room,
+    columns,
+    read_lengths,
+)
+from npbert.tokenizer_files import (
+    BERT_TOKENS,
+    CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+    Settings,
+    is_library_error,
+    library_errors,
+    load_tokenizer,
+)
+from npbert.truncation import LongTexts, Strategy, kept_lengths
+from npbert.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+__all__ = ["TOKENIZER_FILES", "AutoTokenizer", "BatchEncoding", "BertTokenizer", "TextError"]
+
+
+class AutoTokenizer:
+    """Finds a model's tokenizer. `AutoTokenizer.from_pretrained` is all there is to it."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoTokenizer: wanted AutoTokenizer.from_pretrained(name), found a call")
+
+    @staticmethod
+    def from_pretrained(
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **settings: Any,
+    ) -> BertTokenizer:
+        """As `BertTokenizer.from_pretrained`."""
+        return BertTokenizer.from_pretrained(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            **settings,
+        )
+
+
+class BertTokenizer(Vocabulary):
+    """BERT's tokenizer: a call gives what transformers' does, token for token.
+
+    A call changes nothing, neither here nor in the `tokenizers.Tokenizer` behind it, so threads may share
+    one. Its own truncation and padding are switched off at once: both are done here, on what it gives.
+
+    Args:
+        backend: what splits text into tokens; it becomes this tokenizer's own.
+        settings: special tokens, longest length and so on; BERT's defaults where None.
+        name_or_path: where it comes from, for messages.
+        greatest_id: no id of the vocabulary is greater; looked up when it matters where None.
+
+    Raises:
+        ValueError: the backend can't encode a text, or mixes special tokens into it in a way of its own.
+    """
+
+    def __init__(
+        self,
+        backend: Tokenizer,
+        settings: Settings | None = None,
+        name_or_path: str = "",
+        greatest_id: int | None = None,
+    ) -> None:
+        if settings is None:
+            tokens = {
+                role: token for role, token in BERT_TOKENS.items() if backend.token_to_id(token) is not None
+            }
+            settings = Settings(tokens)
+        super().__init__(backend, settings)
+        self.name_or_path = name_or_path
+        self.model_max_length = settings.model_max_length
+        self.padding_side: str = settings.padding_side
+        self.truncation_side: str = settings.truncation_side
+        self.model_input_names = list(settings.model_input_names)
+        self._greatest_id = greatest_id
+        backend.no_truncation()
+        backend.no_padding()
+        where = f"{name_or_path or 'tokenizer'}: special tokens can't be put around texts"
+        with library_errors(where):
+            rows = backend.encode_batch(["a", ("a", "a")])
+        try:
+            self._single, self._pair = read_template(rows[0], 1), read_template(rows[1], 2)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        self._long_texts = LongTexts(backend)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **settings: Any,
+    ) -> BertTokenizer:
+        """Loads a tokenizer from tokenizer.json, or where there is none from vocab.txt.
+
+        What tokenizer_config.json says of lower case, accents and Chinese characters goes first.
+
+        Args:
+            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
+            settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
+                tokenize_chinese_chars, model_max_length, padding_side, truncation_side, mask_token, ...
+
+        Raises:
+            OSError: the tokenizer can't be found or read.
+            ValueError: a file is malformed, or asks for something that is not supported.
+        """
+        from npbert.hub import resolve
+
+        folder = resolve(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            patterns=TOKENIZER_FILES,
+        )
+        loaded = load_tokenizer(folder, settings)
+        return cls(loaded.backend, loaded.settings, str(folder), loaded.greatest_id)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and vocab.txt into a folder.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: one can't be written.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "tokenizer_class": "BertTokenizer",
+            **self._settings.config,
+            **self.special_tokens_map,
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "model_input_names": self.model_input_names,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+        }
+        normalizer = self._backend.normalizer
+        if isinstance(normalizer, BertNormalizer):
+            config["do_lower_case"] = normalizer.lowercase
+            config["strip_accents"] = normalizer.strip_accents
+            config["tokenize_chinese_chars"] = normalizer.handle_chinese_chars
+        special: dict[str, Any] = {**self.special_tokens_map}
+        if self.extra_special_tokens:
+            special["additional_special_tokens"] = self.extra_special_tokens
+        for file, values in ((CONFIG_FILE, config), (SPECIAL_TOKENS_FILE, special)):
+            text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
+            (folder / file).write_text(text + "\n", encoding="utf-8")
+        try:
+            self._backend.save(str(folder / TOKENIZER_FILE))
+            vocabulary = self._backend.model.save(str(folder))
+        except Exception as error:
+            if not is_library_error(error):
+                raise
+            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {error}") from None
+        return (
+            *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
+            *vocabulary,
+        )
+
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Checks that every id that this tokenizer can give is a row of an embedding table of so many.
+
+        Raises:
+            ValueError: one is not; the greatest is named.
+        """
+        special = max(
+            index
+            for template in (self._single, self._pair)
+            for part in template.parts
+            for index in (-1, *part)
+        )
+        if self._greatest_id is not None and max(special, self._greatest_id) < vocab_size:
+            return
+        token, greatest = max(self.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+        if max(special, greatest) >= vocab_size:
+            found = f"{greatest}, {token!r}" if greatest >= special else f"{special} among its special tokens"
+            raise ValueError(
+                f"{self.name_or_path or 'tokenizer'}: wanted ids below {vocab_size}, the model's vocab_size, "
+                f"found {found}"
+            )
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special tokens go around a text, or around and between two."""
+        return (self._pair if pair else self._single).count
+
+    def __call__(
+        self,
+        text: str | Sequence[Any],
+        text_pair: str | Sequence[Any] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """The token ids of a text, a pair of texts, or a batch of either.
+
+        Args:
+            text: a text, or a list of texts or of pairs. With is_split_into_words, lists of words for texts.
+            text_pair: the second text, or a list as long as `text`. One text's empty second one is none.
+            add_special_tokens: put [CLS] and [SEP] around and between.
+            padding: False; True or "longest", to the longest of the batch; "max_length".
+            truncation: False or None; True or "longest_first"; "only_first"; "only_second". None with a
+                max_length and without padding is "longest_first".
+            max_length: in tokens, special ones included; where None, model_max_length.
+            stride: how many tokens each overflowing row repeats of the one before it.
+            is_split_into_words: texts are lists of words.
+            pad_to_multiple_of: pad to a multiple of this; only with padding.
+            padding_side: "right" or "left"; where None, the tokenizer's.
+            return_tensors: None, lists; "np", int64 arrays.
+            return_token_type_ids, return_attention_mask: where None, what model_input_names says.
+            return_overflowing_tokens: what truncation cuts off follows as rows of its own, and
+                overflow_to_sample_mapping says of which text each row is.
+            return_special_tokens_mask: 1 for special tokens.
+            return_offsets_mapping: (start, end) of each token in its text's characters.
+            return_length: the length of each row.
+            verbose: warn where an argument has no effect.
+
+        Returns:
+            input_ids, token_type_ids, attention_mask and what else was asked for: [S] each for one text,
+            [B][S] for a batch; with "np" always [B, S], and offset_mapping [B, S, 2].
+
+        Raises:
+            TypeError, ValueError: a text is no text (its index is named), or arguments don't go together.
+
+        Follows transformers.BertTokenizer, 4.57 and 5.x.
+        """
+        check_tensors(return_tensors)
+        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        lengths = read_lengths(
+            padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose
+        )
+        texts = read_texts(text, text_pair, is_split_into_words)
+        if lengths.truncation is None or lengths.max_length is None:
+            rows = self._whole(texts, add_special_tokens)
+        else:
+            rows = self._truncated(
+                texts,
+                add_special_tokens,
+                lengths.truncation,
+                lengths.max_length,
+                checked_count("stride", stride, 0),
+                return_overflowing_tokens,
+            )
+        if lengths.padding is not None:
+            self._pad(rows, lengths, side)
+
+        groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
+        rows = [row for group in groups for row in group]
+        names = self.model_input_names
+        wanted = {
+            "token_type_ids": (
+                "token_type_ids" in names if return_token_type_ids is None else return_token_type_ids
+            ),
+            "attention_mask": (
+                "attention_mask" in names if return_attention_mask is None else return_attention_mask
+            ),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        data = columns(rows, wanted, return_length)
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = [i for i, group in enumerate(groups) for _ in group]
+        if return_tensors is not None:
+            data = as_arrays(data)
+        elif not texts.batched and not return_overflowing_tokens:
+            data = {key: column if key == "length" else column[0] for key, column in data.items()}
+        return BatchEncoding(data.items(), rows)
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **arguments: Any) -> BatchEncoding:
+        """As a call with one text or one pair."""
+        return self(text, text_pair, **arguments)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **arguments: Any) -> BatchEncoding:
+        """As a call with a list of texts or of pairs."""
+        return self(batch_text_or_text_pairs, **arguments)
+
+    def encode(
+        self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any
+    ) -> Any:
+        """The input_ids that a call gives, alone."""
+        return self(text, text_pair, add_special_tokens, **arguments)["input_ids"]
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments: Any
+    ) -> list[str]:
+        """The tokens of a text, or of a pair, as strings."""
+        return self(text, pair, add_special_tokens, **arguments).tokens()
+
+    @overload
+    def encode_ids(
+        self, texts: Sequence[str], pairs: None = None, max_length: int | None = None, *, start: int = 0
+    ) -> list[list[int]]: ...
+
+    @overload
+    def encode_ids(
+        self, texts: Sequence[str], pairs: Sequence[str], max_length: int | None = None, *, start: int = 0
+    ) -> tuple[list[list[int]], list[list[int]]]: ...
+
+    def encode_ids(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        max_length: int | None = None,
+        *,
+        start: int = 0,
+    ) -> list[list[int]] | tuple[list[list[int]], list[list[int]]]:
+        """The ids alone, special tokens included, without padding, as fast as the library gives them.
+
+        Args:
+            texts: the texts.
+            pairs: the second text of each.
+            max_length: truncate to so many tokens, the longer of a pair first; None does not truncate.
+            start: the index of the first text, for messages.
+
+        Returns:
+            [B][length] ids; with pairs, [B][length] token types too.
+
+        Raises:
+            TypeError, ValueError: a text is no text (its index is named), or max_length is too small.
+        """
+        template = self._single if pairs is None else self._pair
+        room = None if max_length is None else checked_room(max_length, template.count)
+        count = None if room is None else self._needed(room, pairs is not None, "longest_first")
+        first = [row.ids for row in self._fast(texts, "texts", start, count)]
+        if pairs is None:
+            return [template.ids(self._kept(ids, room)) for ids in first]
+        if len(pairs) != len(texts):
+            raise ValueError(f"pairs: wanted as many as texts, {len(texts)}, found {len(pairs)}")
+        second = [row.ids for row in self._fast(pairs, "pairs", start, count)]
+        ids, types = [], []
+        for a, b in zip(first, second, strict=True):
+            kept = (None, None) if room is None else kept_lengths(len(a), len(b), room, "longest_first")
+            a, b = self._kept(a, kept[0]), self._kept(b, kept[1])
+            ids.append(template.ids(a, b))
+            types.append(template.token_types(len(a), len(b)))
+        return ids, types
+
+    def _kept(self, ids: list[int], length: int | None) -> list[int]:
+        if length is None or length >= len(ids):
+            return ids
+        return ids[:length] if self._cuts_right else ids[len(ids) - length :]
+
+    @property
+    def _cuts_right(self) -> bool:
+        return _checked_side("truncation_side", self.truncation_side) == "right"
+
+    def _needed(self, room: int, paired: bool, strategy: Strategy) -> int | None:
+        """How many tokens of each text decide what a row becomes; None for all."""
+        if not self._cuts_right or (paired and strategy == "longest_first" and room % 2):
+            return None  # with an odd room, the longer text gets the odd token
+        return room + 1
+
+    def _fast(self, texts: Sequence[str], name: str, start: int, count: int | None) -> list[Encoding]:
+        """Rows without special tokens and without offsets, of which the first `count` tokens are sure."""
+        if not all(isinstance(text, str) for text in texts):
+            check_texts(texts, name, start)
+        with _encoding(lambda: check_texts(texts, name, start)):
+            return self._long_texts.encode(texts, count, self._fast_rows)
+
+    def _fast_rows(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._backend.encode_batch_fast(texts, add_special_tokens=False)
+
+    def _rows(self, texts: Sequence[Any], words: bool, special: bool) -> list[Encoding]:
+        return self._backend.encode_batch(texts, is_pretokenized=words, add_special_tokens=special)
+
+    def _whole(self, texts: Texts, special: bool) -> list[Encoding]:
+        """A row for each text or pair."""
+        with _encoding(texts.check_unicode):
+            return self._rows(texts.items(), texts.words, special)
+
+    def _truncated(
+        self, texts: Texts, special: bool, strategy: Strategy, max_length: int, stride: int, overflow: bool
+    ) -> list[Encoding]:
+        """A row of at most max_length for each text or pair; with `overflow`, it carries all that it lost."""
+        single, pair = (template.count if special else 0 for template in (self._single, self._pair))
+        rooms = [checked_room(max_length, single if second is None else pair) for second in texts.second]
+        counts = [
+            None if overflow or texts.words else self._needed(room, second is not None, strategy)
+            for room, second in zip(rooms, texts.second, strict=True)
+        ]
+        count = None if None in counts else max((n for n in counts if n is not None), default=None)
+
+        def encode(some: Sequence[Any]) -> list[Encoding]:
+            return self._rows(some, texts.words, False)
+
+        with _encoding(texts.check_unicode):
+            first = self._long_texts.encode(texts.first, count, encode)
+            others = iter(
+                self._long_texts.encode([text for text in texts.second if text is not None], count, encode)
+            )
+            second = [None if text is None else next(others) for text in texts.second]
+            rows = []
+            for a, b, room in zip(first, second, rooms, strict=True):
+                kept = kept_lengths(len(a), None if b is None else len(b), room, strategy)
+                for row, length in zip((a, b), kept, strict=True):
+                    if row is not None and len(row) > length:
+                        if 0 < length <= stride:
+                            raise ValueError(
+                                f"stride: wanted less than the {length} tokens kept of a text, found {stride}"
+                            )
+                        row.truncate(length, stride=stride, direction=self.truncation_side)
+                rows.append(self._backend.post_process(a, b, add_special_tokens=special))
+            return rows
+
+    def _pad(self, rows: list[Encoding], lengths: Lengths, side: str) -> None:
+        """Pads rows, and what overflowed from them, where they stand."""
+        if self.pad_token is None or self.pad_token_id is None:
+            raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+        length = lengths.padded(max(map(len, rows), default=0))
+        for row in rows:
+            row.pad(
+                length,
+                direction=side,
+                pad_id=self.pad_token_id,
+                pad_type_id=self.pad_token_type_id,
+                pad_token=self.pad_token,
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
+        )
+
+
+@contextmanager
+def _encoding(check: Callable[[], None]) -> Iterator[None]:
+    """Says which text is at fault where the library does not, and makes its panics ValueErrors."""
+    try:
+        yield
+    except TypeError:
+        check()
+        raise
+    except BaseException as error:
+        if is_library_error(error):
+            raise ValueError(f"text: can't be tokenized: {error}") from None
+        raise
+
+
+def _checked_side(name: str, side: str) -> str:
+    if side not in ("left", "right"):
+        raise ValueError(f"{name}: wanted 'left' or 'right', found {side!r}")
+    return side

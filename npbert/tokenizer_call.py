@@ -1,0 +1,171 @@
+"""The arguments of a tokenizer's call that say how long rows become, and the columns of its answer."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from npbert.truncation import STRATEGIES, Strategy
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+Padding: TypeAlias = Literal["longest", "max_length"]
+
+UNBOUNDED = 10**20  # a model_max_length beyond this says that there is none
+
+COLUMNS = {
+    "token_type_ids": "type_ids",
+    "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask",
+    "offset_mapping": "offsets",
+}
+"""Key of the answer -> attribute of `tokenizers.Encoding`, in the order in which they are given."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long rows become. Both may be absent, and then so may be the length."""
+
+    padding: Padding | None
+    truncation: Strategy | None
+    max_length: int | None
+    multiple: int | None
+
+    def padded(self, longest: int) -> int:
+        """The length of a padded row, where the longest has so many tokens."""
+        length = longest if self.padding == "longest" or self.max_length is None else self.max_length
+        return length if self.multiple is None else -(-length // self.multiple) * self.multiple
+
+
+def read_lengths(
+    padding: bool | str,
+    truncation: bool | str | None,
+    max_length: int | None,
+    multiple: int | None,
+    model_max_length: int,
+    verbose: bool,
+) -> Lengths:
+    """The arguments as transformers understands them together.
+
+    Raises:
+        ValueError: one is none of what it may be, or the length is no multiple of what rows are padded to.
+    """
+    limit = None if max_length is None else checked_count("max_length", max_length, 0)
+    step = None if multiple is None else checked_count("pad_to_multiple_of", multiple, 1)
+    if padding is False and truncation is None and limit is not None:
+        truncation = "longest_first"
+    pad = _read_padding(padding)
+    cut = _read_truncation(truncation)
+    if verbose and padding is True and cut is None and limit is not None:
+        warnings.warn(
+            "max_length has no effect with padding=True and no truncation; padding='max_length' pads to it",
+            stacklevel=4,
+        )
+    if limit is None:
+        if model_max_length <= UNBOUNDED:
+            limit = model_max_length if cut is not None or pad == "max_length" else None
+        else:
+            cut = None
+            pad = None if pad == "max_length" else pad
+    if cut is not None and pad is not None and step is not None and limit is not None and limit % step:
+        raise ValueError(
+            f"max_length: wanted a multiple of pad_to_multiple_of, {step}, where rows are both truncated and "
+            f"padded, found {limit}"
+        )
+    return Lengths(pad, cut, limit, step)
+
+
+def checked_count(name: str, value: Any, least: int) -> int:
+    """A whole number from `least` on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        count = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = -1
+    if count < least:
+        raise ValueError(f"{name}: wanted a whole number, {least} or more, found {value!r}")
+    return count
+
+
+def checked_room(max_length: Any, special: int) -> int:
+    """How many tokens fit into max_length besides so many special ones.
+
+    Raises:
+        ValueError: not even these fit.
+    """
+    limit = checked_count("max_length", max_length, 0)
+    if limit < special:
+        raise ValueError(f"max_length: wanted at least {special}, the special tokens alone, found {limit}")
+    return limit - special
+
+
+def check_tensors(return_tensors: str | None) -> None:
+    """Raises ValueError for anything but None and "np"."""
+    if return_tensors not in (None, "np"):
+        hint = "; torch.from_numpy makes a tensor of an array" if return_tensors == "pt" else ""
+        raise ValueError(
+            f"return_tensors: wanted 'np' (NumPy arrays) or None (lists), found {return_tensors!r}{hint}"
+        )
+
+
+def columns(rows: Sequence[Encoding], wanted: dict[str, bool], return_length: bool) -> dict[str, Any]:
+    """The answer's columns, a list for each row."""
+    data: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
+    for key, attribute in COLUMNS.items():
+        if wanted[key]:
+            data[key] = [getattr(row, attribute) for row in rows]
+    if return_length:
+        data["length"] = [len(row) for row in rows]
+    return data
+
+
+def as_arrays(data: dict[str, Any]) -> dict[str, Any]:
+    """The columns as int64 arrays: [B, S], offset_mapping [B, S, 2], length and the like [B].
+
+    Raises:
+        ValueError: rows differ in length.
+    """
+    import numpy as np  # not needed for lists
+
+    lengths = {len(row) for row in data["input_ids"]}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"return_tensors: 'np' wants rows of one length, found {min(lengths)} to {max(lengths)} tokens; "
+            "padding=True pads them, truncation=True cuts them at max_length"
+        )
+    shape = (len(data["input_ids"]), max(lengths, default=0))
+    arrays = {}
+    for key, rows in data.items():
+        array = np.array(rows, dtype=np.int64)
+        if key == "input_ids" or key in COLUMNS:
+            array = array.reshape((*shape, 2) if key == "offset_mapping" else shape)
+        arrays[key] = array
+    return arrays
+
+
+def _read_padding(value: bool | str) -> Padding | None:
+    if value is False or value == "do_not_pad":
+        return None
+    if value is True or value == "longest":
+        return "longest"
+    if value == "max_length":
+        return "max_length"
+    raise ValueError(f"padding: wanted True, False, 'longest' or 'max_length', found {value!r}")
+
+
+def _read_truncation(value: bool | str | None) -> Strategy | None:
+    if value is None or value is False or value == "do_not_truncate":
+        return None
+    if value is True:
+        return "longest_first"
+    for strategy in STRATEGIES:
+        if value == strategy:
+            return strategy
+    raise ValueError(f"truncation: wanted True, False, {', '.join(map(repr, STRATEGIES))}, found {value!r}")

@@ -1,0 +1,220 @@
+"""A tokenizer's vocabulary: tokens to ids and back, special tokens by their roles, ids to text."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from npbert.tokenizer_files import Settings
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken, Tokenizer
+
+
+class SpecialToken:
+    """`mask_token`: the token, or None where there is none."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, vocabulary: Vocabulary, owner: type | None = None) -> str | None:
+        return vocabulary._settings.tokens.get(self._name)
+
+
+class SpecialTokenId:
+    """`mask_token_id`: the token's id, or None where there is none."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name.removesuffix("_id")
+
+    def __get__(self, vocabulary: Vocabulary, owner: type | None = None) -> int | None:
+        token = vocabulary._settings.tokens.get(self._name)
+        return None if token is None else vocabulary._backend.token_to_id(token)
+
+
+class Vocabulary:
+    """The half of a tokenizer that needs no text. Names and answers are transformers'."""
+
+    bos_token, bos_token_id = SpecialToken(), SpecialTokenId()
+    eos_token, eos_token_id = SpecialToken(), SpecialTokenId()
+    unk_token, unk_token_id = SpecialToken(), SpecialTokenId()
+    sep_token, sep_token_id = SpecialToken(), SpecialTokenId()
+    pad_token, pad_token_id = SpecialToken(), SpecialTokenId()
+    cls_token, cls_token_id = SpecialToken(), SpecialTokenId()
+    mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
+
+    def __init__(self, backend: Tokenizer, settings: Settings) -> None:
+        self._backend = backend
+        self._settings = settings
+        self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """What splits text into tokens. Changing it changes this tokenizer, and is not safe among threads."""
+        return self._backend
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, added ones left out."""
+        return self._backend.get_vocab_size(with_added_tokens=False)
+
+    def __len__(self) -> int:
+        """How many tokens there are, added ones included."""
+        return self._backend.get_vocab_size(with_added_tokens=True)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added ones included."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """As `get_vocab`."""
+        return self.get_vocab()
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> token, of those that are found in a text before it is split; special ones are among them."""
+        return self._backend.get_added_tokens_decoder()
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Token -> id, of the same, in the order of their ids."""
+        return {token.content: index for index, token in sorted(self.added_tokens_decoder.items())}
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """ "mask_token" -> "[MASK]" and so on, of the special tokens that there are."""
+        return dict(self._settings.tokens)
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """Special tokens without a role of their own."""
+        return list(self._settings.extra_special_tokens)
+
+    @property
+    def additional_special_tokens(self) -> list[str]:
+        """The older name of `extra_special_tokens`."""
+        return self.extra_special_tokens
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """All special tokens, each once."""
+        return list(dict.fromkeys([*self._settings.tokens.values(), *self._settings.extra_special_tokens]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Their ids."""
+        ids: list[int] = self.convert_tokens_to_ids(self.all_special_tokens)
+        return ids
+
+    @property
+    def pad_token_type_id(self) -> int:
+        """The token type of padding."""
+        return self._settings.pad_token_type_id
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token, or the ids of a list of them; the unknown token's where there is none."""
+        if isinstance(tokens, str):
+            index = self._backend.token_to_id(tokens)
+            return self.unk_token_id if index is None else index
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or the tokens of a list of them; None where there is none.
+
+        Raises:
+            ValueError: an id is negative or no whole number.
+        """
+        if not isinstance(ids, Iterable):
+            return self._backend.id_to_token(_checked_id(ids, "ids"))
+        skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        return [
+            self._backend.id_to_token(index) for index in _checked_ids(ids, "ids") if index not in skipped
+        ]
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The text of tokens."""
+        decoder = self._backend.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> Any:
+        """The text of token ids: a str for an id or a row of ids, a list of them for several rows.
+
+        Args:
+            token_ids: an int, [S] or [B][S]; lists or arrays. Ids that the vocabulary lacks are passed over.
+            skip_special_tokens: leave [CLS], [SEP], [PAD] and so on out.
+            clean_up_tokenization_spaces: take out the spaces before punctuation; where None, the tokenizer's.
+
+        Raises:
+            ValueError: an id is negative or no whole number.
+        """
+        if isinstance(token_ids, Mapping):
+            token_ids = token_ids["input_ids"]
+        rows = _listed(token_ids)
+        if not isinstance(rows, list):
+            rows = [rows]
+        if rows and isinstance(rows[0], list):
+            return [
+                self._decode(row, f"token_ids[{number}]", skip_special_tokens, clean_up_tokenization_spaces)
+                for number, row in enumerate(rows)
+            ]
+        return self._decode(rows, "token_ids", skip_special_tokens, clean_up_tokenization_spaces)
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """As `decode`; always a list. A single row of ids is one text, as transformers 5 has it."""
+        rows = _listed(sequences)
+        if rows == []:
+            return []
+        texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces)
+        return [texts] if isinstance(texts, str) else list(texts)
+
+    def _decode(self, ids: Any, where: str, skip_special_tokens: bool, clean_up: bool | None) -> str:
+        if not isinstance(ids, list):
+            raise ValueError(f"{where}: wanted a row of ids, found {ids!r}")
+        text = self._backend.decode(_checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
+        if clean_up is None:
+            clean_up = self.clean_up_tokenization_spaces
+        return _cleaned(text) if clean_up else text
+
+
+def _listed(value: Any) -> Any:
+    """Arrays and tuples as lists, at any depth."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _checked_ids(ids: Iterable[Any], where: str) -> list[int]:
+    return [_checked_id(index, f"{where}[{position}]") for position, index in enumerate(ids)]
+
+
+def _checked_id(value: Any, where: str) -> int:
+    try:
+        index = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{where}: wanted a token id, found {value!r}") from None
+    if not 0 <= index < 2**32:
+        raise ValueError(f"{where}: wanted a token id, 0 to 2**32 - 1, found {index}")
+    return index
+
+
+def _cleaned(text: str) -> str:
+    for spaced in (" .", " ?", " !", " ,"):
+        text = text.replace(spaced, spaced[1:])
+    text = text.replace(" ' ", "'")
+    for spaced in (" n't", " 'm", " 's", " 've", " 're"):
+        text = text.replace(spaced, spaced[1:])
+    return text
