@@ -60,7 +60,11 @@ class Ops(Protocol):
         """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types])."""
 
     def embed_rows(
-        self, inputs_embeds: Rows, positions: tuple[Placed, Rows], token_types: tuple[Placed, Rows], norm: Placed
+        self,
+        inputs_embeds: Rows,
+        positions: tuple[Placed, Rows],
+        token_types: tuple[Placed, Rows],
+        norm: Placed,
     ) -> Rows:
         """[T, H]: as embed, from rows that stand in for the word embeddings."""
 
@@ -105,7 +109,12 @@ class Store(Protocol):
     """Where a model's weights live, in the form that the backend's ops read. Arrays are float32, C-contiguous."""
 
     def linear(
-        self, weight: Floats, bias: Floats | None, *, heads_out: int | None = None, heads_in: int | None = None
+        self,
+        weight: Floats,
+        bias: Floats | None,
+        *,
+        heads_out: int | None = None,
+        heads_in: int | None = None,
     ) -> Placed:
         """weight [out, in], bias [out].
 

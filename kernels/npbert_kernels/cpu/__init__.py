@@ -5,17 +5,23 @@ Nothing here imports numba; `compile` does, in a process of its own.
 
 from __future__ import annotations
 
+import math
 import pathlib
+import time
+
+import numpy as np
 
 from ..ops import Forward
-from . import library, objects
-from .isa import selected
+from . import layout, library, objects
+from .isa import VECTORS, selected
+from .launch import launch_steps
+from .memory import address
 from .program import Program
 from .recorder import record
 from .store import Store
 from .team import get_num_threads, set_num_threads
 
-__all__ = ["Cpu", "backend", "get_num_threads", "set_num_threads", "warmup"]
+__all__ = ["Cpu", "backend", "fma_rate", "get_num_threads", "set_num_threads", "warmup"]
 
 
 class Cpu:
@@ -31,6 +37,23 @@ class Cpu:
 
 
 backend = Cpu()
+
+
+def fma_rate(seconds: float = 0.2) -> float:
+    """Floating-point operations a second that one core's multiply-adds reach on registers alone: the fastest of
+    several short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
+    library.entry()
+    isa = selected()
+    target = np.zeros(isa.lanes, np.float32)
+    step = np.zeros(layout.STEP_WORDS, np.int64)
+    step[0], step[layout.RATE_ROUNDS], step[layout.RATE_TARGET] = layout.Op.RATE, 100_000, address(target)
+    flops = 2.0 * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
+    best, stop = math.inf, time.perf_counter() + seconds
+    while best is math.inf or time.perf_counter() < stop:
+        start = time.perf_counter()
+        launch_steps(step[None], members=1)
+        best = min(best, time.perf_counter() - start)
+    return float(flops / best)
 
 
 def warmup() -> pathlib.Path | None:

@@ -10,6 +10,9 @@ _ISA = selected()
 # and the block of A in the second: KC is as deep as BERT's hidden size goes, since each more block of k
 # loads and stores C once more.
 KC = 768
+# Terms that one accumulator adds up before it goes into C: the error of a sum grows with the root of its length, and
+# 256 keeps it at torch's own (768: 1.5 times).
+CHAIN = 256
 # Rows of one block: BLOCK_TILES ROWS x KC x 4 bytes and two panels of W fit the second-level cache.
 BLOCK_TILES = max(1, 144 // _ISA.rows)
 # Tokens that one member takes through all steps before the next: its activations stay in the second-level cache.

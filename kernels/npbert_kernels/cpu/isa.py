@@ -31,7 +31,14 @@ class ISA:
 
 
 X86 = (
-    ISA("avx512", 16, 14, True, frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}), None),
+    ISA(
+        "avx512",
+        16,
+        14,
+        True,
+        frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}),
+        None,
+    ),
     ISA("avx2", 8, 6, True, frozenset({"avx2", "fma", "bmi2", "f16c"}), "x86-64-v3"),
     ISA("baseline", 4, 6, False, frozenset(), "x86-64"),
 )
@@ -77,7 +84,9 @@ def selected() -> ISA:
     if not wanted:
         return can[0]
     if wanted not in known:
-        raise ValueError(f"NPBERT_ISA={wanted}: no such ISA on {platform.machine()}; there are {', '.join(known)}")
+        raise ValueError(
+            f"NPBERT_ISA={wanted}: no such ISA on {platform.machine()}; there are {', '.join(known)}"
+        )
     if known[wanted] not in can:
         missing = sorted(known[wanted].needs - host()[1])
         raise ValueError(f"NPBERT_ISA={wanted}: this CPU ({host()[0]}) lacks {', '.join(missing)}")

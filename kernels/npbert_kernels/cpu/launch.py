@@ -6,10 +6,10 @@ import numpy as np
 
 from ..ops import Ints
 from . import layout
-from .layout import LINE, SYNC_ABORT, SYNC_ARRIVED, SYNC_SHARES, WORD
+from .layout import LINE, SYNC_ABORT, SYNC_SHARES, WORD
 from .library import entry
 from .memory import address
-from .team import get_num_threads, team
+from .team import LONG, get_num_threads, team
 
 
 class Frame:
@@ -19,20 +19,23 @@ class Frame:
         self.members = members
         self._steps = steps
         sync = np.zeros((SYNC_SHARES + 2 * members * LINE) // WORD + LINE // WORD, np.int64)
-        skip = -address(sync) % LINE // WORD
-        self._sync = sync[skip:]
-        self.words = np.zeros(layout.FRAME_WORDS, np.int64)
-        self.words[layout.FRAME_MEMBERS] = members
-        self.words[layout.FRAME_SYNC] = address(self._sync)
-        self.words[layout.FRAME_STEPS], self.words[layout.FRAME_STEP_COUNT] = address(steps), len(steps)
-        self._address = address(self.words)
+        self._sync = sync[-address(sync) % LINE // WORD :]
+        words = np.zeros(layout.FRAME_WORDS, np.int64)
+        words[layout.FRAME_MEMBERS], words[layout.FRAME_SYNC] = members, address(self._sync)
+        words[layout.FRAME_STEPS], words[layout.FRAME_STEP_COUNT] = address(steps), len(steps)
+        self.words = memoryview(words)  # quicker to write to than an array
+        self._address = address(words)
         self._entry = entry()
 
     def run(self, flops: float) -> None:
-        self._sync[SYNC_ARRIVED // WORD] = 0
-        self._sync[SYNC_ABORT // WORD] = 0
-        self._sync[SYNC_SHARES // WORD :] = 0
-        team.run(self._member, self.members, self._abort, flops)
+        if self.members == 1 and flops < LONG:
+            self._entry(self._address, 0)
+            return
+        try:
+            team.run(self._member, self.members, self._abort, flops)
+        except BaseException:
+            self._sync[:] = 0
+            raise
 
     def _member(self, rank: int) -> None:
         try:
@@ -45,9 +48,9 @@ class Frame:
         self._sync[SYNC_ABORT // WORD] = 1
 
 
-def launch_steps(steps: Ints) -> None:
+def launch_steps(steps: Ints, members: int | None = None) -> None:
     """Run steps that need no batch once."""
-    frame = Frame(steps, get_num_threads())
+    frame = Frame(steps, members or get_num_threads())
     once = np.array([0, 1], np.int64)
     frame.words[layout.FRAME_CU_SEQLENS], frame.words[layout.FRAME_SEQUENCES] = address(once), 1
     frame.words[layout.FRAME_CHUNK] = 1

@@ -17,6 +17,7 @@ class Op(IntEnum):
     POOL = 5
     NORMALIZE = 6
     PACK = 7
+    RATE = 8
 
 
 class Axis(IntEnum):
@@ -28,25 +29,26 @@ class Axis(IntEnum):
     FIXED = 3  # the same whatever the chunk: tables, masks
 
 
-# The frame: one launch. Members get its address and their rank.
+# The frame: one launch. Members get its address and their rank. The last five words change from call to call.
 (
     FRAME_MEMBERS,
     FRAME_SYNC,  # address: the words below
     FRAME_STEPS,  # address: [steps, STEP_WORDS]
     FRAME_STEP_COUNT,
     FRAME_BUFFERS,  # address: [buffers, BUFFER_WORDS]
-    FRAME_CU_SEQLENS,  # address: [B + 1]
-    FRAME_KEY_LENS,  # address: [B]
-    FRAME_SEQUENCES,  # B
     FRAME_CHUNK,  # tokens in a chunk, about
     FRAME_SCRATCH,  # address: one area for each member
     FRAME_SCRATCH_BYTES,  # of one area
+    FRAME_SEQUENCES,  # B
+    FRAME_CU_SEQLENS,  # address: [B + 1]
+    FRAME_KEY_LENS,  # address: [B]
     FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
 ) = range(14)
 
-# The words that members share, in bytes from FRAME_SYNC. Two sets of counters take turns from step to step.
+# The words that members share, in bytes from FRAME_SYNC. Two sets of counters take turns from step to step. All are 0
+# before a launch, and again after it, unless it was aborted.
 SYNC_ARRIVED, SYNC_GENERATION, SYNC_ABORT, SYNC_SHARES = 0, LINE, 2 * LINE, 3 * LINE
 
 STEP_WORDS = 12
@@ -56,7 +58,9 @@ NONE = -1  # in place of a buffer
 # A step's words after its Op. Buffers by index, weights by address, floats as the bits of a float64.
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT) = range(7, 12)
-(LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
+(LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = (
+    range(1, 9)
+)
 LINEAR_PER_SEQUENCE = 9  # 1: rows are sequences, 0: tokens
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW) = range(7, 9)
@@ -65,6 +69,7 @@ LINEAR_PER_SEQUENCE = 9  # 1: rows are sequences, 0: tokens
 (POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT) = range(1, 5)
 (NORMALIZE_X, NORMALIZE_WIDTH, NORMALIZE_OUT, NORMALIZE_PER_SEQUENCE) = range(1, 5)
 (PACK_SOURCE, PACK_STRIDE, PACK_ROWS, PACK_K, PACK_TARGET) = range(1, 6)  # addresses
+(RATE_ROUNDS, RATE_TARGET) = range(1, 3)
 
 ACTIVATION_NONE = 0
 ACTIVATION_CODES = {"gelu_erf": 1, "gelu_tanh": 2, "relu": 3, "silu": 4, "tanh": 5}

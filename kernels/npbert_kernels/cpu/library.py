@@ -51,7 +51,9 @@ def _symbols() -> dict[str, int]:
     c = ctypes.CDLL("msvcrt") if sys.platform == "win32" else system
     functions = {"SwitchToThread" if sys.platform == "win32" else "sched_yield": system}
     functions |= dict.fromkeys(("memset", "memcpy", "memmove"), c)
-    return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
+    return {
+        name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()
+    }
 
 
 def _kernels(isa: ISA) -> ObjectCode:
@@ -59,7 +61,9 @@ def _kernels(isa: ISA) -> ObjectCode:
     if stored is not None:
         return stored
     print(
-        f"npbert: compiling kernels for {isa.name}, once on this machine (about 10 s) ...", file=sys.stderr, flush=True
+        f"npbert: compiling kernels for {isa.name}, once on this machine (about 10 s) ...",
+        file=sys.stderr,
+        flush=True,
     )
     kernels = compiled(isa)
     if objects.write(isa, kernels) is None:

@@ -12,7 +12,10 @@ HUGE = 1 << 21  # bytes of a huge page
 
 def pages(nbytes: int) -> NDArray[np.uint8]:
     """nbytes of zeroed memory that becomes resident as it is touched, aligned to a huge page."""
-    mapped = mmap.mmap(-1, nbytes + HUGE)
+    if hasattr(mmap, "MAP_ANONYMOUS"):  # private: what is shared gets no huge pages
+        mapped = mmap.mmap(-1, nbytes + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    else:
+        mapped = mmap.mmap(-1, nbytes + HUGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             mapped.madvise(mmap.MADV_HUGEPAGE)

@@ -61,7 +61,10 @@ def name(isa: ISA) -> str:
     """The hash of all kernel sources, the compiler's versions, the CPU and its features, and the ISA."""
     digest = hashlib.sha256()
     here = pathlib.Path(__file__).parent
-    for path in [*sorted(here.glob("kernels/*.py")), *(here / f"{m}.py" for m in ("isa", "layout", "blocking"))]:
+    for path in [
+        *sorted(here.glob("kernels/*.py")),
+        *(here / f"{m}.py" for m in ("isa", "layout", "blocking")),
+    ]:
         source = path.read_bytes()
         digest.update(f"{path.name} {len(source)}\n".encode() + source)
     cpu, features = host()

@@ -31,16 +31,17 @@ class Workspace:
         local = round_up(rows * recording.local_bytes, LINE)
         self._memory = pages(local + members * scratch)
         base = address(self._memory)
-        self.buffers = np.zeros((len(recording.buffers), BUFFER_WORDS), np.int64)
-        for buffer, row in zip(recording.buffers, self.buffers, strict=True):
-            row[BUFFER_AXIS], row[BUFFER_ROW_BYTES] = buffer.axis, buffer.row_bytes
+        buffers = np.zeros(len(recording.buffers) * BUFFER_WORDS, np.int64)
+        self.buffers = memoryview(buffers)
+        for at, buffer in zip(range(0, len(buffers), BUFFER_WORDS), recording.buffers, strict=True):
+            buffers[at + BUFFER_AXIS], buffers[at + BUFFER_ROW_BYTES] = buffer.axis, buffer.row_bytes
             if buffer.axis is Axis.LOCAL:
-                row[BUFFER_BASE] = base + rows * buffer.offset
+                buffers[at + BUFFER_BASE] = base + rows * buffer.offset
             elif buffer.table is not None:
-                row[BUFFER_BASE] = address(buffer.table.rows)
+                buffers[at + BUFFER_BASE] = address(buffer.table.rows)
         self.frame = Frame(recording.steps, members)
         words = self.frame.words
-        words[layout.FRAME_BUFFERS] = address(self.buffers)
+        words[layout.FRAME_BUFFERS] = address(buffers)
         words[layout.FRAME_CHUNK] = CHUNK_TOKENS * members
         words[layout.FRAME_SCRATCH], words[layout.FRAME_SCRATCH_BYTES] = base + local, scratch
 
@@ -54,50 +55,63 @@ class Program:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._free: list[Workspace] = []
-        self._inputs = [(b.index, b.source) for b in recording.buffers if b.source is not None]
-        self._outputs = {id(b): b for b in recording.outputs.values()}
+        buffers = recording.buffers
+        self._inputs = [
+            (b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.read
+        ]
+        self._probs = any(b.flat for b in recording.outputs.values())
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
-        return self._run(batch, None)
+        return self._run(batch, 0)
 
     def profile(self, batch: Batch) -> list[tuple[str, int]]:
         """Each step's op and the processor cycles (time stamp counter) that member 0 spent on it in one run."""
         cycles = np.zeros(len(self._recording.steps), np.int64)
-        self._run(batch, cycles)
-        return [(layout.Op(step[0]).name.lower(), int(n)) for step, n in zip(self._recording.steps, cycles, strict=True)]
+        self._run(batch, address(cycles))
+        names = [layout.Op(step[0]).name.lower() for step in self._recording.steps]
+        return list(zip(names, cycles.tolist(), strict=True))
 
-    def _run(self, batch: Batch, cycles: np.ndarray[tuple[int], np.dtype[np.int64]] | None) -> dict[str, Floats]:
+    def _run(self, batch: Batch, profile: int) -> dict[str, Floats]:
+        """Every array stays alive in a local until the launch is over: the frame has only their addresses."""
         recording, cu_seqlens = self._recording, batch.cu_seqlens
-        sequences, tokens = len(cu_seqlens) - 1, int(cu_seqlens[-1])
+        sequences, tokens = len(cu_seqlens) - 1, len(batch.positions)
         if sequences == 0:
-            return {name: np.zeros((0, 0 if b.flat else b.columns), np.float32) for name, b in recording.outputs.items()}
-        longest = tokens if sequences == 1 else int(np.diff(cu_seqlens).max())
+            return {
+                name: np.zeros((0, 0 if b.flat else b.columns), np.float32)
+                for name, b in recording.outputs.items()
+            }
+        longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
         members = get_num_threads()
         # a chunk is cut where a sequence ends nearest to a target of at most 3/2 of the chunk's tokens
-        rows = min(tokens, CHUNK_TOKENS * members * 3 // 2 + longest)
-        workspace = self._workspace(members, rows, longest)
+        workspace = self._workspace(members, min(tokens, CHUNK_TOKENS * members * 3 // 2 + longest), longest)
         words, buffers = workspace.frame.words, workspace.buffers
-        words[layout.FRAME_CU_SEQLENS], words[layout.FRAME_SEQUENCES] = address(cu_seqlens), sequences
-        words[layout.FRAME_KEY_LENS] = address(batch.key_lens)
-        words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
-        for index, source in self._inputs:
-            array = getattr(batch, source)
-            buffers[index, BUFFER_BASE] = address(array)
-        arrays: dict[int, Floats] = {}
+        for at, source in self._inputs:
+            buffers[at] = address(getattr(batch, source))
         offsets = None
-        for key, buffer in self._outputs.items():
-            if buffer.flat:
-                sizes = recording.heads * np.diff(cu_seqlens) * batch.key_lens
-                offsets = np.concatenate([[0], np.cumsum(sizes)]) if offsets is None else offsets
-                words[layout.FRAME_PROBS_AT] = address(offsets)
-                array = np.empty(int(offsets[-1]), np.float32)
-            else:
-                array = np.empty((sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32)
-            buffers[buffer.index, BUFFER_BASE] = address(array)
-            arrays[key] = array if buffer.flat else array[:, : buffer.columns]
+        if self._probs:
+            sizes = recording.heads * (cu_seqlens[1:] - cu_seqlens[:-1]) * batch.key_lens
+            offsets = np.concatenate([[0], np.cumsum(sizes)])
+        arrays: dict[int, Floats] = {}
+        for buffer in recording.outputs.values():
+            if buffer.index not in arrays:
+                if buffer.flat and offsets is not None:
+                    array = np.empty(int(offsets[-1]), np.float32)
+                else:
+                    array = np.empty(
+                        (sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32
+                    )
+                buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)
+                arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.columns]
+        words[layout.FRAME_SEQUENCES] = sequences
+        words[layout.FRAME_CU_SEQLENS], words[layout.FRAME_KEY_LENS] = (
+            address(cu_seqlens),
+            address(batch.key_lens),
+        )
+        words[layout.FRAME_PROBS_AT] = 0 if offsets is None else address(offsets)
+        words[layout.FRAME_PROFILE] = profile
         workspace.frame.run(tokens * (recording.flops_per_token + longest * recording.flops_per_pair))
         self._free.append(workspace)
-        return {name: arrays[id(buffer)] for name, buffer in recording.outputs.items()}
+        return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 
     def _workspace(self, members: int, rows: int, longest: int) -> Workspace:
         """One that no other caller has: a free one, or a new one in place of those that are too small."""

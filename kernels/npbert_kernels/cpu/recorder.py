@@ -7,16 +7,17 @@ share memory as soon as nothing reads them any more.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..ops import Activation, Batch, Forward, Ints, Placed, Pooling
+from ..ops import Activation, Batch, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
 from .layout import ACTIVATION_CODES, ACTIVATION_NONE, NONE, POOL_CODES, STEP_WORDS, Axis, Op
+from .memory import address
 from .store import Linear, Norm, Table, round_up
 
 
@@ -36,6 +37,7 @@ class Buffer:
     offset: int = 0  # in a chunk's memory, in bytes a row
     head_size: int | None = None
     index: int = NONE
+    read: bool = False  # whether a step has it
 
     def __getitem__(self, row: int) -> tuple[Buffer, int]:
         return self, row
@@ -53,7 +55,7 @@ class Recording:
     flops_per_pair: float  # of a query and a key
     heads: int
     head_size: int
-    keeps: list[Any] = field(default_factory=list)
+    keeps: list[Floats]  # what steps have the address of
 
 
 def bits(value: float) -> int:
@@ -69,6 +71,7 @@ class Recorder:
         self.panel = selected().panel
         self.flops_per_token = self.flops_per_pair = 0.0
         self.heads = self.head_size = 0
+        self.keeps: list[Floats] = []
 
     # -- ops -----------------------------------------------------------------------------------
     def embed(
@@ -84,7 +87,11 @@ class Recorder:
         return self._embed(table, ids, positions, token_types, norm)
 
     def embed_rows(
-        self, inputs_embeds: Buffer, positions: tuple[Table, Buffer], token_types: tuple[Table, Buffer], norm: Norm
+        self,
+        inputs_embeds: Buffer,
+        positions: tuple[Table, Buffer],
+        token_types: tuple[Table, Buffer],
+        norm: Norm,
     ) -> Buffer:
         inputs_embeds.columns, inputs_embeds.row_bytes = norm.width, norm.width * 4
         return self._embed(inputs_embeds, None, positions, token_types, norm)
@@ -104,12 +111,12 @@ class Recorder:
             {
                 layout.EMBED_WORDS: words,
                 layout.EMBED_IDS: ids,
-                layout.EMBED_POSITION_TABLE: _pointer(position_table.rows),
+                layout.EMBED_POSITION_TABLE: self._weight(position_table.rows),
                 layout.EMBED_POSITIONS: position_ids,
-                layout.EMBED_TYPE_TABLE: _pointer(type_table.rows),
+                layout.EMBED_TYPE_TABLE: self._weight(type_table.rows),
                 layout.EMBED_TYPES: type_ids,
-                layout.EMBED_WEIGHT: norm.weight,
-                layout.EMBED_BIAS: norm.bias,
+                layout.EMBED_WEIGHT: self._weight(norm.weight),
+                layout.EMBED_BIAS: self._weight(norm.bias),
                 layout.EMBED_EPS: bits(norm.eps),
                 layout.EMBED_WIDTH: norm.width,
                 layout.EMBED_OUT: out,
@@ -118,7 +125,12 @@ class Recorder:
         return out
 
     def linear(
-        self, x: Buffer, weights: Linear, *, activation: Activation | None = None, residual: Buffer | None = None
+        self,
+        x: Buffer,
+        weights: Linear,
+        *,
+        activation: Activation | None = None,
+        residual: Buffer | None = None,
     ) -> Buffer:
         if x.columns != weights.k:
             raise ValueError(f"linear: x has {x.columns} columns, the weight wants {weights.k}")
@@ -130,10 +142,10 @@ class Recorder:
             Op.LINEAR,
             {
                 layout.LINEAR_X: x,
-                layout.LINEAR_W: weights.weight,
+                layout.LINEAR_W: self._weight(weights.weight),
                 layout.LINEAR_K: weights.k,
                 layout.LINEAR_PANELS: weights.panels,
-                layout.LINEAR_BIAS: weights.bias,
+                layout.LINEAR_BIAS: self._weight(weights.bias),
                 layout.LINEAR_RESIDUAL: residual,
                 layout.LINEAR_ACTIVATION: ACTIVATION_CODES[activation] if activation else ACTIVATION_NONE,
                 layout.LINEAR_OUT: out,
@@ -153,7 +165,9 @@ class Recorder:
         head_mask: tuple[Buffer, int] | None = None,
         probs: bool = False,
     ) -> tuple[Buffer, Buffer | None]:
-        assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
+        assert qkv.head_size is not None, (
+            "attention reads what linear gave with a weight placed with heads_out"
+        )
         self.heads, self.head_size = heads, max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         out = self._local(heads * qkv.head_size)
@@ -182,8 +196,8 @@ class Recorder:
             Op.LAYER_NORM,
             {
                 layout.NORM_X: x,
-                layout.NORM_WEIGHT: norm.weight,
-                layout.NORM_BIAS: norm.bias,
+                layout.NORM_WEIGHT: self._weight(norm.weight),
+                layout.NORM_BIAS: self._weight(norm.bias),
                 layout.NORM_EPS: bits(norm.eps),
                 layout.NORM_WIDTH: norm.width,
                 layout.NORM_OUT: out,
@@ -238,20 +252,21 @@ class Recorder:
         buffer.last = buffer.first
         return self._buffer(buffer)
 
+    def _weight(self, array: Floats) -> int:
+        """Its address; the recording keeps it alive."""
+        self.keeps.append(array)
+        return address(array)
+
     def _step(self, op: Op, operands: dict[int, int | Buffer | None]) -> None:
         step = [0] * STEP_WORDS
         step[0] = int(op)
         for at, operand in operands.items():
             if isinstance(operand, Buffer):
-                operand.last = len(self.steps)
+                operand.last, operand.read = len(self.steps), True
                 step[at] = operand.index
             else:
                 step[at] = NONE if operand is None else operand
         self.steps.append(step)
-
-
-def _pointer(rows: Any) -> int:
-    return int(rows.__array_interface__["data"][0])
 
 
 def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recording:
@@ -289,6 +304,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         recorder.flops_per_pair,
         recorder.heads,
         recorder.head_size,
+        recorder.keeps,
     )
 
 

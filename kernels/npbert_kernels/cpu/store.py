@@ -18,27 +18,27 @@ from .layout import LINE, Op
 from .memory import address, pages
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear:
-    """W packed [panels, k, PANEL], bias [panels PANEL], by address."""
+    """W packed [panels, k, PANEL] and the bias [panels PANEL]."""
 
-    weight: int
-    bias: int
+    weight: Floats
+    bias: Floats
     k: int
     panels: int
     columns: int  # of the output that carry something; heads are padded to whole panels
     head_size: int | None = None  # of the heads in the output, as padded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Norm:
-    weight: int
-    bias: int
+    weight: Floats  # zeros behind `width`, up to a whole panel
+    bias: Floats
     width: int
     eps: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     rows: Floats  # [V, H]
 
@@ -57,7 +57,12 @@ class Store:
         self._reserve = nbytes + nbytes // 16 + (4 << 20)  # edges and alignment; untouched pages cost nothing
 
     def linear(
-        self, weight: Floats, bias: Floats | None, *, heads_out: int | None = None, heads_in: int | None = None
+        self,
+        weight: Floats,
+        bias: Floats | None,
+        *,
+        heads_out: int | None = None,
+        heads_in: int | None = None,
     ) -> Linear:
         panel = self.isa.panel
         head_size = None
@@ -74,7 +79,7 @@ class Store:
         panels = round_up(n, panel) // panel
         packed = self._take(panels * panel * k)
         self._pack(weight, packed)
-        return Linear(address(packed), self._vector(bias, panels * panel), k, panels, n, head_size)
+        return Linear(packed, self._vector(bias, panels * panel), k, panels, n, head_size)
 
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         width = round_up(len(weight), self.isa.panel)
@@ -83,11 +88,11 @@ class Store:
     def table(self, rows: Floats) -> Table:
         return Table(rows)
 
-    def _vector(self, values: Floats | None, length: int) -> int:
+    def _vector(self, values: Floats | None, length: int) -> Floats:
         kept = self._take(length)
         if values is not None:
             kept[: len(values)] = values
-        return address(kept)
+        return kept
 
     def _take(self, floats: int) -> Floats:
         """That many zeros, on a cache line of their own."""

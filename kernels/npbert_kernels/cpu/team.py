@@ -92,7 +92,9 @@ class Team:
         self._members = []
         self._lock.release()
 
-    def run(self, job: Callable[[int], object], members: int, abort: Callable[[], None], flops: float) -> None:
+    def run(
+        self, job: Callable[[int], object], members: int, abort: Callable[[], None], flops: float
+    ) -> None:
         """Call job(rank) for each rank below members, side by side. abort makes all of them return soon.
 
         The caller is rank 0, unless the job is long: then it waits, and a signal's handler can run meanwhile. What a

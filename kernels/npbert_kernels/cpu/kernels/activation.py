@@ -8,22 +8,39 @@ gelu_tanh and silu 3e-7 max(1, |x|); tanh 4 ulp. tests/test_activation.py holds 
 from __future__ import annotations
 
 from ..layout import ACTIVATION_CODES
-from .simd import fma, inlined, maximum, minimum, power_of_two, round_even
+from .simd import BYTES, fma, inlined, kernel, load, maximum, minimum, round_even, store, times_power_of_two
 
-GELU_ERF, GELU_TANH, RELU, SILU, TANH = (ACTIVATION_CODES[n] for n in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh"))
+LOG2_E, LOG2_E_REST = 1.44269502, 1.92596303e-08  # log2(e) in two parts
+GELU_ERF, GELU_TANH, RELU, SILU, TANH = (
+    ACTIVATION_CODES[n] for n in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
+)
+
+
+@inlined
+def _power(n, f):
+    """2 ** (n + f) for whole n in [-126, 127] and f in [-1/2, 1/2]."""
+    p = fma(f, 0.000153533518, 0.00133988878)
+    p = fma(p, f, 0.00961843785)
+    p = fma(p, f, 0.0555033237)
+    p = fma(p, f, 0.240226477)
+    p = fma(p, f, 0.693147182)
+    return times_power_of_two(fma(p, f, 1.0), n)
+
+
+@inlined
+def power_of_two(t):
+    """2 ** t for t up to 126; t below -126 counts as -126."""
+    t = maximum(t, -126.0)
+    n = round_even(t)
+    return _power(n, t - n)
 
 
 @inlined
 def exponential(x):
-    """e ** x; x below -87 counts as -87, above 88 as 88."""
-    x = minimum(maximum(x, -87.0), 88.0)
-    n = round_even(x * 1.44269504)
-    r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))  # x - n ln 2, ln 2 in two parts
-    p = fma(r, 0.00139506022, 0.00836895313)
-    p = fma(p, r, 0.041666206)
-    p = fma(p, r, 0.166665182)
-    p = fma(p, r, 0.5)
-    return fma(p, r * r, r + 1.0) * power_of_two(n)
+    """e ** x; x below -87 counts as -87, above 87 as 87."""
+    x = minimum(maximum(x, -87.0), 87.0)
+    n = round_even(x * LOG2_E)
+    return _power(n, fma(x, LOG2_E_REST, fma(x, LOG2_E, n * -1.0)))
 
 
 @inlined
@@ -59,6 +76,11 @@ def gelu_tanh(x):
 
 
 @inlined
+def relu(x):
+    return maximum(x, 0.0)
+
+
+@inlined
 def tanh(x):
     """x p(x^2) / q(x^2); beyond 9 it is 1 in float32."""
     x = minimum(maximum(x, -9.0), 9.0)
@@ -75,13 +97,24 @@ def tanh(x):
 
 
 @inlined
-def activated(x, code):
+def each(function, c, ldc, rows):
+    """Apply a function to each vector of a micro-tile."""
+    for i in range(rows):
+        at = c + i * ldc
+        store(at, function(load(at)))
+        store(at + BYTES, function(load(at + BYTES)))
+
+
+@kernel
+def activate(c, ldc, rows, code):
+    """In place on a micro-tile, which the first-level cache still holds."""
     if code == GELU_ERF:
-        return gelu_erf(x)
-    if code == GELU_TANH:
-        return gelu_tanh(x)
-    if code == RELU:
-        return maximum(x, 0.0)
-    if code == SILU:
-        return silu(x)
-    return tanh(x)
+        each(gelu_erf, c, ldc, rows)
+    elif code == GELU_TANH:
+        each(gelu_tanh, c, ldc, rows)
+    elif code == RELU:
+        each(relu, c, ldc, rows)
+    elif code == SILU:
+        each(silu, c, ldc, rows)
+    else:
+        each(tanh, c, ldc, rows)

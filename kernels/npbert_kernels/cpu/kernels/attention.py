@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .activation import exponential
 from ..blocking import ROW_PADDING
-from .frame import locate, next_of, number, row_bytes, word
 from ..layout import (
     ATTENTION_HEADS,
     ATTENTION_MASK,
@@ -26,8 +24,9 @@ from ..layout import (
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
-    WORD,
 )
+from .activation import LOG2_E, power_of_two
+from .frame import locate, next_of, number, row_bytes, word
 from .packing import pack_panel
 from .simd import (
     BYTES,
@@ -38,8 +37,8 @@ from .simd import (
     fma,
     horizontal_max,
     horizontal_sum,
-    kernel,
     keep_first,
+    kernel,
     load,
     load_float,
     maximum,
@@ -61,15 +60,15 @@ def softmax_row(row, n, scale):
         highest = maximum(highest, load(row + i * 4))
     if tail > 0:
         highest = maximum(highest, keep_first(load(row + whole * 4), tail, -3.0e38))
-    shift = broadcast(horizontal_max(highest) * -scale)
-    scales = broadcast(scale)
+    scales = broadcast(scale * LOG2_E)
+    shift = broadcast(horizontal_max(highest)) * scales * -1.0
     total = broadcast(0.0)
     for i in range(0, whole, LANES):
-        value = exponential(fma(load(row + i * 4), scales, shift))
+        value = power_of_two(fma(load(row + i * 4), scales, shift))
         store(row + i * 4, value)
         total = total + value
     if tail > 0:
-        value = keep_first(exponential(fma(load(row + whole * 4), scales, shift)), tail, 0.0)
+        value = keep_first(power_of_two(fma(load(row + whole * 4), scales, shift)), tail, 0.0)
         store(row + whole * 4, value)
         total = total + value
     return horizontal_sum(total)
@@ -129,7 +128,11 @@ def attention(frame, rank, chunk, step, shares):
     qkv_buffer, out_buffer = word(step, ATTENTION_QKV), word(step, ATTENTION_OUT)
     qkv, ldqkv = locate(frame, qkv_buffer, chunk), row_bytes(frame, qkv_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
-    heads, size, scale = word(step, ATTENTION_HEADS), word(step, ATTENTION_SIZE), number(word(step, ATTENTION_SCALE))
+    heads, size, scale = (
+        word(step, ATTENTION_HEADS),
+        word(step, ATTENTION_SIZE),
+        number(word(step, ATTENTION_SCALE)),
+    )
     cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
     mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
@@ -150,11 +153,15 @@ def attention(frame, rank, chunk, step, shares):
         factor = np.float32(1.0)
         if mask != NONE:
             factor = load_float(
-                locate(frame, mask, chunk) + word(step, ATTENTION_MASK_ROW) * row_bytes(frame, mask) + head * 4
+                locate(frame, mask, chunk)
+                + word(step, ATTENTION_MASK_ROW) * row_bytes(frame, mask)
+                + head * 4
             )
         probs = 0
         if probs_buffer != NONE:
             at = word(word(frame, FRAME_PROBS_AT), sequence) + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
         keys = q + heads * size * 4
-        attend(q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs)
+        attend(
+            q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .frame import locate, next_of, number, row_bytes, word
-from .layernorm import norm_row
 from ..layout import (
     EMBED_BIAS,
     EMBED_EPS,
@@ -18,6 +16,8 @@ from ..layout import (
     EMBED_WORDS,
     NONE,
 )
+from .frame import locate, next_of, number, row_bytes, word
+from .layernorm import norm_row
 from .simd import LANES, kernel, load, load_first, load_int, store
 
 GROUP = 4  # rows in one item
@@ -30,7 +30,10 @@ def embed(frame, rank, chunk, step, shares):
     Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
     """
     words, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
-    positions, types = locate(frame, word(step, EMBED_POSITIONS), chunk), locate(frame, word(step, EMBED_TYPES), chunk)
+    positions, types = (
+        locate(frame, word(step, EMBED_POSITIONS), chunk),
+        locate(frame, word(step, EMBED_TYPES), chunk),
+    )
     table, stride = locate(frame, words, chunk), row_bytes(frame, words)
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
     weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))

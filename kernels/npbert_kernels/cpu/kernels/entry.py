@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from numba import types
 
-from .attention import attention
-from .embeddings import embed
-from .frame import shares_of, word
-from .gemm import linear
-from .layernorm import layer_norm, normalize
 from ..layout import (
     ABORTED,
     COMPLETE,
@@ -25,12 +20,18 @@ from ..layout import (
     WORD,
     Op,
 )
+from .attention import attention
+from .embeddings import embed
+from .frame import shares_of, word
+from .gemm import linear
+from .layernorm import layer_norm, normalize
 from .packing import pack
 from .pooling import pool, take
+from .rate import rate
 from .simd import kernel, store_int
 from .sync import atomic_store, barrier, cycles
 
-EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK = (int(op) for op in Op)
+EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE = (int(op) for op in Op)
 
 
 @kernel
@@ -49,7 +50,11 @@ def end_of_chunk(cu_seqlens, sequences, first, tokens):
 
 @kernel
 def run(frame, rank):
-    sync, members, sequences = word(frame, FRAME_SYNC), word(frame, FRAME_MEMBERS), word(frame, FRAME_SEQUENCES)
+    sync, members, sequences = (
+        word(frame, FRAME_SYNC),
+        word(frame, FRAME_MEMBERS),
+        word(frame, FRAME_SEQUENCES),
+    )
     cu_seqlens, profile = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_PROFILE)
     first, count = 0, 0
     while first < sequences:
@@ -77,14 +82,19 @@ def run(frame, rank):
                 pool(frame, rank, chunk, step, shares)
             elif op == NORMALIZE:
                 normalize(frame, rank, chunk, step, shares)
-            else:
+            elif op == PACK:
                 pack(frame, rank, step, shares)
+            else:
+                rate(step)
             count += 1
             if not barrier(sync, members):
                 return ABORTED
             if profile != 0 and rank == 0:
                 store_int(profile + s * WORD, word(profile, s) + cycles() - started)
         first = last
+    if rank == 0:  # all have left the last step
+        for member in range(members):
+            atomic_store(shares_of(frame, count + 1) + member * LINE, 0)
     return COMPLETE
 
 

@@ -7,9 +7,7 @@ comes from the second-level cache; the next one is prefetched while this one is 
 
 from __future__ import annotations
 
-from .activation import activated
 from ..blocking import BLOCK_TILES, KC
-from .frame import locate, next_of, row_bytes, word
 from ..layout import (
     ACTIVATION_NONE,
     LINEAR_ACTIVATION,
@@ -23,6 +21,8 @@ from ..layout import (
     LINEAR_X,
     NONE,
 )
+from .activation import activate
+from .frame import locate, next_of, row_bytes, word
 from .simd import BYTES, PANEL, ROWS, inlined, kernel, load, store
 from .ukernel import tile
 
@@ -39,17 +39,13 @@ def add_bias(c, ldc, rows, bias):
 
 
 @kernel
-def activate(c, ldc, rows, code):
-    for i in range(rows):
-        at = c + i * ldc
-        store(at, activated(load(at), code))
-        store(at + BYTES, activated(load(at + BYTES), code))
-
-
-@kernel
 def linear(frame, rank, chunk, step, shares):
     """x [rows, k] W [panels, k, PANEL] -> out [rows, panels PANEL]; each element is summed in the order of k."""
-    x_buffer, out_buffer, residual_buffer = word(step, LINEAR_X), word(step, LINEAR_OUT), word(step, LINEAR_RESIDUAL)
+    x_buffer, out_buffer, residual_buffer = (
+        word(step, LINEAR_X),
+        word(step, LINEAR_OUT),
+        word(step, LINEAR_RESIDUAL),
+    )
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     weights, bias = word(step, LINEAR_W), word(step, LINEAR_BIAS)
@@ -85,7 +81,20 @@ def linear(frame, rank, chunk, step, shares):
                 else:
                     start, ldstart = residual + row * ldresidual + column, ldresidual
                 ahead = w + kc * (PANEL_BYTES + (t - first) * share)
-                tile(height, x + row * ldx + k0 * 4, ldx, w, PANEL_BYTES, kc, start, ldstart, c, ldout, ahead, share)
+                tile(
+                    height,
+                    x + row * ldx + k0 * 4,
+                    ldx,
+                    w,
+                    PANEL_BYTES,
+                    kc,
+                    start,
+                    ldstart,
+                    c,
+                    ldout,
+                    ahead,
+                    share,
+                )
                 if b == k_blocks - 1:
                     if ldresidual != 0:
                         add_bias(c, ldout, height, bias + column)

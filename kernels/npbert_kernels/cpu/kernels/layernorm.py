@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .frame import locate, next_of, number, row_bytes, word
 from ..layout import (
     NORM_BIAS,
     NORM_EPS,
@@ -18,7 +17,8 @@ from ..layout import (
     NORMALIZE_WIDTH,
     NORMALIZE_X,
 )
-from .simd import LANES, broadcast, fma, horizontal_sum, kernel, keep_first, load, store
+from .frame import locate, next_of, number, row_bytes, word
+from .simd import LANES, broadcast, fma, horizontal_sum, keep_first, kernel, load, store
 
 GROUP = 8  # rows in one item
 

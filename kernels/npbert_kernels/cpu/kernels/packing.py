@@ -1,13 +1,13 @@
 """pack_panels: rows of a matrix into the panels that the micro-kernel reads. Weights at load, keys in attention.
 
-    source [n, k], row-major  ->  target [ceil(n / PANEL), k, PANEL], columns from n on zero
+source [n, k], row-major  ->  target [ceil(n / PANEL), k, PANEL], columns from n on zero
 """
 
 from __future__ import annotations
 
-from .frame import next_of, word
 from ..layout import PACK_K, PACK_ROWS, PACK_SOURCE, PACK_STRIDE, PACK_TARGET
-from .simd import BYTES, LANES, PANEL, kernel, load_float, store_float, transpose_block
+from .frame import next_of, word
+from .simd import LANES, PANEL, kernel, load_float, store_float, transpose_block
 
 PANEL_BYTES = 4 * PANEL
 

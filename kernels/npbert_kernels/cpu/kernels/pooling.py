@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .frame import locate, next_of, row_bytes, word
 from ..layout import (
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
@@ -18,6 +17,7 @@ from ..layout import (
     TAKE_WIDTH,
     TAKE_X,
 )
+from .frame import locate, next_of, row_bytes, word
 from .simd import LANES, broadcast, kernel, load, load_int, maximum, store
 
 MEAN = POOL_CODES["mean"]

@@ -28,7 +28,12 @@ F32S, I32S, I64S, I1S = (ir.VectorType(t, LANES) for t in (f32, i32, i64, i1))
 ZEROS = ir.Constant(F32S, None)
 
 # No wrappers: compiled code must not call into Python, which runs it without numba.
-_OPTIONS = {"error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OPTIONS = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 kernel = njit(**_OPTIONS)
 inlined = njit(**_OPTIONS, forceinline=True)
 
@@ -87,7 +92,9 @@ def elementwise(emit: Any, operands: int) -> Any:
 
     def typed(context: Any, kinds: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True)))
+            return emit(
+                builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True))
+            )
 
         return vector(*kinds), codegen
 
@@ -120,7 +127,9 @@ def _operator(function: Any, emit: Any) -> None:
             return signature(vector, *args) if any(isinstance(a, VectorType) for a in args) else None
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return emit(builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True)))
+        return emit(
+            builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True))
+        )
 
     infer_global(function)(OnVectors)
     for kinds in ((VectorType, VectorType), (VectorType, types.Number), (types.Number, VectorType)):
@@ -133,12 +142,12 @@ _operator(operator.mul, lambda builder, x, y: builder.fmul(x, y))
 _operator(operator.truediv, lambda builder, x, y: builder.fdiv(x, y))
 
 
-def _power_of_two(builder: Any, n: Any) -> Any:
-    exponent = builder.add(builder.fptosi(n, I32S), ir.Constant(I32S, [127] * LANES))
-    return builder.bitcast(builder.shl(exponent, ir.Constant(I32S, [23] * LANES)), F32S)
+def _times_power_of_two(builder: Any, x: Any, n: Any) -> Any:
+    exponent = builder.shl(builder.fptosi(n, I32S), ir.Constant(I32S, [23] * LANES))
+    return builder.bitcast(builder.add(builder.bitcast(x, I32S), exponent), F32S)
 
 
-power_of_two = elementwise(_power_of_two, 1)  # 2 ** n for whole n in [-126, 127]
+times_power_of_two = elementwise(_times_power_of_two, 2)  # x 2 ** n for x near 1 and whole n in [-126, 127]
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -246,12 +255,16 @@ def reduce_lanes(builder: Any, value: Any, combine: Any) -> Any:
         kind = ir.VectorType(i32, half)
         low, high = (ir.Constant(kind, list(range(at, at + half))) for at in (0, half))
         undefined = ir.Constant(value.type, ir.Undefined)
-        value = combine(builder.shuffle_vector(value, undefined, low), builder.shuffle_vector(value, undefined, high))
+        value = combine(
+            builder.shuffle_vector(value, undefined, low), builder.shuffle_vector(value, undefined, high)
+        )
     return builder.extract_element(value, ir.Constant(i32, 0))
 
 
 @intrinsic
-def transpose_block(typing_context: Any, source: Any, stride: Any, rows: Any, target: Any, target_stride: Any) -> Any:
+def transpose_block(
+    typing_context: Any, source: Any, stride: Any, rows: Any, target: Any, target_stride: Any
+) -> Any:
     """A LANES x LANES block: target[j, i] = source[i, j]; rows of source from `rows` on count as zeros.
 
     Strides in bytes. The rows that count as zeros are not read.

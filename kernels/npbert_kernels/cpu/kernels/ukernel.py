@@ -2,7 +2,9 @@
 
     C[rows, PANEL] = start[rows, PANEL] + A[rows, k] @ W[k, PANEL]
 
-`start` is what the accumulators hold at first: a bias (stride 0), C itself, a residual, zeros (stride 0).
+`start` is a bias (stride 0), C itself, a residual, or zeros (stride 0). The sum over k is made in chains of CHAIN
+terms that begin at zero, each added to what stands in C so far, the first to start: one long chain, or one that begins
+with a residual, rounds each term to the size of the whole, which cost two and three times torch's error.
 While it runs it prefetches `ahead_step` bytes from `ahead` at each k: at small T the weights stream from memory.
 The whole contract stands in kernels/README.md.
 """
@@ -15,8 +17,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..blocking import CHAIN
 from ..isa import VECTORS
-from .simd import BYTES, F32S, ROWS, call, f32, i8, i32, i64, kernel, multiply_add, pointer, splat
+from .simd import BYTES, F32S, ROWS, ZEROS, call, f32, i8, i32, i64, kernel, multiply_add, pointer, splat
+
+UNROLLED = 4  # k in one round of the loop
 
 
 @intrinsic
@@ -68,45 +73,80 @@ def emit_tile(
     ahead: Any,
     ahead_step: Any,
 ) -> None:
+    def number(value: int) -> Any:
+        return ir.Constant(i64, value)
+
     def row_of(base: Any, stride: Any, i: int) -> Any:
-        return builder.add(base, builder.mul(stride, ir.Constant(i64, i)))
+        return builder.add(base, builder.mul(stride, number(i)))
 
     def vector_at(address: Any, v: int) -> Any:
-        return pointer(builder, builder.add(address, ir.Constant(i64, v * BYTES)), F32S)
+        return pointer(builder, builder.add(address, number(v * BYTES)), F32S)
 
     a_rows = [pointer(builder, row_of(a, lda, i), f32) for i in range(height)]
-    starts = [row_of(start, ldstart, i) for i in range(height)]
-    first = [[builder.load(vector_at(s, v), align=4) for v in range(VECTORS)] for s in starts]
     w_bytes, ahead_bytes = pointer(builder, w, i8), pointer(builder, ahead, i8)
 
+    half_step = builder.ashr(ahead_step, number(1))
+    # read, into all caches, data
+    hints = (ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1))
+
+    def step(i: Any, cells: list[Any]) -> list[Any]:
+        """The cells after one k."""
+        panel_row = builder.ptrtoint(builder.gep(w_bytes, [builder.mul(i, ldw)]), i64)
+        panel = [builder.load(vector_at(panel_row, v), align=4) for v in range(VECTORS)]
+        ahead_at = builder.mul(i, ahead_step)
+        for at in (ahead_at, builder.add(ahead_at, half_step)):
+            call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.gep(ahead_bytes, [at]), *hints)
+        after = []
+        for r, row in enumerate(a_rows):
+            value = splat(builder, builder.load(builder.gep(row, [i]), align=4))
+            mine = cells[r * VECTORS : (r + 1) * VECTORS]
+            after += [multiply_add(builder, value, p, cell) for p, cell in zip(panel, mine, strict=True)]
+        return after
+
+    def run_over(i: Any, stop: Any, steps: int, cells: list[Any]) -> tuple[Any, list[Any]]:
+        """A loop of `steps` k at a time while they fit below stop; the next i, and the cells."""
+        before = builder.block
+        loop, end = builder.append_basic_block("k"), builder.append_basic_block("end")
+        builder.cbranch(builder.icmp_signed("<=", builder.add(i, number(steps)), stop), loop, end)
+        builder.position_at_end(loop)
+        at = builder.phi(i64)
+        carried = [builder.phi(F32S) for _ in cells]
+        after = carried
+        for u in range(steps):
+            after = step(builder.add(at, number(u)), after)
+        at_next = builder.add(at, number(steps))
+        builder.cbranch(builder.icmp_signed("<=", builder.add(at_next, number(steps)), stop), loop, end)
+        builder.position_at_end(end)
+        i_end = builder.phi(i64)
+        cells_end = [builder.phi(F32S) for _ in cells]
+        for phi, first, last in zip([at, *carried], [i, *cells], [at_next, *after], strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, loop)
+        for phi, first, last in zip([i_end, *cells_end], [i, *cells], [at_next, *after], strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, loop)
+        return i_end, cells_end
+
     entry = builder.block
-    loop, end = builder.append_basic_block("k"), builder.append_basic_block("end")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    i = builder.phi(i64)
-    i.add_incoming(ir.Constant(i64, 0), entry)
-    cells = [[builder.phi(F32S) for _ in range(VECTORS)] for _ in range(height)]
-    panel_row = builder.ptrtoint(builder.gep(w_bytes, [builder.mul(i, ldw)]), i64)
-    panel = [builder.load(vector_at(panel_row, v), align=4) for v in range(VECTORS)]
-    # read, into the second-level cache, data
-    hints = (ir.Constant(i32, 0), ir.Constant(i32, 2), ir.Constant(i32, 1))
-    call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.gep(ahead_bytes, [builder.mul(i, ahead_step)]), *hints)
-    after = []
-    for row, accumulators in zip(a_rows, cells, strict=True):
-        value = splat(builder, builder.load(builder.gep(row, [i]), align=4))
-        after.append([multiply_add(builder, value, p, cell) for p, cell in zip(panel, accumulators, strict=True)])
-    i_next = builder.add(i, ir.Constant(i64, 1))
-    i.add_incoming(i_next, loop)
-    for accumulators, before, behind in zip(cells, first, after, strict=True):
-        for cell, s, e in zip(accumulators, before, behind, strict=True):
-            cell.add_incoming(s, entry)
-            cell.add_incoming(e, loop)
-    builder.cbranch(builder.icmp_signed("<", i_next, k), loop, end)
-    builder.position_at_end(end)
-    for row, values in enumerate(after):
-        target = row_of(c, ldc, row)
-        for v, value in enumerate(values):
-            builder.store(value, vector_at(target, v), align=4)
+    part, done = builder.append_basic_block("part"), builder.append_basic_block("complete")
+    builder.branch(part)
+    builder.position_at_end(part)
+    begin, base, stride = builder.phi(i64), builder.phi(i64), builder.phi(i64)
+    rest = builder.sub(k, begin)
+    length = builder.select(builder.icmp_signed("<", rest, number(CHAIN)), rest, number(CHAIN))
+    stop = builder.add(begin, length)
+    i, cells = run_over(begin, stop, UNROLLED, [ZEROS] * (height * VECTORS))
+    i, cells = run_over(i, stop, 1, cells)
+    for r in range(height):
+        target, source = row_of(c, ldc, r), row_of(base, stride, r)
+        for v in range(VECTORS):
+            so_far = builder.load(vector_at(source, v), align=4)
+            builder.store(builder.fadd(cells[r * VECTORS + v], so_far), vector_at(target, v), align=4)
+    for phi, first, later in ((begin, number(0), stop), (base, start, c), (stride, ldstart, ldc)):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, builder.block)
+    builder.cbranch(builder.icmp_signed("<", stop, k), part, done)
+    builder.position_at_end(done)
 
 
 @kernel
