@@ -1,0 +1,1 @@
+"""Benchmarks of npbert beside its peers, and the parity table. Not part of the wheel."""

@@ -1,0 +1,75 @@
+"""The batches that are timed, and the arithmetic that their real tokens cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Feed: TypeAlias = dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One batch: a name and the length of each sequence."""
+
+    name: str
+    lengths: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def padded_tokens(self) -> int:
+        return len(self.lengths) * max(self.lengths)
+
+    def feed(self) -> Feed:
+        """input_ids, attention_mask, token_type_ids, each [B, S]; random ids that both vocabularies hold."""
+        mask = np.arange(max(self.lengths)) < np.array(self.lengths)[:, None]
+        ids = np.random.default_rng(1).integers(1000, 30000, mask.shape)
+        return {
+            "input_ids": ids * mask,
+            "attention_mask": mask.astype(np.int64),
+            "token_type_ids": np.zeros_like(ids),
+        }
+
+
+def _ragged() -> tuple[int, ...]:
+    """Texts as they come: 32 log-normal lengths, 785 tokens, 1,760 when padded to the longest."""
+    lengths = np.exp(np.random.default_rng(0).normal(3.2, 0.6, 32)).astype(int)
+    return tuple(np.clip(lengths, 5, 128).tolist())
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("1x16", (16,)),
+        Case("1x128", (128,)),
+        Case("8x128", (128,) * 8),
+        Case("ragged", _ragged()),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the arithmetic of an encoder depends on; HF's names."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    intermediate_size: int
+
+
+def flops(sizes: Sizes, lengths: tuple[int, ...]) -> int:
+    """Floating-point operations of the encoder's matrix products on real tokens alone, 2 a multiply-add.
+
+    In each layer four H x H products and two H x I ones for every token, and q k^T and probs v: each
+    length x length x H for every sequence. LayerNorm, softmax, GELU and biases are not counted.
+    """
+    layers, hidden, inner = sizes.num_hidden_layers, sizes.hidden_size, sizes.intermediate_size
+    linear = 2 * (4 * hidden**2 + 2 * hidden * inner) * sum(lengths)
+    attention = 4 * hidden * sum(length**2 for length in lengths)
+    return layers * (linear + attention)

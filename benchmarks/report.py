@@ -1,0 +1,164 @@
+"""Markdown from a result: the tables that a reader wants, and every figure beside its target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import targets
+from .cases import CASES
+from .engines import PEERS_TO_BEAT
+from .timing import ratio
+
+Record = dict[str, Any]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; the first column to the left, the others to the right."""
+    head = list(head)
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def full(result: Record) -> str:
+    """All of it."""
+    parts = [f"# {result['machine']['cpu']}\n", machine_line(result)]
+    if result.get("timings"):
+        parts += ["## Milliseconds a batch\n", speed(result)]
+    if result.get("memory") or result.get("startup"):
+        parts += ["## Memory and start\n", footprint(result)]
+    reached = list(figures(result))
+    if reached:
+        parts += ["## Figures beside their targets\n", table(("figure", "wanted", "reached", ""), reached)]
+    disturbed = sum(t["disturbed_rounds"] for t in result.get("timings", []) if t["engine"] == "npbert")
+    if disturbed:
+        parts.append(f"{disturbed} rounds began while something else used the cores: run it again.\n")
+    return "\n".join(parts)
+
+
+def machine_line(result: Record) -> str:
+    machine = result["machine"]
+    versions = machine["versions"]
+    peers = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{machine['cpu']} (family/model {machine['family_model']}), {machine['cores']} cores, "
+        f"{result['rate'] / 1e9:.0f} GFLOP/s a core, ISA {machine['isa']}, {machine['system']}, "
+        f"Python {machine['python']}; {peers}. {result['date'][:10]}.\n"
+    )
+
+
+def speed(result: Record) -> str:
+    """A table for each number of threads: median ± half the quartiles' distance; bold is fastest."""
+    timings = result["timings"]
+    engines = list(dict.fromkeys(t["engine"] for t in timings))
+    compared = "npbert" in engines
+    parts = []
+    for threads in dict.fromkeys(t["threads"] for t in timings):
+        rows = []
+        for (model, case), by_engine in _groups(t for t in timings if t["threads"] == threads):
+            fastest = min(by_engine.values(), key=lambda t: t["median_ms"])
+            cells = [_milliseconds(by_engine[e], bold=by_engine[e] is fastest) for e in engines]
+            if compared:
+                cells += [_times(over_fastest(by_engine)), f"{by_engine['npbert']['share_of_limit']:.0%}"]
+            rows.append([f"{model} {case}", *cells])
+        head = [f"{threads} thread{'s' * (threads > 1)}", *engines]
+        parts.append(table(head + ["over the fastest peer", "of the limit"] * compared, rows))
+    return "\n".join(parts)
+
+
+def over_fastest(by_engine: dict[str, Record], peers: Iterable[str] | None = None) -> float | None:
+    """npbert's speed over the fastest of these peers, by default of all."""
+    wanted = set(by_engine) - {"npbert"} if peers is None else set(by_engine) & set(peers)
+    return min((ratio(by_engine[peer], by_engine["npbert"]) for peer in wanted), default=None)
+
+
+def footprint(result: Record) -> str:
+    parts = []
+    memory = result.get("memory", [])
+    if memory:
+        engines = list(dict.fromkeys(m["engine"] for m in memory))
+        models = list(dict.fromkeys(m["model"] for m in memory))
+        sizes = {(m["model"], m["engine"]): f"{m['bytes'] / 1e6:.0f}" for m in memory}
+        rows = [[model, *(sizes[model, engine] for engine in engines)] for model in models]
+        parts.append(table(["largest resident memory, MB", *engines], rows))
+    if result.get("startup"):
+        rows = [[s["process"], f"{np.median(s['seconds']):.2f}"] for s in result["startup"]]
+        if result.get("first_run"):
+            rows.append(["first run ever, kernels compiled", f"{result['first_run']['seconds']:.1f}"])
+        parts.append(table(["process start to the first vector, MiniLM", "seconds"], rows))
+    return "\n".join(parts)
+
+
+def figures(result: Record) -> Iterator[list[str]]:
+    """Every figure of `targets` that this result holds: name, wanted, reached, yes or no."""
+    for g in result.get("gemm", []):
+        if g["threads"] == 1:
+            name = f"GEMM ({g['m']}, {g['n']}, {g['k']}), share of the FMA rate"
+            yield _at_least(name, targets.GEMM_SHARE[g["m"]], g["share"])
+    for (model, case), by_engine in _groups(result.get("timings", [])):
+        own = by_engine.get("npbert")
+        if own is None:
+            continue
+        threads = own["threads"]
+        name = f"{model} {case}, {threads} thread{'s' * (threads > 1)}"
+        best = over_fastest(by_engine, PEERS_TO_BEAT)
+        if best is not None:
+            yield _at_least(f"{name}, over torch, ORT, OpenVINO", targets.OVER_FASTEST[case], best)
+        if "CTranslate2" in by_engine:
+            yield _at_least(f"{name}, over CTranslate2", 1.0, ratio(by_engine["CTranslate2"], own))
+        if threads == 1:
+            yield _at_least(f"{name}, share of the limit", targets.SHARE[model][case], own["share_of_limit"])
+    pairs = {(s["model"], s["case"], s["threads"]): s for s in result.get("scaling", [])}
+    for (model, case, threads), two in pairs.items():
+        if threads == 2 and (model, case, 1) in pairs and case in targets.TWO_OVER_ONE:
+            gain = ratio(pairs[model, case, 1], two)
+            yield _at_least(f"{model} {case}, two threads over one", targets.TWO_OVER_ONE[case], gain)
+    for m in result.get("memory", []):
+        if m["engine"] == "npbert":
+            yield _at_most(f"{m['model']}, resident MB", targets.RESIDENT_MB[m["model"]], m["bytes"] / 1e6)
+    starts = {s["process"]: float(np.median(s["seconds"])) for s in result.get("startup", [])}
+    for name, seconds in starts.items():
+        if name.startswith("npbert"):
+            wanted = min(targets.START_SECONDS, starts.get("ONNX Runtime and tokenizers", np.inf))
+            yield _at_most(f"{name}, seconds to the first vector", wanted, seconds)
+    if result.get("first_run"):
+        yield _at_most("first run ever, seconds", targets.FIRST_RUN_SECONDS, result["first_run"]["seconds"])
+
+
+def _groups(timings: Iterable[Record]) -> Iterator[tuple[tuple[str, str], dict[str, Record]]]:
+    """The engines of each model, number of threads and case, in order."""
+    groups: dict[tuple[str, int, str], dict[str, Record]] = {}
+    for timing in timings:
+        key = timing["model"], timing["threads"], timing["case"]
+        groups.setdefault(key, {})[timing["engine"]] = timing
+    for (model, _, case), by_engine in groups.items():
+        yield (model, case), by_engine
+
+
+def describe_cases() -> str:
+    ragged = CASES["ragged"]
+    return (
+        f"ragged: {len(ragged.lengths)} texts of {min(ragged.lengths)} to {max(ragged.lengths)} tokens, "
+        f"{ragged.tokens} in all, {ragged.padded_tokens:,} when padded"
+    )
+
+
+def _milliseconds(timing: Record, *, bold: bool) -> str:
+    digits = max(0, 2 - int(np.log10(timing["median_ms"])))
+    spread = (timing["q3_ms"] - timing["q1_ms"]) / 2
+    median = f"{timing['median_ms']:.{digits}f}"
+    return f"{f'**{median}**' if bold else median} ±{spread:.{digits}f}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}x"
+
+
+def _at_least(name: str, wanted: float, reached: float) -> list[str]:
+    return [name, f"≥ {wanted:g}", f"{reached:.3g}", "yes" if reached >= wanted else "**no**"]
+
+
+def _at_most(name: str, wanted: float, reached: float) -> list[str]:
+    return [name, f"≤ {wanted:.3g}", f"{reached:.3g}", "yes" if reached <= wanted else "**no**"]

@@ -1,0 +1,112 @@
+"""The engines in turn, A B C D A B C D ..., so that a noisy moment of the machine falls on all alike."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cases import CASES
+from .models import Model
+from .quiet import wait_for_quiet
+from .rate import core_rate
+from .timing import Timing
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Worker:
+    """The parent's end of one worker."""
+
+    def __init__(self, engine: str, model: Model, threads: int) -> None:
+        self.engine, self.threads = engine, threads
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", engine, model.name, str(model.folder), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self._answer()
+
+    def ask(self, **request: object) -> Any:
+        assert self.process.stdin is not None
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker of {self.engine} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def time_in_turn(
+    model: Model, lanes: Sequence[tuple[str, int]], cases: Iterable[str], rounds: int, seconds: float
+) -> Iterator[Timing]:
+    """Each case on each lane (an engine and its number of threads), for that many rounds of turns that take
+    about that many seconds.
+
+    The rate of a core is measured once a round, between the turns. A round waits, but not for ever, until
+    nothing else uses the cores.
+    """
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(engine, model, threads)) for engine, threads in lanes]
+        for case in cases:
+            differences = largest_differences(workers, case)
+            for worker in workers:
+                worker.ask(do="turn", case=case, seconds=0)  # warm-up, as was the call that was compared
+            times: list[list[list[float]]] = [[] for _ in workers]
+            rates, disturbed = [], 0
+            for _ in range(rounds):
+                disturbed += not wait_for_quiet(longest=20)
+                rates.append(core_rate(0.05))
+                for worker, by_round in zip(workers, times, strict=True):
+                    by_round.append(worker.ask(do="turn", case=case, seconds=seconds))
+            for worker, by_round, difference in zip(workers, times, differences, strict=True):
+                yield Timing(
+                    model, worker.threads, case, worker.engine, by_round, rates, disturbed, difference
+                )
+
+
+def largest_differences(workers: Sequence[Worker], case: str) -> list[float]:
+    """How far each worker's last hidden states lie from the last one's, on real tokens.
+
+    All must compute the same thing: more than 1e-3 apart is an error.
+    """
+    mask = CASES[case].feed()["attention_mask"].astype(bool)
+    outputs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for worker in workers:
+            path = Path(folder) / "out.npy"
+            worker.ask(do="save", case=case, path=str(path))
+            outputs.append(np.load(path)[mask])
+    differences = [float(np.abs(output - outputs[-1]).max()) for output in outputs]
+    if not max(differences) < 1e-3:
+        by_engine = dict(zip([worker.engine for worker in workers], differences, strict=True))
+        raise RuntimeError(f"the engines disagree on {case}: {by_engine}")
+    return differences
+
+
+def resident_bytes(engine: str, model: Model, threads: int) -> int:
+    """The largest resident memory of a fresh process that loaded the model and ran 1x128 and 8x128."""
+    with Worker(engine, model, threads) as worker:
+        for case in ("1x128", "8x128"):
+            worker.ask(do="turn", case=case, seconds=0)
+        return int(worker.ask(do="memory"))
