@@ -53,9 +53,7 @@ def relu(x: Array) -> Array:
 
 
 def silu(x: Array) -> Array:
-    with np.errstate(
-        over="ignore"
-    ):  # exp(-x) may be infinite, and then the quotient is the 0 that it should be
+    with np.errstate(over="ignore"):  # exp(-x) may be infinite, and then the quotient is the 0 that it should be
         return x / (1.0 + np.exp(-x))
 
 
@@ -226,9 +224,7 @@ class Reference:
     def store(self, nbytes: int) -> ReferenceStore:
         return ReferenceStore(self.dtype)
 
-    def record(
-        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False
-    ) -> ReferenceProgram:
+    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)
 
 

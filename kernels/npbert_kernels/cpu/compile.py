@@ -28,9 +28,7 @@ def compiled(isa: ISA) -> ObjectCode:
     with tempfile.TemporaryDirectory(prefix="npbert-") as scratch:
         path = pathlib.Path(scratch, "kernels.o")
         command = [sys.executable, "-m", __spec__.name, str(path)]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             raise RuntimeError(f"the kernels could not be compiled for {isa.name}: {last}")

@@ -84,9 +84,7 @@ def selected() -> ISA:
     if not wanted:
         return can[0]
     if wanted not in known:
-        raise ValueError(
-            f"NPBERT_ISA={wanted}: no such ISA on {platform.machine()}; there are {', '.join(known)}"
-        )
+        raise ValueError(f"NPBERT_ISA={wanted}: no such ISA on {platform.machine()}; there are {', '.join(known)}")
     if known[wanted] not in can:
         missing = sorted(known[wanted].needs - host()[1])
         raise ValueError(f"NPBERT_ISA={wanted}: this CPU ({host()[0]}) lacks {', '.join(missing)}")

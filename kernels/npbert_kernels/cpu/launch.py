@@ -23,7 +23,7 @@ class Frame:
         words = np.zeros(layout.FRAME_WORDS, np.int64)
         words[layout.FRAME_MEMBERS], words[layout.FRAME_SYNC] = members, address(self._sync)
         words[layout.FRAME_STEPS], words[layout.FRAME_STEP_COUNT] = address(steps), len(steps)
-        self.words = memoryview(words)  # quicker to write to than an array
+        self.words = words.data  # quicker to write to than an array
         self._address = address(words)
         self._entry = entry()
 

@@ -51,9 +51,7 @@ def _symbols() -> dict[str, int]:
     c = ctypes.CDLL("msvcrt") if sys.platform == "win32" else system
     functions = {"SwitchToThread" if sys.platform == "win32" else "sched_yield": system}
     functions |= dict.fromkeys(("memset", "memcpy", "memmove"), c)
-    return {
-        name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()
-    }
+    return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
 
 
 def _kernels(isa: ISA) -> ObjectCode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 
 import numpy as np
@@ -17,10 +18,8 @@ def pages(nbytes: int) -> NDArray[np.uint8]:
     else:
         mapped = mmap.mmap(-1, nbytes + HUGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
+        with contextlib.suppress(OSError):  # a kernel without them
             mapped.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:  # a kernel without them
-            pass
     whole = np.frombuffer(mapped, np.uint8)
     skip = -address(whole) % HUGE
     return whole[skip : skip + nbytes]

@@ -32,7 +32,7 @@ class Workspace:
         self._memory = pages(local + members * scratch)
         base = address(self._memory)
         buffers = np.zeros(len(recording.buffers) * BUFFER_WORDS, np.int64)
-        self.buffers = memoryview(buffers)
+        self.buffers = buffers.data
         for at, buffer in zip(range(0, len(buffers), BUFFER_WORDS), recording.buffers, strict=True):
             buffers[at + BUFFER_AXIS], buffers[at + BUFFER_ROW_BYTES] = buffer.axis, buffer.row_bytes
             if buffer.axis is Axis.LOCAL:
@@ -56,9 +56,7 @@ class Program:
         self._recording = recording
         self._free: list[Workspace] = []
         buffers = recording.buffers
-        self._inputs = [
-            (b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.read
-        ]
+        self._inputs = [(b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.read]
         self._probs = any(b.flat for b in recording.outputs.values())
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
@@ -77,8 +75,7 @@ class Program:
         sequences, tokens = len(cu_seqlens) - 1, len(batch.positions)
         if sequences == 0:
             return {
-                name: np.zeros((0, 0 if b.flat else b.columns), np.float32)
-                for name, b in recording.outputs.items()
+                name: np.zeros((0, 0 if b.flat else b.columns), np.float32) for name, b in recording.outputs.items()
             }
         longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
         members = get_num_threads()
@@ -97,9 +94,7 @@ class Program:
                 if buffer.flat and offsets is not None:
                     array = np.empty(int(offsets[-1]), np.float32)
                 else:
-                    array = np.empty(
-                        (sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32
-                    )
+                    array = np.empty((sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32)
                 buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)
                 arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.columns]
         words[layout.FRAME_SEQUENCES] = sequences

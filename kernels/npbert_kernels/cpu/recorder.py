@@ -165,9 +165,7 @@ class Recorder:
         head_mask: tuple[Buffer, int] | None = None,
         probs: bool = False,
     ) -> tuple[Buffer, Buffer | None]:
-        assert qkv.head_size is not None, (
-            "attention reads what linear gave with a weight placed with heads_out"
-        )
+        assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
         self.heads, self.head_size = heads, max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         out = self._local(heads * qkv.head_size)

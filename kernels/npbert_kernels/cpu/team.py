@@ -24,10 +24,7 @@ def default_threads() -> int:
         if not wanted.isdigit() or int(wanted) < 1:
             raise ValueError(f"NPBERT_NUM_THREADS={wanted}: wanted a whole number from 1")
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _quota())))
 
 
@@ -52,12 +49,12 @@ class Member:
     def __init__(self) -> None:
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
-        self._job: Callable[[], None] = int
+        self._job: Callable[[], object] = int
         self._asked = self._completed = 0
         self.error: BaseException | None = None
         threading.Thread(target=self._run, name="npbert", daemon=True).start()
 
-    def start(self, job: Callable[[], None]) -> None:
+    def start(self, job: Callable[[], object]) -> None:
         self._done.acquire(blocking=False)
         self._job, self.error = job, None
         self._asked += 1
@@ -92,9 +89,7 @@ class Team:
         self._members = []
         self._lock.release()
 
-    def run(
-        self, job: Callable[[int], object], members: int, abort: Callable[[], None], flops: float
-    ) -> None:
+    def run(self, job: Callable[[int], object], members: int, abort: Callable[[], None], flops: float) -> None:
         """Call job(rank) for each rank below members, side by side. abort makes all of them return soon.
 
         The caller is rank 0, unless the job is long: then it waits, and a signal's handler can run meanwhile. What a

@@ -11,9 +11,7 @@ from ..layout import ACTIVATION_CODES
 from .simd import BYTES, fma, inlined, kernel, load, maximum, minimum, round_even, store, times_power_of_two
 
 LOG2_E, LOG2_E_REST = 1.44269502, 1.92596303e-08  # log2(e) in two parts
-GELU_ERF, GELU_TANH, RELU, SILU, TANH = (
-    ACTIVATION_CODES[n] for n in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
-)
+GELU_ERF, GELU_TANH, RELU, SILU, TANH = (ACTIVATION_CODES[n] for n in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh"))
 
 
 @inlined

@@ -153,15 +153,11 @@ def attention(frame, rank, chunk, step, shares):
         factor = np.float32(1.0)
         if mask != NONE:
             factor = load_float(
-                locate(frame, mask, chunk)
-                + word(step, ATTENTION_MASK_ROW) * row_bytes(frame, mask)
-                + head * 4
+                locate(frame, mask, chunk) + word(step, ATTENTION_MASK_ROW) * row_bytes(frame, mask) + head * 4
             )
         probs = 0
         if probs_buffer != NONE:
             at = word(word(frame, FRAME_PROBS_AT), sequence) + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
         keys = q + heads * size * 4
-        attend(
-            q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs
-        )
+        attend(q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs)

@@ -92,9 +92,7 @@ def elementwise(emit: Any, operands: int) -> Any:
 
     def typed(context: Any, kinds: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(
-                builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True))
-            )
+            return emit(builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True)))
 
         return vector(*kinds), codegen
 
@@ -127,9 +125,7 @@ def _operator(function: Any, emit: Any) -> None:
             return signature(vector, *args) if any(isinstance(a, VectorType) for a in args) else None
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return emit(
-            builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True))
-        )
+        return emit(builder, *(lift(context, builder, a, k) for a, k in zip(args, signature.args, strict=True)))
 
     infer_global(function)(OnVectors)
     for kinds in ((VectorType, VectorType), (VectorType, types.Number), (types.Number, VectorType)):
@@ -255,16 +251,12 @@ def reduce_lanes(builder: Any, value: Any, combine: Any) -> Any:
         kind = ir.VectorType(i32, half)
         low, high = (ir.Constant(kind, list(range(at, at + half))) for at in (0, half))
         undefined = ir.Constant(value.type, ir.Undefined)
-        value = combine(
-            builder.shuffle_vector(value, undefined, low), builder.shuffle_vector(value, undefined, high)
-        )
+        value = combine(builder.shuffle_vector(value, undefined, low), builder.shuffle_vector(value, undefined, high))
     return builder.extract_element(value, ir.Constant(i32, 0))
 
 
 @intrinsic
-def transpose_block(
-    typing_context: Any, source: Any, stride: Any, rows: Any, target: Any, target_stride: Any
-) -> Any:
+def transpose_block(typing_context: Any, source: Any, stride: Any, rows: Any, target: Any, target_stride: Any) -> Any:
     """A LANES x LANES block: target[j, i] = source[i, j]; rows of source from `rows` on count as zeros.
 
     Strides in bytes. The rows that count as zeros are not read.

@@ -15,9 +15,7 @@ from .simd import i64, kernel, pointer
 
 SPINS = 4000  # before a waiting member yields its processor
 _yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-_PAUSE = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(
-    platform.machine().lower()
-)
+_PAUSE = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(platform.machine().lower())
 
 
 @intrinsic
