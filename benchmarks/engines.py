@@ -64,9 +64,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.session: Any = onnxruntime.InferenceSession(
-            str(model.onnx), options, providers=["CPUExecutionProvider"]
-        )
+        self.session: Any = onnxruntime.InferenceSession(str(model.onnx), options, providers=["CPUExecutionProvider"])
 
     def prepare(self, case: Case) -> Run:
         feed = case.feed()

@@ -35,9 +35,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         for column, count in enumerate(threads):
             axes = panels[row][column]
             for place, engine in enumerate(engines):
-                chosen = [
-                    t for t in timings if (t["model"], t["threads"], t["engine"]) == (model, count, engine)
-                ]
+                chosen = [t for t in timings if (t["model"], t["threads"], t["engine"]) == (model, count, engine)]
                 at = [cases.index(t["case"]) + (place - (len(engines) - 1) / 2) * width for t in chosen]
                 shares = [t["share_of_limit"] * 100 for t in chosen]
                 # the time's quartiles, as shares: a longer time is a lower share

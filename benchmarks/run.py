@@ -149,9 +149,7 @@ def _plain(value: object) -> object:
 
 
 def _slug(described: dict[str, Any]) -> str:
-    return "".join(
-        c if c.isalnum() else "-" for c in f"{described['cpu']} {described['cores']} cores".lower()
-    )
+    return "".join(c if c.isalnum() else "-" for c in f"{described['cpu']} {described['cores']} cores".lower())
 
 
 def _tell(line: str) -> None:

@@ -80,9 +80,7 @@ def time_in_turn(
                 for worker, by_round in zip(workers, times, strict=True):
                     by_round.append(worker.ask(do="turn", case=case, seconds=seconds))
             for worker, by_round, difference in zip(workers, times, differences, strict=True):
-                yield Timing(
-                    model, worker.threads, case, worker.engine, by_round, rates, disturbed, difference
-                )
+                yield Timing(model, worker.threads, case, worker.engine, by_round, rates, disturbed, difference)
 
 
 def largest_differences(workers: Sequence[Worker], case: str) -> list[float]:
