@@ -72,13 +72,9 @@ def read_texts(text: Any, text_pair: Any, words: bool) -> Texts:
         return Texts([first for first, _ in pairs], [second for _, second in pairs], True, words)
 
     if not _is_list(text_pair):
-        raise TextError(
-            f"text_pair: wanted a list as long as text, {len(text)} items, found {_name(text_pair)}"
-        )
+        raise TextError(f"text_pair: wanted a list as long as text, {len(text)} items, found {_name(text_pair)}")
     if len(text_pair) != len(text):
-        raise ValueError(
-            f"text_pair: wanted a list as long as text, {len(text)} items, found {len(text_pair)}"
-        )
+        raise ValueError(f"text_pair: wanted a list as long as text, {len(text)} items, found {len(text_pair)}")
     for name, items in (("text", text), ("text_pair", text_pair)):
         for index, item in enumerate(items):
             _check(item, f"{name}[{index}]", words)
@@ -87,6 +83,8 @@ def read_texts(text: Any, text_pair: Any, words: bool) -> Texts:
 
 def check_texts(texts: Sequence[Any], name: str, start: int = 0) -> None:
     """Raises TextError for the first item that is no text; `start` is the index of the first."""
+    if isinstance(texts, str):
+        raise TextError(f"{name}: wanted a list of texts, found one text")
     for index, text in enumerate(texts, start):
         _check(text, f"{name}[{index}]", words=False)
         check_unicode(text, f"{name}[{index}]")

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from npbert.encoding import BatchEncoding
-from npbert.template import read_template
+from npbert.long_texts import LongTexts
 from npbert.texts import TextError, Texts, check_texts, read_texts
 from npbert.tokenizer_call import (
     Lengths,
@@ -34,11 +35,10 @@ from npbert.tokenizer_files import (
     library_errors,
     load_tokenizer,
 )
-from npbert.truncation import LongTexts, Strategy, kept_lengths
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Encoding
 
 __all__ = ["TOKENIZER_FILES", "AutoTokenizer", "BatchEncoding", "BertTokenizer", "TextError"]
 
@@ -94,9 +94,7 @@ class BertTokenizer(Vocabulary):
         greatest_id: int | None = None,
     ) -> None:
         if settings is None:
-            tokens = {
-                role: token for role, token in BERT_TOKENS.items() if backend.token_to_id(token) is not None
-            }
+            tokens = {role: token for role, token in BERT_TOKENS.items() if backend.token_to_id(token) is not None}
             settings = Settings(tokens)
         super().__init__(backend, settings)
         self.name_or_path = name_or_path
@@ -107,14 +105,18 @@ class BertTokenizer(Vocabulary):
         self._greatest_id = greatest_id
         backend.no_truncation()
         backend.no_padding()
-        where = f"{name_or_path or 'tokenizer'}: special tokens can't be put around texts"
-        with library_errors(where):
-            rows = backend.encode_batch(["a", ("a", "a")])
-        try:
-            self._single, self._pair = read_template(rows[0], 1), read_template(rows[1], 2)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+        with library_errors(f"{name_or_path or 'tokenizer'}: can't encode a text"):
+            single, pair = backend.encode_batch(["a", ("a", "a")])
+        self._around = _around(single, name_or_path)
+        self._special_ids = [
+            index
+            for row in (single, pair)
+            for index, text in zip(row.ids, row.sequence_ids, strict=True)
+            if text is None
+        ]
         self._long_texts = LongTexts(backend)
+        if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
+            raise ValueError(f"{name_or_path or 'tokenizer'}: added tokens: wanted ids in the order of their adding")
 
     @classmethod
     def from_pretrained(
@@ -204,12 +206,7 @@ class BertTokenizer(Vocabulary):
         Raises:
             ValueError: one is not; the greatest is named.
         """
-        special = max(
-            index
-            for template in (self._single, self._pair)
-            for part in template.parts
-            for index in (-1, *part)
-        )
+        special = max(self._special_ids, default=-1)
         if self._greatest_id is not None and max(special, self._greatest_id) < vocab_size:
             return
         token, greatest = max(self.get_vocab().items(), key=lambda item: item[1], default=("", -1))
@@ -222,7 +219,7 @@ class BertTokenizer(Vocabulary):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens go around a text, or around and between two."""
-        return (self._pair if pair else self._single).count
+        return self._backend.num_special_tokens_to_add(pair)
 
     def __call__(
         self,
@@ -278,41 +275,38 @@ class BertTokenizer(Vocabulary):
         Follows transformers.BertTokenizer, 4.57 and 5.x.
         """
         check_tensors(return_tensors)
-        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
-        lengths = read_lengths(
-            padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose
-        )
+        stride = checked_count("stride", stride, 0)
+        lengths = read_lengths(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose)
         texts = read_texts(text, text_pair, is_split_into_words)
-        if lengths.truncation is None or lengths.max_length is None:
-            rows = self._whole(texts, add_special_tokens)
-        else:
-            rows = self._truncated(
-                texts,
-                add_special_tokens,
-                lengths.truncation,
-                lengths.max_length,
-                checked_count("stride", stride, 0),
-                return_overflowing_tokens,
+        room = None
+        if lengths.truncation is not None and lengths.max_length is not None:
+            paired = any(second is not None for second in texts.second)
+            special = self.num_special_tokens_to_add(paired) if add_special_tokens else 0
+            room = checked_room(lengths.max_length, special)
+            if 0 < room <= stride:
+                raise ValueError(
+                    f"stride: wanted less than the {room} tokens that fit into max_length besides special ones, "
+                    f"found {stride}"
+                )
+        with _encoding(texts.check_unicode):
+            if room is not None and not return_overflowing_tokens and not texts.words:
+                texts = self._shortened(texts, room, lengths)
+            rows = self._like_backend(lengths, stride, padding_side).encode_batch(
+                texts.items(), is_pretokenized=texts.words, add_special_tokens=add_special_tokens
             )
-        if lengths.padding is not None:
-            self._pad(rows, lengths, side)
 
         groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
         rows = [row for group in groups for row in group]
         names = self.model_input_names
         wanted = {
-            "token_type_ids": (
-                "token_type_ids" in names if return_token_type_ids is None else return_token_type_ids
-            ),
-            "attention_mask": (
-                "attention_mask" in names if return_attention_mask is None else return_attention_mask
-            ),
+            "token_type_ids": ("token_type_ids" in names if return_token_type_ids is None else return_token_type_ids),
+            "attention_mask": ("attention_mask" in names if return_attention_mask is None else return_attention_mask),
             "special_tokens_mask": return_special_tokens_mask,
             "offset_mapping": return_offsets_mapping,
         }
         data = columns(rows, wanted, return_length)
         if return_overflowing_tokens:
-            data["overflow_to_sample_mapping"] = [i for i, group in enumerate(groups) for _ in group]
+            data["overflow_to_sample_mapping"] = [sample for sample, group in enumerate(groups) for _ in group]
         if return_tensors is not None:
             data = as_arrays(data)
         elif not texts.batched and not return_overflowing_tokens:
@@ -327,9 +321,7 @@ class BertTokenizer(Vocabulary):
         """As a call with a list of texts or of pairs."""
         return self(batch_text_or_text_pairs, **arguments)
 
-    def encode(
-        self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any
-    ) -> Any:
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any) -> Any:
         """The input_ids that a call gives, alone."""
         return self(text, text_pair, add_special_tokens, **arguments)["input_ids"]
 
@@ -371,103 +363,81 @@ class BertTokenizer(Vocabulary):
         Raises:
             TypeError, ValueError: a text is no text (its index is named), or max_length is too small.
         """
-        template = self._single if pairs is None else self._pair
-        room = None if max_length is None else checked_room(max_length, template.count)
-        count = None if room is None else self._needed(room, pairs is not None, "longest_first")
-        first = [row.ids for row in self._fast(texts, "texts", start, count)]
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            check_texts(texts, "texts", start)
         if pairs is None:
-            return [template.ids(self._kept(ids, room)) for ids in first]
+            before, after = self._around
+            with _encoding(lambda: check_texts(texts, "texts", start)):
+                if max_length is None:
+                    return [[*before, *row.ids, *after] for row in self._fast(texts)]
+                room = checked_room(max_length, len(before) + len(after))
+                if _checked_side("truncation_side", self.truncation_side) == "right":
+                    rows = self._long_texts.encode(texts, room, self._fast)
+                    return [[*before, *row.ids[:room], *after] for row in rows]
+                return [[*before, *row.ids[max(0, len(row) - room) :], *after] for row in self._fast(texts)]
+
         if len(pairs) != len(texts):
             raise ValueError(f"pairs: wanted as many as texts, {len(texts)}, found {len(pairs)}")
-        second = [row.ids for row in self._fast(pairs, "pairs", start, count)]
-        ids, types = [], []
-        for a, b in zip(first, second, strict=True):
-            kept = (None, None) if room is None else kept_lengths(len(a), len(b), room, "longest_first")
-            a, b = self._kept(a, kept[0]), self._kept(b, kept[1])
-            ids.append(template.ids(a, b))
-            types.append(template.token_types(len(a), len(b)))
-        return ids, types
+        if isinstance(pairs, str) or not all(isinstance(text, str) for text in pairs):
+            check_texts(pairs, "pairs", start)
 
-    def _kept(self, ids: list[int], length: int | None) -> list[int]:
-        if length is None or length >= len(ids):
-            return ids
-        return ids[:length] if self._cuts_right else ids[len(ids) - length :]
+        def check() -> None:
+            check_texts(texts, "texts", start)
+            check_texts(pairs, "pairs", start)
 
-    @property
-    def _cuts_right(self) -> bool:
-        return _checked_side("truncation_side", self.truncation_side) == "right"
+        with _encoding(check):
+            both = Texts(list(texts), list(pairs), batched=True, words=False)
+            lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
+            if max_length is not None:
+                room = checked_room(max_length, self.num_special_tokens_to_add(True))
+                both = self._shortened(both, room, lengths)
+            rows = self._like_backend(lengths).encode_batch_fast(both.items())
+        return [row.ids for row in rows], [row.type_ids for row in rows]
 
-    def _needed(self, room: int, paired: bool, strategy: Strategy) -> int | None:
-        """How many tokens of each text decide what a row becomes; None for all."""
-        if not self._cuts_right or (paired and strategy == "longest_first" and room % 2):
-            return None  # with an odd room, the longer text gets the odd token
-        return room + 1
-
-    def _fast(self, texts: Sequence[str], name: str, start: int, count: int | None) -> list[Encoding]:
-        """Rows without special tokens and without offsets, of which the first `count` tokens are sure."""
-        if not all(isinstance(text, str) for text in texts):
-            check_texts(texts, name, start)
-        with _encoding(lambda: check_texts(texts, name, start)):
-            return self._long_texts.encode(texts, count, self._fast_rows)
-
-    def _fast_rows(self, texts: Sequence[str]) -> list[Encoding]:
+    def _fast(self, texts: Sequence[str]) -> list[Encoding]:
+        """Rows without special tokens and without offsets."""
         return self._backend.encode_batch_fast(texts, add_special_tokens=False)
 
-    def _rows(self, texts: Sequence[Any], words: bool, special: bool) -> list[Encoding]:
-        return self._backend.encode_batch(texts, is_pretokenized=words, add_special_tokens=special)
+    def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
+        """The texts, of long ones only a beginning, where truncation gives the same with these."""
+        if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
+            return texts
+        paired = any(second is not None for second in texts.second)
+        if paired and lengths.truncation == "longest_first" and room % 2:
+            return texts  # the longer text of a pair gets the odd token, so both lengths matter
+        first = [text for text in texts.first if isinstance(text, str)]
+        others = [text for text in texts.second if isinstance(text, str)]
+        count = lengths.max_length + 1  # so that a text that is too long stays too long
+        shorter = iter(self._long_texts.shorten(others, count, self._fast))
+        second = [None if text is None else next(shorter) for text in texts.second]
+        shorter_first = self._long_texts.shorten(first, count, self._fast)
+        return Texts([*shorter_first], [*second], texts.batched, texts.words)
 
-    def _whole(self, texts: Texts, special: bool) -> list[Encoding]:
-        """A row for each text or pair."""
-        with _encoding(texts.check_unicode):
-            return self._rows(texts.items(), texts.words, special)
+    def _like_backend(self, lengths: Lengths, stride: int = 0, padding_side: str | None = None) -> Tokenizer:
+        """The backend, or one for this call that truncates and pads.
 
-    def _truncated(
-        self, texts: Texts, special: bool, strategy: Strategy, max_length: int, stride: int, overflow: bool
-    ) -> list[Encoding]:
-        """A row of at most max_length for each text or pair; with `overflow`, it carries all that it lost."""
-        single, pair = (template.count if special else 0 for template in (self._single, self._pair))
-        rooms = [checked_room(max_length, single if second is None else pair) for second in texts.second]
-        counts = [
-            None if overflow or texts.words else self._needed(room, second is not None, strategy)
-            for room, second in zip(rooms, texts.second, strict=True)
-        ]
-        count = None if None in counts else max((n for n in counts if n is not None), default=None)
-
-        def encode(some: Sequence[Any]) -> list[Encoding]:
-            return self._rows(some, texts.words, False)
-
-        with _encoding(texts.check_unicode):
-            first = self._long_texts.encode(texts.first, count, encode)
-            others = iter(
-                self._long_texts.encode([text for text in texts.second if text is not None], count, encode)
-            )
-            second = [None if text is None else next(others) for text in texts.second]
-            rows = []
-            for a, b, room in zip(first, second, rooms, strict=True):
-                kept = kept_lengths(len(a), None if b is None else len(b), room, strategy)
-                for row, length in zip((a, b), kept, strict=True):
-                    if row is not None and len(row) > length:
-                        if 0 < length <= stride:
-                            raise ValueError(
-                                f"stride: wanted less than the {length} tokens kept of a text, found {stride}"
-                            )
-                        row.truncate(length, stride=stride, direction=self.truncation_side)
-                rows.append(self._backend.post_process(a, b, add_special_tokens=special))
-            return rows
-
-    def _pad(self, rows: list[Encoding], lengths: Lengths, side: str) -> None:
-        """Pads rows, and what overflowed from them, where they stand."""
-        if self.pad_token is None or self.pad_token_id is None:
-            raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
-        length = lengths.padded(max(map(len, rows), default=0))
-        for row in rows:
-            row.pad(
-                length,
+        Truncation and padding are state of a `tokenizers.Tokenizer`, which may not be set while another thread
+        uses it. So a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+        """
+        if lengths.truncation is None and lengths.padding is None:
+            return self._backend
+        own = share(self._backend)
+        if lengths.truncation is not None and lengths.max_length is not None:
+            side = _checked_side("truncation_side", self.truncation_side)
+            own.enable_truncation(lengths.max_length, stride=stride, strategy=lengths.truncation, direction=side)
+        if lengths.padding is not None:
+            if self.pad_token is None or self.pad_token_id is None:
+                raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+            side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+            own.enable_padding(
+                length=lengths.max_length if lengths.padding == "max_length" else None,
                 direction=side,
                 pad_id=self.pad_token_id,
-                pad_type_id=self.pad_token_type_id,
                 pad_token=self.pad_token,
+                pad_type_id=self.pad_token_type_id,
+                pad_to_multiple_of=lengths.multiple,
             )
+        return own
 
     def __repr__(self) -> str:
         return (
@@ -489,6 +459,31 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         if is_library_error(error):
             raise ValueError(f"text: can't be tokenized: {error}") from None
         raise
+
+
+def share(tokenizer: Tokenizer) -> Tokenizer:
+    """A tokenizer with the vocabulary and pipeline of another, and truncation and padding of its own: none."""
+    own = Tokenizer(tokenizer.model)
+    if tokenizer.normalizer is not None:
+        own.normalizer = tokenizer.normalizer
+    if tokenizer.pre_tokenizer is not None:
+        own.pre_tokenizer = tokenizer.pre_tokenizer
+    if tokenizer.post_processor is not None:
+        own.post_processor = tokenizer.post_processor
+    if tokenizer.decoder is not None:
+        own.decoder = tokenizer.decoder
+    own.add_tokens([token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())])
+    own.encode_special_tokens = tokenizer.encode_special_tokens
+    return own
+
+
+def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
+    """The special tokens before and after a text, where `row` is one with at least a token."""
+    inside = [index for index, text in enumerate(row.sequence_ids) if text is not None]
+    if not inside or len(inside) != inside[-1] - inside[0] + 1:
+        raise ValueError(f"{name or 'tokenizer'}: wanted special tokens around a text, found {row.tokens}")
+    ids = row.ids
+    return ids[: inside[0]], ids[inside[-1] + 1 :]
 
 
 def _checked_side(name: str, side: str) -> str:

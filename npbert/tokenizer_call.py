@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from npbert.truncation import STRATEGIES, Strategy
-
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
 Padding: TypeAlias = Literal["longest", "max_length"]
+Strategy: TypeAlias = Literal["longest_first", "only_first", "only_second"]
+STRATEGIES: tuple[Strategy, ...] = ("longest_first", "only_first", "only_second")
 
 UNBOUNDED = 10**20  # a model_max_length beyond this says that there is none
 
@@ -34,11 +34,6 @@ class Lengths:
     truncation: Strategy | None
     max_length: int | None
     multiple: int | None
-
-    def padded(self, longest: int) -> int:
-        """The length of a padded row, where the longest has so many tokens."""
-        length = longest if self.padding == "longest" or self.max_length is None else self.max_length
-        return length if self.multiple is None else -(-length // self.multiple) * self.multiple
 
 
 def read_lengths(
@@ -110,9 +105,7 @@ def check_tensors(return_tensors: str | None) -> None:
     """Raises ValueError for anything but None and "np"."""
     if return_tensors not in (None, "np"):
         hint = "; torch.from_numpy makes a tensor of an array" if return_tensors == "pt" else ""
-        raise ValueError(
-            f"return_tensors: wanted 'np' (NumPy arrays) or None (lists), found {return_tensors!r}{hint}"
-        )
+        raise ValueError(f"return_tensors: wanted 'np' (NumPy arrays) or None (lists), found {return_tensors!r}{hint}")
 
 
 def columns(rows: Sequence[Encoding], wanted: dict[str, bool], return_length: bool) -> dict[str, Any]:

@@ -131,9 +131,7 @@ class Vocabulary:
         if not isinstance(ids, Iterable):
             return self._backend.id_to_token(_checked_id(ids, "ids"))
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [
-            self._backend.id_to_token(index) for index in _checked_ids(ids, "ids") if index not in skipped
-        ]
+        return [self._backend.id_to_token(index) for index in _checked_ids(ids, "ids") if index not in skipped]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens."""

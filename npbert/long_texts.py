@@ -1,11 +1,11 @@
-"""How many tokens of each text stay, and how much of a long text has to be read to know them."""
+"""How much of a long text has to be read to know its first tokens."""
 
 from __future__ import annotations
 
 import re
 import string
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -16,40 +16,9 @@ from npbert.texts import check_unicode
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-Strategy: TypeAlias = Literal["longest_first", "only_first", "only_second"]
-STRATEGIES: tuple[Strategy, ...] = ("longest_first", "only_first", "only_second")
+Encode: TypeAlias = "Callable[[Sequence[str]], list[Encoding]]"
 
 CHARS_PER_TOKEN = 6  # of a long text's beginning; English has 4 to 5, and too few are noticed
-
-
-def kept_lengths(first: int, second: int | None, room: int, strategy: Strategy) -> tuple[int, int]:
-    """How many tokens of a text and of its pair stay, so that together they are at most `room`.
-
-    Follows truncate_encodings of the tokenizers library, but for its errors, which become ValueError.
-    """
-    total = first + (second or 0)
-    if total <= room:
-        return first, second or 0
-    if room == 0:
-        return 0, 0
-    if strategy == "only_second" and second is None:
-        raise ValueError("truncation: 'only_second' wants a pair, found one text, and it is too long")
-    if strategy == "longest_first":
-        if second is None:
-            return room, 0
-        shorter = min(first, second)
-        if 2 * shorter > room:
-            shorter = room // 2
-        longer = room - shorter
-        return (longer, shorter) if first > second else (shorter, longer)
-
-    fixed = (second or 0) if strategy == "only_first" else first
-    if fixed >= room:
-        raise ValueError(
-            f"truncation: {strategy!r} can't be done: the other text has {fixed} tokens already, where "
-            f"max_length leaves room for {room} without special tokens"
-        )
-    return (room - fixed, fixed) if strategy == "only_first" else (fixed, room - fixed)
 
 
 class LongTexts:
@@ -87,21 +56,29 @@ class LongTexts:
             chinese = ""
         self._end_of_word = re.compile(f"[{re.escape(''.join(sorted(ends)))}{chinese}]")
 
-    def encode(
-        self, texts: Sequence[Any], count: int | None, encode: Callable[[Sequence[Any]], list[Encoding]]
-    ) -> list[Encoding]:
+    def encode(self, texts: Sequence[str], count: int, encode: Encode) -> list[Encoding]:
         """`encode(texts)`, where of a text of more than `count` tokens only the first are sure to be there.
 
         Args:
             texts: what to read.
-            count: how many tokens of each text are needed; None for all.
+            count: how many tokens of each text are needed.
             encode: gives the tokens of texts, without special tokens.
         """
-        if count is None or self._end_of_word is None:
-            return encode(texts)
+        return self._read(texts, count, encode)[1]
+
+    def shorten(self, texts: Sequence[str], count: int, encode: Encode) -> list[str]:
+        """The texts, of the long ones a beginning that holds their first `count` tokens."""
+        shorter = list(texts)
+        long = [index for index, text in enumerate(texts) if len(text) > CHARS_PER_TOKEN * count]
+        if long and self._end_of_word is not None:
+            beginnings, _ = self._read([texts[index] for index in long], count, encode)
+            for index, beginning in zip(long, beginnings, strict=True):
+                shorter[index] = beginning
+        return shorter
+
+    def _read(self, texts: Sequence[str], count: int, encode: Encode) -> tuple[list[str], list[Encoding]]:
+        """Beginnings of texts, and their tokens: `count` at least, or the text is whole."""
         chars = CHARS_PER_TOKEN * count
-        if all(len(text) <= chars for text in texts):
-            return encode(texts)
         beginnings = [self._beginning(text, chars) for text in texts]
         rows = encode(beginnings)
         while True:
@@ -111,7 +88,7 @@ class LongTexts:
                 if len(row) < count and len(beginning) < len(text)
             ]
             if not short:
-                return rows
+                return beginnings, rows
             chars *= 4
             again = [self._beginning(texts[index], chars) for index in short]
             for index, beginning, row in zip(short, again, encode(again), strict=True):
