@@ -62,6 +62,12 @@ class Sizes:
     hidden_size: int
     intermediate_size: int
 
+    @property
+    def weights(self) -> int:
+        """Of the matrices that every token meets: four H x H and two H x I a layer."""
+        hidden, inner = self.hidden_size, self.intermediate_size
+        return self.num_hidden_layers * (4 * hidden**2 + 2 * hidden * inner)
+
 
 def flops(sizes: Sizes, lengths: tuple[int, ...]) -> int:
     """Floating-point operations of the encoder's matrix products on real tokens alone, 2 a multiply-add.
@@ -69,7 +75,5 @@ def flops(sizes: Sizes, lengths: tuple[int, ...]) -> int:
     In each layer four H x H products and two H x I ones for every token, and q k^T and probs v: each
     length x length x H for every sequence. LayerNorm, softmax, GELU and biases are not counted.
     """
-    layers, hidden, inner = sizes.num_hidden_layers, sizes.hidden_size, sizes.intermediate_size
-    linear = 2 * (4 * hidden**2 + 2 * hidden * inner) * sum(lengths)
-    attention = 4 * hidden * sum(length**2 for length in lengths)
-    return layers * (linear + attention)
+    attention = 4 * sizes.num_hidden_layers * sizes.hidden_size * sum(length**2 for length in lengths)
+    return 2 * sizes.weights * sum(lengths) + attention

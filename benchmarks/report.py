@@ -32,6 +32,7 @@ def full(result: Record) -> str:
     reached = list(figures(result))
     if reached:
         parts += ["## Figures beside their targets\n", table(("figure", "wanted", "reached", ""), reached)]
+        parts.append(reading(result))
     disturbed = sum(t["disturbed_rounds"] for t in result.get("timings", []) if t["engine"] == "npbert")
     if disturbed:
         parts.append(f"{disturbed} rounds began while something else used the cores: run it again.\n")
@@ -59,7 +60,7 @@ def speed(result: Record) -> str:
         rows = []
         for (model, case), by_engine in _groups(t for t in timings if t["threads"] == threads):
             fastest = min(by_engine.values(), key=lambda t: t["median_ms"])
-            cells = [_milliseconds(by_engine[e], bold=by_engine[e] is fastest) for e in engines]
+            cells = [_milliseconds(by_engine.get(e), bold=by_engine.get(e) is fastest) for e in engines]
             if compared:
                 cells += [_times(over_fastest(by_engine)), f"{by_engine['npbert']['share_of_limit']:.0%}"]
             rows.append([f"{model} {case}", *cells])
@@ -137,6 +138,18 @@ def _groups(timings: Iterable[Record]) -> Iterator[tuple[tuple[str, str], dict[s
         yield (model, case), by_engine
 
 
+def reading(result: Record) -> str:
+    """Why short batches are not bound by arithmetic alone."""
+    times = (
+        f"{size / result['read_rate'] * 1e3:.1f} ms for {model}'s {size / 1e6:.0f} MB"
+        for model, size in result["weight_bytes"].items()
+    )
+    return (
+        f"One core reads memory at {result['read_rate'] / 1e9:.0f} GB/s: an encoder's weights, read once a batch, "
+        f"take it {', '.join(times)}.\n"
+    )
+
+
 def describe_cases() -> str:
     ragged = CASES["ragged"]
     return (
@@ -145,9 +158,13 @@ def describe_cases() -> str:
     )
 
 
-def _milliseconds(timing: Record, *, bold: bool) -> str:
-    digits = max(0, 2 - int(np.log10(timing["median_ms"])))
+def _milliseconds(timing: Record | None, *, bold: bool) -> str:
+    """Three digits of the median, or as many as show the spread, but never more than two decimals."""
+    if timing is None:
+        return ""
     spread = (timing["q3_ms"] - timing["q1_ms"]) / 2
+    wanted = max(2 - np.floor(np.log10(timing["median_ms"])), -np.floor(np.log10(max(spread, 0.01))))
+    digits = int(np.clip(wanted, 0, 2))
     median = f"{timing['median_ms']:.{digits}f}"
     return f"{f'**{median}**' if bold else median} ±{spread:.{digits}f}"
 

@@ -21,7 +21,7 @@ from . import first_run, gemm, machine, plot, readme, report, startup
 from .cases import CASES
 from .engines import ENGINES
 from .models import MODELS, default_cache, make
-from .rate import core_rate
+from .rate import core_rate, read_rate
 from .turns import resident_bytes, time_in_turn
 
 RESULTS = Path(__file__).parent / "results"
@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _tell(f"{part} ...")
             result[part] = measure(given)
     rates = [rate for part in ("timings", "scaling") for t in result.get(part, []) for rate in t["rates"]]
+    result["read_rate"] = read_rate()
+    result["weight_bytes"] = {name: 4 * make(name, given.cache).sizes().weights for name in given.models}
     result["rate"] = float(np.median(rates or core_rate(0.5)))
     result["minutes"] = round((time.perf_counter() - began) / 60, 1)
     write(result, given.output, given.name or _slug(described), readme_too=given.readme)

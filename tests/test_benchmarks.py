@@ -1,0 +1,239 @@
+"""The benchmarks' own arithmetic and tables; nothing is timed."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npbert_kernels.ops import Backend
+
+from benchmarks import parity, readme, report, targets, worker
+from benchmarks.cases import CASES, Sizes, flops
+from benchmarks.engines import ENGINES, PEERS_TO_BEAT
+from benchmarks.gemm import record_linears
+from benchmarks.models import MODELS, Model
+from benchmarks.timing import Timing, ratio
+
+BASE = Sizes(12, 768, 3072)
+MINILM = Sizes(6, 384, 1536)
+
+
+def test_ragged_is_the_batch_that_was_promised() -> None:
+    ragged = CASES["ragged"]
+    assert (len(ragged.lengths), ragged.tokens, ragged.padded_tokens) == (32, 785, 1760)
+    assert (min(ragged.lengths), max(ragged.lengths)) == (6, 55)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_feed_masks_exactly_what_is_padded(name: str) -> None:
+    case = CASES[name]
+    feed = case.feed()
+    assert feed["attention_mask"].sum(axis=1).tolist() == list(case.lengths)
+    assert feed["input_ids"].shape == feed["token_type_ids"].shape == feed["attention_mask"].shape
+    assert not feed["input_ids"][feed["attention_mask"] == 0].any()
+    assert (feed["input_ids"][feed["attention_mask"] == 1] >= 1000).all()
+
+
+def test_flops_count_every_product_once() -> None:
+    """Against the products written out for one layer and two sequences."""
+    hidden, inner, lengths = 8, 20, (3, 5)
+    products = [(n, hidden, hidden) for n in lengths for _ in range(4)]
+    products += [(n, hidden, inner) for n in lengths] + [(n, inner, hidden) for n in lengths]
+    products += [(n, n, hidden) for n in lengths for _ in range(2)]  # all heads together: N D = H
+    assert flops(Sizes(1, hidden, inner), lengths) == sum(2 * m * n * k for m, n, k in products)
+    assert flops(Sizes(7, hidden, inner), lengths) == 7 * flops(Sizes(1, hidden, inner), lengths)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "milliseconds"),
+    [(MINILM, (2.9, 24.5, 196, 144)), (BASE, (23.3, 191, 1528, 1147))],
+    ids=["MiniLM", "base"],
+)
+def test_flops_give_the_known_limits(sizes: Sizes, milliseconds: tuple[float, ...]) -> None:
+    """Of a core of 117 GFLOP/s, as published for another machine."""
+    for case, wanted in zip(CASES.values(), milliseconds, strict=True):
+        assert flops(sizes, case.lengths) / 117e9 * 1e3 == pytest.approx(wanted, rel=0.01)
+
+
+def test_weights_are_those_of_the_encoder() -> None:
+    assert BASE.weights == 84_934_656
+    assert MINILM.weights == 10_616_832
+
+
+def test_a_turn_leaves_out_its_first_call_unless_it_is_the_only_one() -> None:
+    calls = []
+    assert len(worker.turn(lambda: calls.append(0), seconds=0)) == 1
+    assert len(calls) == 1
+    calls.clear()
+    times = worker.turn(lambda: calls.append(0), seconds=0.01)
+    assert len(times) == len(calls) - 1 > 1
+
+
+def test_timing_forms_ratios_and_shares_within_a_round(tmp_path: Path) -> None:
+    """The machine is twice as slow in the second round, for every engine: neither ratio nor share may see it."""
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 20}')
+    model, work = Model("small", tmp_path), flops(Sizes(1, 8, 20), (16,))
+    rates = [1e9, 0.5e9]
+
+    def timing(share: float) -> dict[str, Any]:
+        seconds = [work / (2 * rate * share) for rate in rates]
+        return Timing(model, 2, "1x16", "npbert", [[s, s] for s in seconds], rates, 0, 0.0).record()
+
+    fast, slow = timing(0.9), timing(0.3)
+    assert fast["share_of_limit"] == pytest.approx(0.9)
+    assert slow["share_of_limit"] == pytest.approx(0.3)
+    assert ratio(slow, fast) == pytest.approx(3)
+    assert fast["calls"] == 4
+    assert fast["q1_ms"] < fast["median_ms"] < fast["q3_ms"]
+
+
+def a_timing(engine: str, milliseconds: float, threads: int = 1, case: str = "1x16") -> dict[str, Any]:
+    return {
+        "model": "BERT-base", "threads": threads, "case": case, "engine": engine, "calls": 3,
+        "median_ms": milliseconds, "q1_ms": milliseconds * 0.99, "q3_ms": milliseconds * 1.01,
+        "round_medians_ms": [milliseconds] * 3, "rates": [1e11], "share_of_limit": 10 / milliseconds,
+        "disturbed_rounds": 0, "difference": 1e-6,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    return {
+        "date": "2026-01-02T03:04:05+00:00",
+        "machine": {
+            "cpu": "A CPU", "family_model": "1/2", "cores": 2, "caches": [], "features": ["avx2"],
+            "isa": "avx2", "system": "Linux", "python": "3.12", "versions": {"numpy": "2.0"},
+        },
+        "rate": 1e11,
+        "read_rate": 2e10,
+        "weight_bytes": {"BERT-base": 340_000_000},
+        "timings": [
+            *(a_timing(e, t) for e, t in {"npbert": 12.5, "torch": 50, "OpenVINO": 20, "CTranslate2": 15}.items()),
+            *(a_timing(e, t, threads=2) for e, t in {"npbert": 8.0, "torch": 6.0}.items()),
+        ],
+        "scaling": [a_timing("npbert", 12.0, case="1x128"), a_timing("npbert", 6.4, threads=2, case="1x128")],
+        "memory": [
+            {"model": "BERT-base", "engine": "npbert", "threads": 2, "bytes": 543_000_000},
+            {"model": "BERT-base", "engine": "torch", "threads": 2, "bytes": 901_000_000},
+        ],
+        "gemm": [{"m": 16, "n": 768, "k": 768, "threads": 1, "share": 0.81}],
+        "startup": [
+            {"process": "npbert embed", "seconds": [0.3, 0.4, 0.35]},
+            {"process": "ONNX Runtime and tokenizers", "seconds": [0.32, 0.33, 0.31]},
+        ],
+        "first_run": {"seconds": 14.0},
+        "minutes": 1.0,
+    }  # fmt: skip
+
+
+def test_speed_table_names_the_fastest_and_the_ratio_to_the_fastest_peer(result: dict[str, Any]) -> None:
+    one, two = report.speed(result).split("\n\n")
+    assert one.splitlines()[2] == (
+        "| BERT-base 1x16 | **12.5** ±0.1 | 50.0 ±0.5 | 20.0 ±0.2 | 15.0 ±0.2 | 1.20x | 80% |"
+    )
+    assert two.splitlines()[0].startswith("| 2 threads | npbert | torch |")
+    # An engine that was not run on two threads has an empty cell, and a lost race is shown as one.
+    assert two.splitlines()[2] == "| BERT-base 1x16 | 8.00 ±0.08 | **6.00** ±0.06 |  |  | 0.75x | 125% |"
+
+
+def test_every_table_has_as_many_cells_as_its_head(result: dict[str, Any]) -> None:
+    tables = [block for block in report.full(result).split("\n\n") if block.startswith("|")]
+    assert len(tables) == 5
+    for block in tables:
+        assert len({line.count("|") for line in block.strip().splitlines() if line.startswith("|")}) == 1
+
+
+def test_figures_stand_beside_their_targets(result: dict[str, Any]) -> None:
+    reached = {name: (wanted, found, verdict) for name, wanted, found, verdict in report.figures(result)}
+    assert reached["BERT-base 1x16, 1 thread, over torch, ORT, OpenVINO"] == ("≥ 1.4", "1.6", "yes")
+    assert reached["BERT-base 1x16, 2 threads, over torch, ORT, OpenVINO"] == ("≥ 1.4", "0.75", "**no**")
+    assert reached["BERT-base 1x16, 1 thread, over CTranslate2"] == ("≥ 1", "1.2", "yes")
+    assert reached["BERT-base 1x128, two threads over one"] == ("≥ 1.85", "1.88", "yes")
+    assert reached["BERT-base, resident MB"] == ("≤ 560", "543", "yes")
+    assert reached["npbert embed, seconds to the first vector"] == ("≤ 0.32", "0.35", "**no**")
+    assert reached["GEMM (16, 768, 768), share of the FMA rate"][2] == "**no**"
+
+
+def test_every_case_and_model_has_its_targets() -> None:
+    assert set(targets.OVER_FASTEST) == set(CASES)
+    assert set(targets.SHARE) == set(targets.RESIDENT_MB) == set(MODELS)
+    assert all(set(shares) == set(CASES) for shares in targets.SHARE.values())
+    assert set(PEERS_TO_BEAT) < set(ENGINES)
+
+
+def test_disturbed_rounds_are_told(result: dict[str, Any]) -> None:
+    assert "run it again" not in report.full(result)
+    disturbed = copy.deepcopy(result)
+    disturbed["timings"][0]["disturbed_rounds"] = 2
+    assert "2 rounds began while something else used the cores" in report.full(disturbed)
+
+
+def test_readme_keeps_all_but_what_stands_between_the_markers(result: dict[str, Any]) -> None:
+    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    new = readme.replace(text, readme.section(result, "plot.svg"))
+    assert new.startswith(f"before\n{readme.BEGIN}\n| 1 thread |")
+    assert new.endswith(f"\n{readme.END}\nafter\n")
+    assert "old" not in new
+    assert "](plot.svg)" in new
+    assert readme.replace(new, readme.section(result, "plot.svg")) == new
+
+
+@pytest.mark.parametrize("text", ["", readme.BEGIN, f"{readme.END}{readme.BEGIN}", f"{readme.BEGIN}{readme.END}" * 2])
+def test_readme_without_its_markers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="wanted <!-- benchmarks:begin"):
+        readme.replace(text, "new")
+
+
+def test_readme_has_the_markers() -> None:
+    readme.replace(readme.README.read_text(), "new")
+
+
+def test_the_linears_that_are_timed_are_linear_layers(backend: Backend) -> None:
+    program, batch = record_linears(backend, 5, 24, 40, linears=3)
+    outputs = program(batch)
+    x = batch.inputs_embeds
+    assert x is not None
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((24, 40), np.float32) for _ in range(3)]
+    assert len(outputs) == 3
+    normed = (x[0] - x[0].mean()) / np.sqrt(x[0].var() + 1e-12)
+    for weight, output in zip(weights, outputs.values(), strict=True):
+        # 40 products, whose roundings add up to at most 40 eps times the sum of their sizes
+        bound = 2 * 40 * np.finfo(np.float32).eps * (np.abs(weight) @ np.abs(normed)).max()
+        np.testing.assert_allclose(output, (weight @ normed)[None], rtol=0, atol=bound)
+
+
+def test_parity_names_the_first_tensor_that_diverges() -> None:
+    good = parity.Row("hidden_states[0], embeddings", largest=5.0, error=2e-6, torch_error=1e-6)
+    tiny = parity.Row("attentions[0]", largest=1.0, error=2e-7, torch_error=1e-9)  # within four roundings
+    bad = parity.Row("hidden_states[1]", largest=5.0, error=3e-6, torch_error=1e-6)
+    nan = parity.Row("pooler_output", largest=1.0, error=float("nan"), torch_error=1e-6)
+    assert [row.diverges for row in (good, tiny, bad, nan)] == [False, False, True, True]
+    assert "First to diverge: hidden_states[1]" in parity.render([good, tiny, bad, nan])
+    assert "All tensors" in parity.render([good, tiny])
+    assert np.isnan(nan.merged(parity.Row("pooler_output", 1.0, 0.0, 0.0)).error)
+
+
+def test_parity_passes_and_fails_as_it_should(
+    bert_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small model agrees; with one layer's output bias moved in npbert's copy alone, that layer is named."""
+    folder = bert_folder()
+    assert parity.main([str(folder), "--backend", "reference"]) == 0
+    assert "| last_hidden_state |" in capsys.readouterr().out
+
+    from safetensors.numpy import load_file, save_file
+
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.1.output.LayerNorm.bias"][0] += 1e-3
+    save_file(weights, moved / "model.safetensors")
+    (moved / "config.json").write_bytes((folder / "config.json").read_bytes())
+    load = parity.npbert.BertModel.from_pretrained
+    monkeypatch.setattr(parity.npbert.BertModel, "from_pretrained", lambda _, **options: load(moved, **options))
+    assert parity.main([str(folder), "--backend", "reference"]) == 1
+    assert "First to diverge: hidden_states[2]" in capsys.readouterr().out
