@@ -21,8 +21,6 @@ from ..blocking import CHAIN
 from ..isa import VECTORS
 from .simd import BYTES, F32S, ROWS, ZEROS, call, f32, i8, i32, i64, kernel, multiply_add, pointer, splat
 
-UNROLLED = 4  # k in one round of the loop
-
 
 @intrinsic
 def _tile(
@@ -103,49 +101,35 @@ def emit_tile(
             after += [multiply_add(builder, value, p, cell) for p, cell in zip(panel, mine, strict=True)]
         return after
 
-    def run_over(i: Any, stop: Any, steps: int, cells: list[Any]) -> tuple[Any, list[Any]]:
-        """A loop of `steps` k at a time while they fit below stop; the next i, and the cells."""
-        before = builder.block
-        loop, end = builder.append_basic_block("k"), builder.append_basic_block("end")
-        builder.cbranch(builder.icmp_signed("<=", builder.add(i, number(steps)), stop), loop, end)
-        builder.position_at_end(loop)
-        at = builder.phi(i64)
-        carried = [builder.phi(F32S) for _ in cells]
-        after = carried
-        for u in range(steps):
-            after = step(builder.add(at, number(u)), after)
-        at_next = builder.add(at, number(steps))
-        builder.cbranch(builder.icmp_signed("<=", builder.add(at_next, number(steps)), stop), loop, end)
-        builder.position_at_end(end)
-        i_end = builder.phi(i64)
-        cells_end = [builder.phi(F32S) for _ in cells]
-        for phi, first, last in zip([at, *carried], [i, *cells], [at_next, *after], strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(last, loop)
-        for phi, first, last in zip([i_end, *cells_end], [i, *cells], [at_next, *after], strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(last, loop)
-        return i_end, cells_end
-
     entry = builder.block
-    part, done = builder.append_basic_block("part"), builder.append_basic_block("complete")
-    builder.branch(part)
-    builder.position_at_end(part)
+    chain, loop, end, done = (builder.append_basic_block(name) for name in ("chain", "k", "end", "complete"))
+    builder.branch(chain)
+    builder.position_at_end(chain)
     begin, base, stride = builder.phi(i64), builder.phi(i64), builder.phi(i64)
     rest = builder.sub(k, begin)
-    length = builder.select(builder.icmp_signed("<", rest, number(CHAIN)), rest, number(CHAIN))
-    stop = builder.add(begin, length)
-    i, cells = run_over(begin, stop, UNROLLED, [ZEROS] * (height * VECTORS))
-    i, cells = run_over(i, stop, 1, cells)
+    stop = builder.add(begin, builder.select(builder.icmp_signed("<", rest, number(CHAIN)), rest, number(CHAIN)))
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    i = builder.phi(i64)
+    cells = [builder.phi(F32S) for _ in range(height * VECTORS)]
+    after = step(i, cells)
+    i_next = builder.add(i, number(1))
+    for phi, first, later in zip([i, *cells], [begin] + [ZEROS] * len(cells), [i_next, *after], strict=True):
+        phi.add_incoming(first, chain)
+        phi.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed("<", i_next, stop), loop, end)
+
+    builder.position_at_end(end)
     for r in range(height):
         target, source = row_of(c, ldc, r), row_of(base, stride, r)
         for v in range(VECTORS):
             so_far = builder.load(vector_at(source, v), align=4)
-            builder.store(builder.fadd(cells[r * VECTORS + v], so_far), vector_at(target, v), align=4)
+            builder.store(builder.fadd(after[r * VECTORS + v], so_far), vector_at(target, v), align=4)
     for phi, first, later in ((begin, number(0), stop), (base, start, c), (stride, ldstart, ldc)):
         phi.add_incoming(first, entry)
-        phi.add_incoming(later, builder.block)
-    builder.cbranch(builder.icmp_signed("<", stop, k), part, done)
+        phi.add_incoming(later, end)
+    builder.cbranch(builder.icmp_signed("<", stop, k), chain, done)
     builder.position_at_end(done)
 
 
