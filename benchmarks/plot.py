@@ -48,8 +48,12 @@ def draw(result: dict[str, Any], path: Path) -> None:
                 for x, share, up, timing in zip(at, shares, high, chosen, strict=True):
                     milliseconds = timing["median_ms"]
                     text = f"{milliseconds:.3g}" if milliseconds < 1000 else f"{milliseconds:.0f}"
-                    axes.text(x, share + up + 1.5, text, ha="center", va="bottom", rotation=90, fontsize=6.5)
-            axes.axhline(100, color="#111827", linewidth=0.8, linestyle=(0, (4, 3)))
+                    axes.text(
+                        x, share + up + 1.5, text, ha="center", va="bottom", rotation=90, fontsize=6.5,
+                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
+                    )  # fmt: skip
+            axes.axhline(100, color="#111827", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            axes.text(len(cases) - 0.45, 101, "limit", ha="right", va="bottom", fontsize=7)
             axes.set_title(f"{model}, {count} thread{'s' * (count > 1)}", fontsize=10)
             axes.set_xticks(range(len(cases)), cases)
             axes.set_ylim(0, 115)

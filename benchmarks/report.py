@@ -85,7 +85,8 @@ def footprint(result: Record) -> str:
         rows = [[model, *(sizes[model, engine] for engine in engines)] for model in models]
         parts.append(table(["largest resident memory, MB", *engines], rows))
     if result.get("startup"):
-        rows = [[s["process"], f"{np.median(s['seconds']):.2f}"] for s in result["startup"]]
+        quartiles = {s["process"]: np.percentile(s["seconds"], (25, 50, 75)) for s in result["startup"]}
+        rows = [[name, f"{q2:.2f} ±{(q3 - q1) / 2:.2f}"] for name, (q1, q2, q3) in quartiles.items()]
         if result.get("first_run"):
             rows.append(["first run ever, kernels compiled", f"{result['first_run']['seconds']:.1f}"])
         parts.append(table(["process start to the first vector, MiniLM", "seconds"], rows))

@@ -1,6 +1,6 @@
 """`python -m benchmarks.run`: npbert and its peers, in turn, in one run; the whole takes about ten minutes.
 
-Writes NAME.json, NAME.md and NAME.svg into benchmarks/results, and the README's table with `--readme`.
+Writes NAME.json, NAME.md and NAME.svg into benchmarks/results, and the README's table unless parts were left out.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of the converted models")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="these parts")
     parser.add_argument("--quick", action="store_true", help="a smoke test: MiniLM, short batches")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md as well")
     given = parser.parse_args(arguments)
     if given.quick:
         given.models, given.cases = ["all-MiniLM-L6-v2"], ["1x16", "1x128"]
         given.rounds, given.seconds = 2, 0.05
     return given
+
+
+CHOICES = ("models", "cases", "engines", "threads", "only", "quick")  # what a run may leave out
 
 
 def timings(given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -97,6 +99,10 @@ def first(given: argparse.Namespace) -> dict[str, Any]:
     return {"seconds": first_run.seconds_with_empty_store(command)}
 
 
+def weight_bytes(given: argparse.Namespace) -> dict[str, int]:
+    return {name: 4 * make(name, given.cache).sizes().weights for name in given.models}
+
+
 PARTS = {
     "gemm": products,
     "startup": starts,
@@ -124,10 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result[part] = measure(given)
     rates = [rate for part in ("timings", "scaling") for t in result.get(part, []) for rate in t["rates"]]
     result["read_rate"] = read_rate()
-    result["weight_bytes"] = {name: 4 * make(name, given.cache).sizes().weights for name in given.models}
+    result["weight_bytes"] = weight_bytes(given)
     result["rate"] = float(np.median(rates or core_rate(0.5)))
     result["minutes"] = round((time.perf_counter() - began) / 60, 1)
-    write(result, given.output, given.name or _slug(described), readme_too=given.readme)
+    whole = all(getattr(given, chosen) == getattr(options([]), chosen) for chosen in ("output", *CHOICES))
+    write(result, given.output, given.name or _slug(described), readme_too=whole)
     return 0
 
 

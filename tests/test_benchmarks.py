@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from npbert_kernels.ops import Backend
 
-from benchmarks import parity, readme, report, targets, worker
+from benchmarks import parity, readme, report, run, targets, worker
 from benchmarks.cases import CASES, Sizes, flops
 from benchmarks.engines import ENGINES, PEERS_TO_BEAT
 from benchmarks.gemm import record_linears
@@ -237,3 +237,19 @@ def test_parity_passes_and_fails_as_it_should(
     monkeypatch.setattr(parity.npbert.BertModel, "from_pretrained", lambda _, **options: load(moved, **options))
     assert parity.main([str(folder), "--backend", "reference"]) == 1
     assert "First to diverge: hidden_states[2]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "whole"), [([], True), (["--quick"], False), (["--threads", "1"], False)])
+def test_only_a_whole_run_rewrites_the_readme(
+    arguments: list[str], whole: bool, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PARTS", dict.fromkeys(run.PARTS, lambda given: []))
+    monkeypatch.setattr(run, "make", lambda name, cache: pytest.fail("nothing is to be made"))
+    monkeypatch.setattr(run, "weight_bytes", lambda given: {})
+    monkeypatch.setattr(run, "read_rate", lambda: 1e10)
+    monkeypatch.setattr(run, "core_rate", lambda seconds: 1e11)
+    written: list[bool] = []
+    monkeypatch.setattr(run, "write", lambda *_, readme_too: written.append(readme_too))
+    monkeypatch.setattr(run.os, "environ", dict(run.os.environ))
+    assert run.main(arguments) == 0
+    assert written == [whole]
