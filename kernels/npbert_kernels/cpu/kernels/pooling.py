@@ -18,7 +18,7 @@ from ..layout import (
     TAKE_X,
 )
 from .frame import locate, next_of, row_bytes, word
-from .simd import LANES, broadcast, kernel, load, load_int, maximum, store
+from .simd import LANES, broadcast, kernel, load, load_int, maximum_or_nan, store
 
 MEAN = POOL_CODES["mean"]
 
@@ -58,5 +58,5 @@ def pool(frame, rank, chunk, step, shares):
                 value = load(first + i)
             for t in range(1, n):
                 row = load(first + t * ldx + i)
-                value = value + row if mode == MEAN else maximum(value, row)
+                value = value + row if mode == MEAN else maximum_or_nan(value, row)
             store(out + b * ldout + i, value * share if mode == MEAN else value)

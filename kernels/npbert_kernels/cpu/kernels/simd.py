@@ -113,8 +113,17 @@ sqrt = unary("sqrt")
 round_even = unary("rint")
 absolute = unary("fabs")
 broadcast = elementwise(lambda builder, x: x, 1)
+# as one instruction each: y where either is a NaN
 minimum = elementwise(lambda builder, x, y: builder.select(builder.fcmp_ordered("<", x, y), x, y), 2)
 maximum = elementwise(lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y), 2)
+
+
+def _maximum_or_nan(builder: Any, x: Any, y: Any) -> Any:
+    larger = builder.select(builder.fcmp_ordered(">", x, y), x, y)
+    return builder.select(builder.fcmp_unordered("uno", x, y), builder.fadd(x, y), larger)
+
+
+maximum_or_nan = elementwise(_maximum_or_nan, 2)
 
 
 def _operator(function: Any, emit: Any) -> None:
