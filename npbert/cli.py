@@ -88,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "--normalize", action="store_true", help="vectors of length 1, even if the model does not say so"
     )
-    embed.add_argument(
-        "--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers of each vector"
-    )
+    embed.add_argument("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers of each vector")
     embed.add_argument("--prompt-name", metavar="NAME", help="a prompt of the model's, put before each text")
     embed.add_argument("--prompt", metavar="TEXT", help="a prompt put before each text")
     _engine_options(embed)
@@ -124,9 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "see it work on a few sentences",
         "Embeds a few sentences and shows the nearest neighbours.",
     )
-    demo.add_argument(
-        "model", metavar="MODEL", nargs="?", default=DEMO_MODEL, help=f"{MODEL_HELP} ({DEMO_MODEL})"
-    )
+    demo.add_argument("model", metavar="MODEL", nargs="?", default=DEMO_MODEL, help=f"{MODEL_HELP} ({DEMO_MODEL})")
     _engine_options(demo)
 
     bench = _verb(
@@ -137,9 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "of 6 to 55 tokens. Compares with nothing; benchmarks/ in the sources does.",
     )
     bench.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    bench.add_argument(
-        "--seconds", type=float, default=2.0, metavar="S", help="spend about S on each batch (2)"
-    )
+    bench.add_argument("--seconds", type=float, default=2.0, metavar="S", help="spend about S on each batch (2)")
     _engine_options(bench)
 
     _verb(
@@ -152,18 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(
-    verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str
-) -> VerbParser:
+def _verb(verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str) -> VerbParser:
     parser = verbs.add_parser(name, help=summary, description=description)
     parser.set_defaults(parser=parser)
     return parser
 
 
 def _engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads (all that the process may use)"
-    )
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads (all that the process may use)")
     parser.add_argument(
         "--backend",
         choices=("cpu", "reference"),

@@ -64,7 +64,8 @@ class SentenceFolder:
 
 
 def read_sentence_folder(folder: Path) -> SentenceFolder:
-    """The settings of a folder. One without modules.json is a bare transformer: mean pooling.
+    """The settings of a folder. One without modules.json is a bare transformer: mean pooling, and no other file
+    of sentence-transformers' counts, as it has it.
 
     Raises:
         OSError: a file that modules.json speaks of can't be read.
@@ -87,7 +88,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         for _, where in modules[2:]:
             _check_normalize(folder / where / "config.json")
 
-    limit, do_lower_case = _read_transformer(transformer, sources)
+    limit, do_lower_case = _read_transformer(transformer, TRANSFORMER_FILES if modules else (), sources)
     positions: int = config.max_position_embeddings
     if limit is None or limit > positions:
         limit = positions
@@ -100,7 +101,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         pooling=pooling,
         normalize=normalize,
         sources=sources,
-        **_read_settings(folder / SETTINGS_FILE, sources),
+        **_read_settings(folder / SETTINGS_FILE, bool(modules), sources),
     )
 
 
@@ -120,9 +121,7 @@ def _read_modules(folder: Path) -> list[tuple[str, str]]:
     for index, entry in enumerate(entries):
         kind, path = entry.get("type"), entry.get("path", "")
         if not isinstance(kind, str) or not isinstance(path, str):
-            raise ValueError(
-                f"{file}: module {index}: wanted a type and a path that are strings, found {entry!r}"
-            )
+            raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {entry!r}")
         if not _stays_inside(path):
             raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {path!r}")
         kind = kind.rsplit(".", 1)[-1]
@@ -151,13 +150,9 @@ def _read_pooling(file: Path, hidden_size: int) -> tuple[tuple[Pool, ...], str]:
     values = read_json_object(file)
     for key in ("embedding_dimension", "word_embedding_dimension"):
         if key in values and values[key] != hidden_size:
-            raise ValueError(
-                f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {values[key]!r}"
-            )
+            raise ValueError(f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {values[key]!r}")
     if values.get("include_prompt", True) is not True:
-        raise ValueError(
-            f"{file}: include_prompt: wanted true, found {values['include_prompt']!r}; not supported"
-        )
+        raise ValueError(f"{file}: include_prompt: wanted true, found {values['include_prompt']!r}; not supported")
 
     if "pooling_mode" in values:
         key = "pooling_mode"
@@ -188,12 +183,12 @@ def _check_normalize(file: Path) -> None:
             raise ValueError(f"{file}: {key}: wanted 'sentence_embedding', found {value!r}; not supported")
 
 
-def _read_transformer(folder: Path, sources: dict[str, str]) -> tuple[int | None, bool]:
+def _read_transformer(folder: Path, names: tuple[str, ...], sources: dict[str, str]) -> tuple[int | None, bool]:
     """max_seq_length, None where no file gives one, and do_lower_case."""
     limit: int | None = None
     lower = False
     sources["do_lower_case"] = "not set"
-    file = next((folder / name for name in TRANSFORMER_FILES if (folder / name).exists()), None)
+    file = next((folder / name for name in names if (folder / name).exists()), None)
     if file is not None:
         values = read_json_object(file)
         _refuse_other_values(
@@ -234,15 +229,13 @@ def _whole_number(file: Path, key: str, value: object) -> int:
     return int(min(value, 2**31))
 
 
-def _read_settings(file: Path, sources: dict[str, str]) -> dict[str, Any]:
+def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[str, Any]:
     """The fields of SentenceFolder that config_sentence_transformers.json sets."""
-    values = read_json_object(file) if file.exists() else {}
+    values = read_json_object(file) if counts and file.exists() else {}
     settings: dict[str, Any] = {}
 
     prompts = values.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(
-        isinstance(text, (str, type(None))) for text in prompts.values()
-    ):
+    if not isinstance(prompts, dict) or not all(isinstance(text, (str, type(None))) for text in prompts.values()):
         raise ValueError(f"{file}: prompts: wanted names and texts, found {prompts!r}")
     settings["prompts"] = {name: text or "" for name, text in prompts.items()}
 
@@ -253,9 +246,7 @@ def _read_settings(file: Path, sources: dict[str, str]) -> dict[str, Any]:
 
     name = values.get("similarity_fn_name")
     if name is not None and name not in SIMILARITIES:
-        raise ValueError(
-            f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {name!r}"
-        )
+        raise ValueError(f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {name!r}")
     settings["similarity_fn_name"] = name or "cosine"
 
     dim = values.get("truncate_dim")

@@ -13,10 +13,10 @@ from npbert.hub import resolve
 from npbert.model import POOLINGS, AutoModel
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
-from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
+from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
 from npbert.similarity import SIMILARITIES, similarity, unit_rows
-from npbert.tokenizer import AutoTokenizer
 from npbert.texts import TextError, check_texts, check_unicode
+from npbert.tokenizer import AutoTokenizer, BertTokenizer
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -75,15 +75,14 @@ class SentenceTransformer:
         self.similarity_fn_name = similarity_fn_name or settings.similarity_fn_name
         self.truncate_dim = _checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.pooling = settings.pooling
-        joined = [
-            mode for mode in POOLINGS if mode in settings.pooling
-        ]  # the order in which the model joins several
+        joined = [mode for mode in POOLINGS if mode in settings.pooling]  # the order in which the model joins several
         blocks = [joined.index(mode) for mode in settings.pooling]
         self._blocks = blocks if blocks != sorted(blocks) else None
         self._normalize = settings.normalize
         self._max_seq_length = settings.max_seq_length
-        self.tokenizer = AutoTokenizer.from_pretrained(settings.transformer)
+        self.tokenizer = _tokenizer(settings)
         self.model = AutoModel.from_pretrained(settings.transformer, add_pooling_layer=False, backend=backend)
+        self.tokenizer.check_vocabulary(self.model.config.vocab_size)
 
     @property
     def max_seq_length(self) -> int:
@@ -163,7 +162,8 @@ class SentenceTransformer:
             what it says for one text, a list of it for several.
 
         Raises:
-            ValueError: an argument is not what is wanted, or a text is no text (TextError, which is a TypeError too); its index is named.
+            ValueError: an argument is not what is wanted, or a text is no text; its index is named, and
+                the error is a TypeError as well.
         """
         if convert_to_tensor:
             raise ValueError(
@@ -181,9 +181,7 @@ class SentenceTransformer:
 
         # Packing computes nothing on padding, so texts need not be sorted by length, and stay in their order.
         if output_value != "sentence_embedding":
-            items = self._encode_tokens(
-                texts, output_value, batch_size, show_progress_bar, dim, normalize_embeddings
-            )
+            items = self._encode_tokens(texts, output_value, batch_size, show_progress_bar, dim, normalize_embeddings)
             return items[0] if single else items
 
         # Cutting a vector comes before dividing it by its norm, but after the folder's own Normalize.
@@ -252,7 +250,7 @@ class SentenceTransformer:
         if isinstance(sentences, (bytes, bytearray, dict)) or not isinstance(sentences, Iterable):
             raise TextError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
         texts = list(sentences)
-        check_texts(texts, "sentences")
+        check_texts(texts, "sentences")  # all of them, before the first is embedded
         return [prompt + text for text in texts] if prompt else texts
 
     def _batches(
@@ -268,9 +266,7 @@ class SentenceTransformer:
     def _embed(self, ids: list[list[int]], normalize: bool) -> Floats:
         vectors = self.model.embed(ids, self.pooling, normalize)
         if self._blocks is not None:
-            vectors = np.concatenate(
-                [np.split(vectors, len(self._blocks), axis=1)[b] for b in self._blocks], axis=1
-            )
+            vectors = np.concatenate([np.split(vectors, len(self._blocks), axis=1)[b] for b in self._blocks], axis=1)
         return vectors
 
     def _encode_tokens(
@@ -307,6 +303,17 @@ class SentenceTransformer:
                 for row, token_embeddings, vector in zip(ids, tokens, vectors, strict=True)
             ]
         return items
+
+
+def _tokenizer(settings: SentenceFolder) -> BertTokenizer:
+    tokenizer = AutoTokenizer.from_pretrained(settings.transformer)
+    if settings.do_lower_case:
+        from tokenizers.normalizers import Lowercase, Sequence
+
+        # Before what the tokenizer itself does: its own lower case would take the accents off as well.
+        backend = tokenizer.backend_tokenizer
+        backend.normalizer = Sequence([Lowercase(), *([backend.normalizer] if backend.normalizer else [])])
+    return tokenizer
 
 
 def _check_device(device: object) -> None:

@@ -28,9 +28,7 @@ def run(given: argparse.Namespace) -> None:
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
         pooler = has_pooler(checkpoint)
-        NamedWeights(
-            checkpoint, weight_shapes(config, pooler=pooler)
-        )  # says what is missing or of another shape
+        NamedWeights(checkpoint, weight_shapes(config, pooler=pooler))  # says what is missing or of another shape
         counts = dict(parameter_table(config, pooler=pooler))
         weights = _describe_weights(checkpoint)
     # What every process with a model holds, so that it is part of the memory.
@@ -51,9 +49,7 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
     return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
 
 
-def _facts(
-    folder: Path, config: BertConfig, settings: SentenceFolder, weights: tuple[str, str]
-) -> list[list[str]]:
+def _facts(folder: Path, config: BertConfig, settings: SentenceFolder, weights: tuple[str, str]) -> list[list[str]]:
     sources = settings.sources
     prompts = ", ".join(f"{name}={text!r}" for name, text in settings.prompts.items() if text)
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
@@ -99,8 +95,7 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
     total = sum(counts.values())
     rows = [["part", "parameters", "share", "in float32"]]
     rows += [
-        [part, f"{count:,}", f"{100 * count / total:.1f} %", megabytes(count * BYTES)]
-        for part, count in counts.items()
+        [part, f"{count:,}", f"{100 * count / total:.1f} %", megabytes(count * BYTES)] for part, count in counts.items()
     ]
     rows.append(["all", f"{total:,}", "100.0 %", megabytes(total * BYTES)])
     return table(rows, "<>>>")

@@ -9,8 +9,6 @@ def table(rows: Sequence[Sequence[str]], align: str) -> list[str]:
     """Lines with the columns made equally wide. `align` has a "<" or ">" for each column."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(align))]
     return [
-        "  ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
-        ).rstrip()
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)).rstrip()
         for row in rows
     ]

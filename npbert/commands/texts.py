@@ -47,9 +47,7 @@ def _texts(name: str, lines: Iterable[bytes], as_json: bool) -> Iterator[str]:
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{name}: line {number} is not UTF-8: {error.reason} at byte {error.start}"
-            ) from None
+            raise ValueError(f"{name}: line {number} is not UTF-8: {error.reason} at byte {error.start}") from None
         # "\n" alone ends a line: other separators may stand inside a text.
         text = text.removesuffix("\n").removesuffix("\r")
         yield _from_json(name, number, text) if as_json else text
@@ -62,7 +60,5 @@ def _from_json(name: str, number: int, line: str) -> str:
         raise ValueError(f"{name}: line {number} is not JSON: {error}") from None
     text = value.get("text") if isinstance(value, dict) else value
     if not isinstance(text, str):
-        raise ValueError(
-            f'{name}: line {number}: wanted a JSON string or an object with "text", found {line[:60]}'
-        )
+        raise ValueError(f'{name}: line {number}: wanted a JSON string or an object with "text", found {line[:60]}')
     return text
