@@ -108,6 +108,10 @@ def emit_tile(
     begin, base, stride = builder.phi(i64), builder.phi(i64), builder.phi(i64)
     rest = builder.sub(k, begin)
     stop = builder.add(begin, builder.select(builder.icmp_signed("<", rest, number(CHAIN)), rest, number(CHAIN)))
+    for r in range(height):  # what stands there is added at the end of the chain
+        for v in range(VECTORS):
+            at = builder.inttoptr(builder.add(row_of(base, stride, r), number(v * BYTES)), i8.as_pointer())
+            call(builder, "llvm.prefetch.p0", ir.VoidType(), at, *hints)
     builder.branch(loop)
 
     builder.position_at_end(loop)
