@@ -28,7 +28,8 @@ class LongTexts:
     separates; punctuation, a word of its own; a Chinese character, which gets a space on either side. Then
     the tokens of the part before the cut are the first tokens of the whole, because nothing looks across:
 
-    - an added token matches only where its own characters stand, and no c is a character of one;
+    - an added token matches only where its own characters stand, and no c is a character of one; nor is c
+      white space where one is that takes all white space after it;
     - the normalizer maps character by character, but for canonical decomposition, which reorders combining
       marks up to a character that is none, and c is none;
     - words are split after c, and WordPiece sees one word at a time.
@@ -45,12 +46,16 @@ class LongTexts:
             and isinstance(tokenizer.model, WordPiece)
         ):
             return  # a pipeline of which the above isn't known: texts are read whole
-        contents = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-        contents += [normalizer.normalize_str(content) for content in contents]
-        taken = set("".join(contents))
+        added = tokenizer.get_added_tokens_decoder().values()
+        taken = {character for token in added for character in token.content}
+        for token in added:
+            if token.normalized:
+                taken |= set(normalizer.normalize_str(token.content))
         if any(character.isspace() for character in taken):
             return  # the normalizer makes many characters a space
-        ends = {*" \t\n\r", *string.punctuation, *"、。！，？"} - taken
+        ends = {*string.punctuation, *"、。！，？"} - taken
+        if not any(token.rstrip for token in added):
+            ends |= set(" \t\n\r")
         chinese = "\u3400-\u4dbf\u4e00-\u9fff" if normalizer.handle_chinese_chars else ""
         if any("\u3400" <= character <= "\u9fff" for character in taken):
             chinese = ""

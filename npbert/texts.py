@@ -62,13 +62,16 @@ def read_texts(text: Any, text_pair: Any, words: bool) -> Texts:
         return Texts([text], [second], False, words)
 
     if text_pair is None:
-        pairs = [_split_pair(item, words) for item in text]
-        for index, (first, second) in enumerate(pairs):
-            if second is None:
-                _check(first, f"text[{index}]", words)
+        pairs = []
+        for index, item in enumerate(text):
+            where = f"text[{index}]"
+            if _is_pair(item, words):
+                _check(item[0], f"{where}[0]", words)
+                _check(item[1], f"{where}[1]", words)
+                pairs.append((item[0], item[1]))
             else:
-                _check(first, f"text[{index}][0]", words)
-                _check(second, f"text[{index}][1]", words)
+                _check(item, where, words)
+                pairs.append((item, None))
         return Texts([first for first, _ in pairs], [second for _, second in pairs], True, words)
 
     if not _is_list(text_pair):
@@ -101,10 +104,8 @@ def check_unicode(text: str, where: str) -> None:
         ) from None
 
 
-def _split_pair(item: Any, words: bool) -> tuple[Any, Any]:
-    if _is_list(item) and len(item) == 2 and (not words or _is_list(item[0])):
-        return item[0], item[1]
-    return item, None
+def _is_pair(item: Any, words: bool) -> bool:
+    return _is_list(item) and len(item) == 2 and (not words or _is_list(item[0]))
 
 
 def _check(text: Any, where: str, words: bool) -> None:

@@ -31,8 +31,8 @@ from npbert.tokenizer_files import (
     TOKENIZER_FILE,
     TOKENIZER_FILES,
     Settings,
-    is_library_error,
-    library_errors,
+    as_value_error,
+    is_foreign_error,
     load_tokenizer,
 )
 from npbert.vocabulary import Vocabulary
@@ -105,7 +105,7 @@ class BertTokenizer(Vocabulary):
         self._greatest_id = greatest_id
         backend.no_truncation()
         backend.no_padding()
-        with library_errors(f"{name_or_path or 'tokenizer'}: can't encode a text"):
+        with as_value_error(f"{name_or_path or 'tokenizer'}: can't encode a text"):
             single, pair = backend.encode_batch(["a", ("a", "a")])
         self._around = _around(single, name_or_path)
         self._special_ids = [
@@ -192,7 +192,7 @@ class BertTokenizer(Vocabulary):
             self._backend.save(str(folder / TOKENIZER_FILE))
             vocabulary = self._backend.model.save(str(folder))
         except Exception as error:
-            if not is_library_error(error):
+            if not is_foreign_error(error):
                 raise
             raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {error}") from None
         return (
@@ -349,7 +349,7 @@ class BertTokenizer(Vocabulary):
         *,
         start: int = 0,
     ) -> list[list[int]] | tuple[list[list[int]], list[list[int]]]:
-        """The ids alone, special tokens included, without padding, as fast as the library gives them.
+        """The ids alone, special tokens included, without padding, as fast as `tokenizers` gives them.
 
         Args:
             texts: the texts.
@@ -449,14 +449,14 @@ class BertTokenizer(Vocabulary):
 
 @contextmanager
 def _encoding(check: Callable[[], None]) -> Iterator[None]:
-    """Says which text is at fault where the library does not, and makes its panics ValueErrors."""
+    """Says which text is at fault where `tokenizers` does not, and makes its panics ValueErrors."""
     try:
         yield
     except TypeError:
         check()
         raise
     except BaseException as error:
-        if is_library_error(error):
+        if is_foreign_error(error):
             raise ValueError(f"text: can't be tokenized: {error}") from None
         raise
 

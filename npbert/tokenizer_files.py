@@ -70,18 +70,18 @@ class LoadedTokenizer:
 
 
 @contextmanager
-def library_errors(what: str) -> Iterator[None]:
-    """Turns a bare Exception or a panic of the tokenizers library into a ValueError that says what failed."""
+def as_value_error(what: str) -> Iterator[None]:
+    """Turns what `tokenizers` raises into a ValueError that says what failed."""
     try:
         yield
     except BaseException as error:
-        if not is_library_error(error):
-            raise
-        raise ValueError(f"{what}: {error}") from None
+        if is_foreign_error(error) or isinstance(error, ValueError | TypeError | OverflowError):
+            raise ValueError(f"{what}: {error}") from None
+        raise
 
 
-def is_library_error(error: BaseException) -> bool:
-    """Whether it is how the library reports anything but a wrong type; its panics are BaseExceptions."""
+def is_foreign_error(error: BaseException) -> bool:
+    """Whether only `tokenizers` raises this: a bare Exception, or a panic, which is a BaseException."""
     return type(error) is Exception or type(error).__name__ == "PanicException"
 
 
@@ -113,7 +113,7 @@ def load_tokenizer(folder: Path, given: Mapping[str, Any]) -> LoadedTokenizer:
     greatest_id: int | None = None
     if file.exists():
         data = _read_bytes(file)
-        with library_errors(f"{file}: not a valid tokenizer.json"):
+        with as_value_error(f"{file}: not a valid tokenizer.json"):
             backend = Tokenizer.from_buffer(data)
         # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these.
         found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
@@ -256,7 +256,7 @@ def _set_normalizer(backend: Tokenizer, read: _Config) -> None:
 def _from_vocab(path: Path, read: _Config) -> Tokenizer:
     _check_regular(path)
     unknown = read.token("unk_token")
-    with library_errors(f"{path}: not a valid vocabulary"):
+    with as_value_error(f"{path}: not a valid vocabulary"):
         model = WordPiece.from_file(str(path), unk_token=unknown.content if unknown else "[UNK]")
         backend = Tokenizer(model)
     if backend.get_vocab_size() == 0:
@@ -319,7 +319,7 @@ def _set_template(backend: Tokenizer, settings: Settings, file: Path) -> None:
         ids[token] = index
     cls, sep = settings.tokens["cls_token"], settings.tokens["sep_token"]
     parts = [(cls, 0), ("$A", 0), (sep, 0), ("$B", 1), (sep, 1)]
-    with library_errors(f"{file}: {cls!r} and {sep!r} make no template"):
+    with as_value_error(f"{file}: {cls!r} and {sep!r} make no template"):
         backend.post_processor = TemplateProcessing(
             single=[f"{token}:{kind}" for token, kind in parts[:3]],
             pair=[f"{token}:{kind}" for token, kind in parts],
