@@ -38,7 +38,7 @@ class LongTexts:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._end_of_word: re.Pattern[str] | None = None
+        self._end_of_word: str | None = None  # a pattern, compiled when there is a long text
         normalizer = tokenizer.normalizer
         if not (
             isinstance(normalizer, BertNormalizer)
@@ -59,7 +59,7 @@ class LongTexts:
         chinese = "\u3400-\u4dbf\u4e00-\u9fff" if normalizer.handle_chinese_chars else ""
         if any("\u3400" <= character <= "\u9fff" for character in taken):
             chinese = ""
-        self._end_of_word = re.compile(f"[{re.escape(''.join(sorted(ends)))}{chinese}]")
+        self._end_of_word = f"[{re.escape(''.join(sorted(ends)))}{chinese}]"
 
     def encode(self, texts: Sequence[str], count: int, encode: Encode) -> list[Encoding]:
         """`encode(texts)`, where of a text of more than `count` tokens only the first are sure to be there.
@@ -105,5 +105,5 @@ class LongTexts:
             return text
         if not text.isascii():
             check_unicode(text, "text")  # as if it were read whole
-        end = self._end_of_word.search(text, chars)
+        end = re.compile(self._end_of_word).search(text, chars)
         return text[: end.end()] if end else text
