@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..layout import PACK_K, PACK_ROWS, PACK_SOURCE, PACK_STRIDE, PACK_TARGET
 from .frame import next_of, word
-from .simd import LANES, PANEL, kernel, load_float, store_float, transpose_block
+from .simd import LANES, PANEL, broadcast, kernel, load_float, store, store_float, transpose_block
 
 PANEL_BYTES = 4 * PANEL
 
@@ -21,8 +21,7 @@ def pack_panel(source, stride, rows, k, target):
         whole = k // LANES * LANES
         if there <= 0:
             for i in range(k):
-                for j in range(LANES):
-                    store_float(into + i * PANEL_BYTES + j * 4, 0.0)
+                store(into + i * PANEL_BYTES, broadcast(0.0))
             continue
         for i in range(0, whole, LANES):
             transpose_block(at + i * 4, stride, there, into + i * PANEL_BYTES, PANEL_BYTES)
