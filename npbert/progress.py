@@ -47,14 +47,12 @@ class Progress:
         elif self._wanted and time.monotonic() - self._started >= self._delay and self._done < self._total:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            self._bar = tqdm(
-                total=self._total,
-                desc=self._description,
-                unit=" " + self._unit,
-                initial=self._done,
-                leave=False,
-            )
-            self._bar.start_t -= time.monotonic() - self._started  # the rate counts what went before the bar
+            bar = tqdm(total=self._total, desc=self._description, unit=" " + self._unit, leave=False)
+            elapsed = time.monotonic() - self._started
+            bar.start_t -= elapsed  # what went before the bar counts in the rate
+            bar.last_print_t -= elapsed
+            bar.update(self._done)
+            self._bar = bar
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
