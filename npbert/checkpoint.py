@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npbert.hub import INDEX, SINGLE_WEIGHTS
+from npbert.file_names import INDEX, SINGLE_WEIGHTS
 from npbert.json_file import read_json_object
 from npbert.safetensors_file import FLOATS, Entry, SafetensorsFile
 

@@ -21,7 +21,8 @@ from npbert.config_values import (
     show,
     wrong,
 )
-from npbert.hub import CONFIG_FILE, resolve
+from npbert.file_names import CONFIG_FILE
+from npbert.hub import resolve
 from npbert.json_file import read_json_object
 
 ACTIVATIONS: dict[str, Activation] = {

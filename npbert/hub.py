@@ -7,12 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGE_PREFIX = "package:"
-CONFIG_FILE = "config.json"
-SINGLE_WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-MODULES_FILE = "modules.json"
+from npbert.file_names import CONFIG_FILE, INDEX, SINGLE_WEIGHTS
 
+PACKAGE_PREFIX = "package:"
 MODEL_FILES = (CONFIG_FILE, SINGLE_WEIGHTS, INDEX)
 """What a model is loaded from; the index names the shards. Pickled weights are never asked for."""
 

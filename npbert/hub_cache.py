@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from npbert.hub import INDEX, MODULES_FILE, SINGLE_WEIGHTS
+from npbert.file_names import INDEX, MODULES_FILE, SINGLE_WEIGHTS
 from npbert.json_file import read_json
 
 _WEIGHTS = ".safetensors"

@@ -14,7 +14,8 @@ from typing import Any
 
 from npbert.bert import Pool
 from npbert.config import AutoConfig
-from npbert.hub import MODEL_FILES, MODULES_FILE
+from npbert.file_names import MODULES_FILE
+from npbert.hub import MODEL_FILES
 from npbert.json_file import read_json_object, unique_keys
 from npbert.model import POOLINGS
 from npbert.similarity import SIMILARITIES
