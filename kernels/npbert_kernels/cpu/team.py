@@ -7,11 +7,11 @@ takes the team's lock. The lock is held over fork, and the child starts its own 
 from __future__ import annotations
 
 import functools
-import math
 import os
-import pathlib
 import threading
 from collections.abc import Callable
+
+from . import processors
 
 LONG = 2e9  # floating-point operations a member from which the caller only waits, so that Ctrl-C is heard
 POLL = 0.1  # seconds between looks for signals where waiting can't be interrupted
@@ -24,23 +24,7 @@ def default_threads() -> int:
         if not wanted.isdigit() or int(wanted) < 1:
             raise ValueError(f"NPBERT_NUM_THREADS={wanted}: wanted a whole number from 1")
         return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
-
-
-def _quota() -> float:
-    """CPUs that the cgroup grants; infinity where it sets no limit."""
-    try:
-        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        base = pathlib.Path("/sys/fs/cgroup/cpu")
-        quota_us = int((base / "cpu.cfs_quota_us").read_text())
-        return quota_us / int((base / "cpu.cfs_period_us").read_text()) if quota_us > 0 else math.inf
-    except (OSError, ValueError, ZeroDivisionError):
-        return math.inf
+    return processors.usable()
 
 
 class Member:
@@ -51,12 +35,14 @@ class Member:
         self._go.acquire()
         self._job: Callable[[], object] = int
         self._asked = self._completed = 0
+        self._caller = -1
         self.error: BaseException | None = None
         threading.Thread(target=self._run, name="npbert", daemon=True).start()
 
-    def start(self, job: Callable[[], object]) -> None:
+    def start(self, job: Callable[[], object], caller: int) -> None:
+        """Begin a job, on another processor than the caller's."""
         self._done.acquire(blocking=False)
-        self._job, self.error = job, None
+        self._job, self._caller, self.error = job, caller, None
         self._asked += 1
         self._go.release()
 
@@ -69,6 +55,7 @@ class Member:
         while True:
             self._go.acquire()
             try:
+                processors.leave(self._caller)
                 self._job()
             except BaseException as error:
                 self.error = error
@@ -104,10 +91,11 @@ class Team:
             while len(self._members) < members - first:
                 self._members.append(Member())
             started: list[Member] = []
+            caller = -1 if waits else processors.current()
             try:
                 for rank, member in zip(range(first, members), self._members, strict=False):
                     started.append(member)
-                    member.start(functools.partial(job, rank))
+                    member.start(functools.partial(job, rank), caller)
                 if not waits:
                     job(0)
                 for member in started:

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from ..layout import LINE, SYNC_ABORT, SYNC_ARRIVED, SYNC_GENERATION
 from .simd import i64, kernel, pointer
 
-SPINS = 4000  # before a waiting member yields its processor
+SPINS = 400  # before a waiting member yields its processor: some microseconds, for it may be one that another needs
 _yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 _PAUSE = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(platform.machine().lower())
 
