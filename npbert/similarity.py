@@ -57,9 +57,7 @@ def as_rows(name: str, embeddings: ArrayLike) -> Floats:
     try:
         rows = np.asarray(embeddings, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: wanted vectors of numbers, found {type(embeddings).__name__}: {error}"
-        ) from None
+        raise ValueError(f"{name}: wanted vectors of numbers, found {type(embeddings).__name__}: {error}") from None
     if rows.ndim not in (1, 2):
         raise ValueError(f"{name}: wanted an array [H] or [n, H], found shape {rows.shape}")
     return rows[None, :] if rows.ndim == 1 else rows
