@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -54,10 +55,11 @@ def _symbols() -> dict[str, int]:
     return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
 
 
-def _kernels(isa: ISA) -> ObjectCode:
+def _load(isa: ISA) -> Entry:
     stored = objects.read(isa)
     if stored is not None:
-        return stored
+        with contextlib.suppress(ValueError):  # not what its name says: written anew
+            return Entry(stored)
     print(
         f"npbert: compiling kernels for {isa.name}, once on this machine (about 10 s) ...",
         file=sys.stderr,
@@ -66,12 +68,12 @@ def _kernels(isa: ISA) -> ObjectCode:
     kernels = compiled(isa)
     if objects.write(isa, kernels) is None:
         print(
-            f"npbert: {objects.folder()} can't be written, so the next process will compile again;"
-            " NPBERT_KERNEL_CACHE names another folder",
+            f"npbert: {objects.folder()} can't be written, or not by this user alone, so the next process will"
+            " compile again; NPBERT_KERNEL_CACHE names another folder",
             file=sys.stderr,
             flush=True,
         )
-    return kernels
+    return Entry(kernels)
 
 
 def entry() -> Entry:
@@ -80,7 +82,7 @@ def entry() -> Entry:
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                _loaded = Entry(_kernels(selected()))
+                _loaded = _load(selected())
     return _loaded
 
 

@@ -27,8 +27,11 @@ class ObjectCode:
     code: bytes
 
     def to_bytes(self) -> bytes:
-        head = {"symbol": self.symbol, "sha256": hashlib.sha256(self.code).hexdigest()}
+        head = {"symbol": self.symbol, "sha256": self.digest()}
         return json.dumps(head).encode() + b"\n" + self.code
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.symbol.encode() + b"\n" + self.code).hexdigest()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ObjectCode:
@@ -39,9 +42,9 @@ class ObjectCode:
             symbol, digest = fields["symbol"], fields["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError("no header") from error
-        if not isinstance(symbol, str) or hashlib.sha256(code).hexdigest() != digest:
+        if not isinstance(symbol, str) or (found := cls(symbol, code)).digest() != digest:
             raise ValueError("the digest does not fit")
-        return cls(symbol, code)
+        return found
 
 
 def folder() -> pathlib.Path:
@@ -63,7 +66,7 @@ def name(isa: ISA) -> str:
     here = pathlib.Path(__file__).parent
     for path in [
         *sorted(here.glob("kernels/*.py")),
-        *(here / f"{m}.py" for m in ("isa", "layout", "blocking")),
+        *(here / f"{m}.py" for m in ("isa", "layout", "blocking", "compile")),
     ]:
         source = path.read_bytes()
         digest.update(f"{path.name} {len(source)}\n".encode() + source)

@@ -1,1 +1,1 @@
-"""What numba compiles, and all that is hashed to know compiled code by, with `isa`, `layout` and `blocking` above."""
+"""What numba compiles. Compiled code is known by a hash of these sources and of what they import (`objects.name`)."""
