@@ -67,9 +67,7 @@ def pack(
     elif inputs_embeds is not None:
         embeds = _floats("inputs_embeds", inputs_embeds)
         if embeds.ndim != 3 or embeds.shape[2] != config.hidden_size:
-            _wrong(
-                "inputs_embeds", f"the shape [sequences, tokens, {config.hidden_size}]", list(embeds.shape)
-            )
+            _wrong("inputs_embeds", f"the shape [sequences, tokens, {config.hidden_size}]", list(embeds.shape))
         shape, name = embeds.shape[:2], "inputs_embeds"
         embeds = embeds.reshape(-1, config.hidden_size)
     else:

@@ -45,11 +45,7 @@ class Checkpoint:
             if os.path.lexists(path / name):
                 return cls(read(path / name))
         pickled = next((name for name in _PICKLED if (path / name).exists()), None)
-        why = (
-            f"; {pickled} is pickled, which npbert does not load: convert it to safetensors"
-            if pickled
-            else ""
-        )
+        why = f"; {pickled} is pickled, which npbert does not load: convert it to safetensors" if pickled else ""
         raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found neither{why}")
 
     def keys(self) -> list[str]:
@@ -148,9 +144,7 @@ def _open_shards(path: Path) -> dict[str, SafetensorsFile]:
             for name in shards[shard].entries:
                 if name in files and name not in weight_map:
                     first = files[name].path.name
-                    raise ValueError(
-                        f"{path}: {name}: not in weight_map, yet in two shards, {first} and {shard}"
-                    )
+                    raise ValueError(f"{path}: {name}: not in weight_map, yet in two shards, {first} and {shard}")
                 files[name] = shards[shard]
         for name, shard in weight_map.items():
             if name not in shards[shard].entries:

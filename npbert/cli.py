@@ -97,8 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "similarity",
         "rank texts by how near they are to one",
-        "Ranks texts by how similar they are to QUERY, and prints a JSON line for each, the most "
-        "similar first.",
+        "Ranks texts by how similar they are to QUERY, and prints a JSON line for each, the most similar first.",
     )
     similarity.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     similarity.add_argument("query", metavar="QUERY", help="the text that the others are compared with")

@@ -166,9 +166,7 @@ class BertConfig:
     def _check_supported(self) -> None:
         """What would change the outputs and is not computed here is refused, never ignored."""
         if self.position_embedding_type != "absolute":
-            raise wrong(
-                "position_embedding_type", "'absolute', the only one supported", self.position_embedding_type
-            )
+            raise wrong("position_embedding_type", "'absolute', the only one supported", self.position_embedding_type)
         for key in ("is_decoder", "add_cross_attention"):
             if getattr(self, key):
                 raise wrong(key, "false: npbert runs encoders only", True)
@@ -190,9 +188,7 @@ class BertConfig:
         else:
             id2label = label_names(self.id2label)
         if self.num_labels is not None and self.num_labels != len(id2label):
-            raise ValueError(
-                f"num_labels: wanted {len(id2label)}, the length of id2label, found {self.num_labels}"
-            )
+            raise ValueError(f"num_labels: wanted {len(id2label)}, the length of id2label, found {self.num_labels}")
         if self.label2id is None:
             label2id = {label: index for index, label in id2label.items()}
         else:

@@ -109,9 +109,7 @@ class BertModel:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        folder = resolve(
-            name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
-        )
+        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
         config = BertConfig.from_pretrained(folder)
         chosen = _backend(backend)
         checkpoint = Checkpoint.open(folder)
@@ -166,9 +164,7 @@ class BertModel:
         config = self.config
         attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
         hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
-        packed = batches.pack(
-            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds
-        )
+        packed = batches.pack(config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
         key = (hidden, attentions, has_embeds, has_head_mask)
         program = self._programs.get(key) or self._record(
@@ -235,9 +231,7 @@ class BertModel:
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, as transformers counts them. All of them are trainable."""
         tables = ("word embeddings", "position embeddings", "token type embeddings")
-        return sum(
-            count for part, count in self.parameter_table() if not (exclude_embeddings and part in tables)
-        )
+        return sum(count for part, count in self.parameter_table() if not (exclude_embeddings and part in tables))
 
     def parameter_table(self) -> list[tuple[str, int]]:
         """(part, how many parameters) for each part of the model; together they are all of them."""
@@ -272,9 +266,7 @@ class BertModel:
             hidden_states = (*states, last)
         if attentions:
             heads = self.config.num_attention_heads
-            probs = tuple(
-                batches.unpack_probs(packed, arrays.pop(attention_name(layer)), heads) for layer in layers
-            )
+            probs = tuple(batches.unpack_probs(packed, arrays.pop(attention_name(layer)), heads) for layer in layers)
         return BaseModelOutputWithPooling(last, arrays.get(POOLER_OUTPUT), hidden_states, probs)
 
     def _empty_output(self, length: int, hidden: bool, attentions: bool) -> BaseModelOutputWithPooling:
@@ -316,9 +308,7 @@ class AutoModel:
             OSError: no such model, or a file can't be read.
             ValueError: `model_type` is missing or not supported, or as the class that it names says.
         """
-        folder = resolve(
-            name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
-        )
+        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
         config = AutoConfig.from_pretrained(folder)
         return MODELS[config.model_type].from_pretrained(folder, **model_arguments)
 

@@ -38,9 +38,7 @@ FLOATS: dict[str, np.dtype[Any]] = {
 MAX_DIMENSIONS = 32  # NumPy 1's limit; NumPy 2's is 64
 CHUNK = 2**16  # elements: what was just read is checked and converted while it is in the second-level cache
 
-_Identity: TypeAlias = tuple[
-    int, int, int, int
-]  # what fstat says of a file: inode, device, size, time written
+_Identity: TypeAlias = tuple[int, int, int, int]  # what fstat says of a file: inode, device, size, time written
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,7 @@ class SafetensorsFile:
         for name, entry in header.items():
             rank = len(entry["shape"])
             if rank > MAX_DIMENSIONS:
-                raise ValueError(
-                    f"{self.path}: {name}: wanted at most {MAX_DIMENSIONS} dimensions, found {rank}"
-                )
+                raise ValueError(f"{self.path}: {name}: wanted at most {MAX_DIMENSIONS} dimensions, found {rank}")
             start = 8 + length + entry["data_offsets"][0]
             entries[name] = Entry(entry["dtype"], tuple(entry["shape"]), start)
         return entries
@@ -142,17 +138,13 @@ class SafetensorsFile:
         if FLOATS[entry.stored] != np.float32 or entry.start % 4 or not entry.size:
             return self.read(name)
         with np.errstate(all="ignore"):
-            for begin, chunk in self._chunks(
-                entry, None
-            ):  # through the mapping, every page would become resident
+            for begin, chunk in self._chunks(entry, None):  # through the mapping, every page would become resident
                 self._check_finite(name, begin, chunk)
         self.check_unchanged()
         before = entry.start % mmap.ALLOCATIONGRANULARITY
         length, offset = before + 4 * entry.size, entry.start - before
         if hasattr(mmap, "MAP_PRIVATE"):
-            pages = mmap.mmap(
-                self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset
-            )
+            pages = mmap.mmap(self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
         else:
             pages = mmap.mmap(self._descriptor(), length, access=mmap.ACCESS_READ, offset=offset)
         self._mapped = True
@@ -188,9 +180,7 @@ class SafetensorsFile:
     def _float_entry(self, name: str) -> Entry:
         entry = self.entries[name]
         if entry.stored not in FLOATS:
-            raise ValueError(
-                f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}"
-            )
+            raise ValueError(f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}")
         return entry
 
     def _chunks(self, entry: Entry, whole: Floats | None) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -241,6 +231,4 @@ class SafetensorsFile:
         try:
             return values.reshape(shape)
         except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing
-            raise ValueError(
-                f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}"
-            ) from None
+            raise ValueError(f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}") from None

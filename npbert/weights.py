@@ -152,9 +152,7 @@ def store_nbytes(config: BertConfig, *, pooler: bool) -> int:
     return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name not in TABLES)
 
 
-def load_bert(
-    config: BertConfig, checkpoint: Checkpoint, store: Store, *, pooler: bool
-) -> tuple[Bert, Floats]:
+def load_bert(config: BertConfig, checkpoint: Checkpoint, store: Store, *, pooler: bool) -> tuple[Bert, Floats]:
     """Places a checkpoint's weights in a store, one after another in the order of use: few are held twice.
 
     Returns:

@@ -69,9 +69,7 @@ def test_pack(mask: np.ndarray, with_types: bool, with_positions: bool, embeds: 
         assert batch.inputs_embeds is None
         np.testing.assert_array_equal(batch.ids, ids[where])
     np.testing.assert_array_equal(batch.positions, where[1] if positions is None else positions[where])
-    np.testing.assert_array_equal(
-        batch.token_types, np.zeros(len(columns)) if types is None else types[where]
-    )
+    np.testing.assert_array_equal(batch.token_types, np.zeros(len(columns)) if types is None else types[where])
     np.testing.assert_array_equal(batch.cu_seqlens, cu_seqlens)
     np.testing.assert_array_equal(batch.key_lens, key_lens)
     np.testing.assert_array_equal(batch.first, first)
@@ -161,9 +159,7 @@ def test_integers_of_any_kind(ids: Any) -> None:
 @pytest.mark.parametrize("shape", [(1, 3), (2, 3)])
 def test_positions_for_all_rows_or_each(shape: tuple[int, int]) -> None:
     positions = np.broadcast_to([5, 4, 3], shape)
-    np.testing.assert_array_equal(
-        pack(CONFIG, IDS, None, None, positions).batch.positions, [5, 4, 3, 5, 4, 3]
-    )
+    np.testing.assert_array_equal(pack(CONFIG, IDS, None, None, positions).batch.positions, [5, 4, 3, 5, 4, 3])
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 2)])

@@ -295,9 +295,7 @@ def test_nan_and_inf_are_found_where_they_are(
     values = torch.ones(51, dtype=dtype)
     values[at] = bad
     save_torch({"fine": torch.ones(3), "w": values.reshape(3, 17)}, tmp_path / SINGLE)
-    message = (
-        rf"model\.safetensors: w: wanted finite float32 values, found {bad} at \[{at // 17}, {at % 17}\]"
-    )
+    message = rf"model\.safetensors: w: wanted finite float32 values, found {bad} at \[{at // 17}, {at % 17}\]"
     with Checkpoint.open(tmp_path) as checkpoint:
         for how in (checkpoint.read, checkpoint.map):
             with pytest.raises(ValueError, match=message):
@@ -410,9 +408,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, case: str) -> None:
 def test_nothing_in_a_shape_that_does_not_fit_memory(tmp_path: Path) -> None:
     for shape in ([0, 2**31, 2**31], [0, 2**62, 2], [0, 2**63], [0, 2**64 - 1]):
         content = raw({"w": entry("F32", shape, 0, 0)})
-        message = (
-            r"model\.safetensors: (w: wanted a shape that fits memory, found|not a valid safetensors file: )"
-        )
+        message = r"model\.safetensors: (w: wanted a shape that fits memory, found|not a valid safetensors file: )"
         with pytest.raises(ValueError, match=message), opened(tmp_path, content) as checkpoint:
             checkpoint.read("w")
 
@@ -436,9 +432,7 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=message + "$"):
             Checkpoint.open(folder)
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
-    with pytest.raises(
-        FileNotFoundError, match=message + r"; pytorch_model\.bin is pickled, which npbert does not"
-    ):
+    with pytest.raises(FileNotFoundError, match=message + r"; pytorch_model\.bin is pickled, which npbert does not"):
         Checkpoint.open(tmp_path)
     (tmp_path / SINGLE).symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
@@ -579,18 +573,14 @@ def test_a_shard_outside_the_folder(tmp_path: Path, shard: Any) -> None:
     (folder / "inner").mkdir(parents=True)
     for place in (tmp_path, folder, folder / "inner"):
         save_file({"a": np.ones(1, np.float32)}, place / "x.safetensors")
-    message = (
-        r"index\.json: weight_map: a: wanted the bare name of a \.safetensors file beside the index, found "
-    )
+    message = r"index\.json: weight_map: a: wanted the bare name of a \.safetensors file beside the index, found "
     with pytest.raises(ValueError, match=message):
         Checkpoint.open(index_of(folder, {"a": shard}))
 
 
 def test_a_tensor_that_its_shard_lacks(tmp_path: Path) -> None:
     index_of(sharded(tmp_path, MAP), {**MAP, "d": "2.safetensors"})
-    with pytest.raises(
-        ValueError, match=r"index\.json: d: wanted in the shard 2\.safetensors, which does not hold it"
-    ):
+    with pytest.raises(ValueError, match=r"index\.json: d: wanted in the shard 2\.safetensors, which does not hold it"):
         Checkpoint.open(tmp_path)
 
 

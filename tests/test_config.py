@@ -242,9 +242,7 @@ def test_labels_that_disagree() -> None:
 def test_the_file_is_named_with_the_key(tmp_path: Path) -> None:
     folder = write(tmp_path, {"model_type": "bert", "num_attention_heads": 0})
     for kind in (AutoConfig, BertConfig):
-        with pytest.raises(
-            ValueError, match=r"config\.json: num_attention_heads: wanted an integer .*, found 0$"
-        ):
+        with pytest.raises(ValueError, match=r"config\.json: num_attention_heads: wanted an integer .*, found 0$"):
             kind.from_pretrained(folder)
 
 
@@ -321,9 +319,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(
-    [entry.name for entry in fields(BertConfig)] + ["torch_dtype", "pruned_heads", "other"]
-)
+KEYS = st.sampled_from([entry.name for entry in fields(BertConfig)] + ["torch_dtype", "pruned_heads", "other"])
 
 
 @settings(deadline=None)

@@ -45,17 +45,13 @@ def test_a_file_is_no_model(tmp_path: Path) -> None:
         resolve(file)
 
 
-@pytest.mark.parametrize(
-    "name", ["./missing", "../missing", "/missing/model", "~/missing", Path("missing/model")]
-)
+@pytest.mark.parametrize("name", ["./missing", "../missing", "/missing/model", "~/missing", Path("missing/model")])
 def test_a_path_that_is_missing_is_never_asked_of_the_hub(name: str | Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing.*: no such folder$"):
         resolve(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", "a/b/c", "a//b", "a/", "a\\b", "a\0b", "a..b/c", "é/b", "x" * 97, "a:b"]
-)
+@pytest.mark.parametrize("name", ["", " ", "a/b/c", "a//b", "a/", "a\\b", "a\0b", "a..b/c", "é/b", "x" * 97, "a:b"])
 def test_what_can_be_no_name(name: str) -> None:
     with pytest.raises(ValueError, match="no such folder, and it can't be a hub id: wanted OWNER/NAME"):
         resolve(name)
@@ -107,9 +103,7 @@ def test_a_package_without_a_model(site: Path) -> None:
 
 def test_a_package_with_several_models(site: Path) -> None:
     make_package(site, "carries_two", "large/config.json", "small/config.json")
-    with pytest.raises(
-        ValueError, match=r"carries_two: wanted one folder with a config\.json, found .*large, .*small"
-    ):
+    with pytest.raises(ValueError, match=r"carries_two: wanted one folder with a config\.json, found .*large, .*small"):
         resolve("package:carries_two")
 
 
@@ -337,14 +331,10 @@ def test_all_files_are_of_one_commit(hub: Hub, tmp_path: Path) -> None:
 def test_a_model_or_a_revision_that_the_hub_does_not_have(hub: Hub, tmp_path: Path) -> None:
     found = ask(tmp_path, hub.url, name="owner/other")
     assert "OSError" in found["error"]
-    assert found["message"].startswith(
-        "owner/other: no such folder, and no such model on the hub at revision 'main'"
-    )
+    assert found["message"].startswith("owner/other: no such folder, and no such model on the hub at revision 'main'")
     found = ask(tmp_path, hub.url, revision="v9")
     assert "OSError" in found["error"]
-    assert found["message"].startswith(
-        "owner/model: no such folder, and no such model on the hub at revision 'v9'"
-    )
+    assert found["message"].startswith("owner/model: no such folder, and no such model on the hub at revision 'v9'")
 
 
 def test_a_model_with_nothing_to_load(hub: Hub, tmp_path: Path) -> None:
@@ -395,10 +385,7 @@ def test_the_folders_that_modules_json_lists(hub: Hub, tmp_path: Path) -> None:
     }
     wanted = ["1_Pooling/config.json", "config.json", "model.safetensors", "modules.json"]
     for _ in range(2):
-        assert (
-            ask(tmp_path, hub.url, patterns=[*MODEL_FILES, "modules.json", "*/config.json"])["files"]
-            == wanted
-        )
+        assert ask(tmp_path, hub.url, patterns=[*MODEL_FILES, "modules.json", "*/config.json"])["files"] == wanted
     assert hub.downloads() == wanted
     assert not any("Evil" in line for line in hub.asked)
 

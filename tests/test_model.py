@@ -89,9 +89,7 @@ class head_masked:  # noqa: N801
             value.bias.copy_(bias)
 
 
-def flat_outputs(
-    outputs: dict[str, Any], arguments: dict[str, Any]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def flat_outputs(outputs: dict[str, Any], arguments: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each output, and each layer's, with where in it something is computed."""
     B, S = outputs["last_hidden_state"].shape[:2]
     keys = np.asarray(arguments.get("attention_mask", np.ones((B, S)))).astype(bool)
@@ -137,8 +135,7 @@ def torch_errors(folder: Path, arguments: dict[str, Any]) -> tuple[dict[str, Any
     errors: dict[str, float] = {}
     for batch in (arguments, more) if copies > 1 else (arguments,):
         right, found = (
-            flat_outputs(torch_outputs(folder, dtype, batch), batch)
-            for dtype in (torch.float64, torch.float32)
+            flat_outputs(torch_outputs(folder, dtype, batch), batch) for dtype in (torch.float64, torch.float32)
         )
         for name, (wanted, where) in right.items():
             error = np.abs(found[name][0][where] - wanted[where]).max(initial=0)
@@ -200,9 +197,7 @@ def draw_arguments(config: dict[str, Any], B: int, S: int, seed: int, **given: s
     head_mask=st.booleans(),
     embeds=st.booleans(),
 )
-def test_arguments(
-    backend: Backend, bert_folder: Folders, B: int, S: int, seed: int, **given: str | bool
-) -> None:
+def test_arguments(backend: Backend, bert_folder: Folders, B: int, S: int, seed: int, **given: str | bool) -> None:
     assert_parity(bert_folder(), backend, **draw_arguments(SMALL, B, S, seed, **given))
 
 
@@ -225,9 +220,7 @@ def test_activations(backend: Backend, bert_folder: Folders, hidden_act: str) ->
         (1, 1, 1),
     ],
 )
-def test_sizes(
-    backend: Backend, bert_folder: Folders, hidden_size: int, heads: int, intermediate_size: int
-) -> None:
+def test_sizes(backend: Backend, bert_folder: Folders, hidden_size: int, heads: int, intermediate_size: int) -> None:
     config = {
         **SMALL,
         "hidden_size": hidden_size,
@@ -295,9 +288,7 @@ def test_reference_in_float64_is_the_truth(bert_folder: Folders) -> None:
     found = loaded(folder, Reference(np.float64))(**arguments)
     assert found.last_hidden_state.dtype == np.float64
     kept = arguments["attention_mask"].astype(bool)
-    np.testing.assert_allclose(
-        found.last_hidden_state[kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-12
-    )
+    np.testing.assert_allclose(found.last_hidden_state[kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.pooler_output, truth["pooler_output"], rtol=0, atol=1e-12)
 
 
@@ -618,9 +609,7 @@ def test_unknown_backend(bert_folder: Folders) -> None:
 
 
 @pytest.mark.parametrize("change", ["cut short", "written to"])
-def test_a_file_that_changes_under_a_model(
-    backend: Backend, bert_folder: Folders, tmp_path: Path, change: str
-) -> None:
+def test_a_file_that_changes_under_a_model(backend: Backend, bert_folder: Folders, tmp_path: Path, change: str) -> None:
     """An error, where a mapped page that is gone would have ended the process."""
     shutil.copytree(bert_folder(), tmp_path, dirs_exist_ok=True)
     file = tmp_path / "model.safetensors"

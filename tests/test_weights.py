@@ -138,16 +138,13 @@ def test_wrong_shape(load: Any, tensors: Tensors, tmp_path: Path) -> None:
     renamed = {f"bert.{name}": tensor for name, tensor in tensors.items()}
     renamed[name] = renamed[name].T
     message = (
-        f"{tmp_path / 'model.safetensors'}: {name}: wanted the shape [80, 48] that config.json gives, "
-        "found [48, 80]"
+        f"{tmp_path / 'model.safetensors'}: {name}: wanted the shape [80, 48] that config.json gives, found [48, 80]"
     )
     with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
         load(renamed)
 
 
-@pytest.mark.parametrize(
-    "name", ["embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"]
-)
+@pytest.mark.parametrize("name", ["embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"])
 def test_tables_shorter_than_the_config_says(load: Any, tensors: Tensors, name: str) -> None:
     """What is checked against the config's sizes would otherwise be read beyond the table's end."""
     rows = len(tensors[name])
