@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
 import sys
 
 from .isa import ISA
@@ -16,6 +15,8 @@ from .objects import ObjectCode
 
 def compiled(isa: ISA) -> ObjectCode:
     """Compile the kernels for an ISA in a fresh Python process. Raises RuntimeError with its last line."""
+    import subprocess
+
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")} | {
         "NPBERT_ISA": isa.name,
         "NUMBA_LOOP_VECTORIZE": "0",  # vectors are written out where they pay

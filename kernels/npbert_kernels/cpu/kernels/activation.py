@@ -20,8 +20,8 @@ GELU_ERF, GELU_TANH, RELU, SILU, TANH = (ACTIVATION_CODES[n] for n in ("gelu_erf
 @inlined
 def _power(n, f):
     """2 ** (n + f) for whole n in [-126, 127] and f in [-1/2, 1/2]."""
-    p = fma(f, 0.000153533518, 0.00133988878)
-    p = fma(p, f, 0.00961843785)
+    p = fma(f, 0.00015353362, 0.00133988739)
+    p = fma(p, f, 0.00961843692)
     p = fma(p, f, 0.0555033237)
     p = fma(p, f, 0.240226477)
     p = fma(p, f, 0.693147182)
@@ -50,14 +50,14 @@ def gelu_erf(x):
     """x (1 + erf(x / sqrt 2)) / 2 as x (1/2 + x p(x^2) / q(x^2)); beyond 5.5 it is x or, to 3e-8 |x|, 0."""
     z = minimum(5.5, maximum(-5.5, x))
     t = z * z
-    p = fma(t, 2.22252279e-08, 6.51358368e-06)
-    q = fma(t, 1.19434935e-06, 7.82351053e-05)
-    p = fma(p, t, 0.000181879339)
-    q = fma(q, t, 0.00195716205)
-    p = fma(p, t, 0.00475592865)
-    q = fma(q, t, 0.0293483138)
-    p = fma(p, t, 0.0350566581)
-    q = fma(q, t, 0.25453797)
+    p = fma(t, 2.22251924e-08, 6.5135946e-06)
+    q = fma(t, 1.19434924e-06, 7.82354109e-05)
+    p = fma(p, t, 0.000181880212)
+    q = fma(q, t, 0.00195716694)
+    p = fma(p, t, 0.00475593377)
+    q = fma(q, t, 0.0293483604)
+    p = fma(p, t, 0.03505674)
+    q = fma(q, t, 0.254538178)
     p = fma(p, t, 0.398942053)
     q = fma(q, t, 1.0)
     return x * fma(z, p / q, 0.5)
@@ -87,8 +87,8 @@ def tanh(x):
     """x p(x^2) / q(x^2); beyond 9 it is 1 in float32, where the ratio may round to the number above."""
     x = minimum(9.0, maximum(-9.0, x))
     t = x * x
-    p = fma(t, 1.33546632e-08, 2.06090826e-05)
-    q = fma(t, 7.77655885e-07, 0.000328563474)
+    p = fma(t, 1.33546667e-08, 2.06090863e-05)
+    q = fma(t, 7.77656055e-07, 0.000328563503)
     p = fma(p, t, 0.0034955882)
     q = fma(q, t, 0.0258769821)
     p = fma(p, t, 0.133810252)
