@@ -273,11 +273,11 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
-    """int64, C-contiguous, each in 0 to limit - 1."""
+    """A copy, int64, C-contiguous, each in 0 to limit - 1. What was checked is what is used, whoever writes meanwhile."""
     found = _array(name, value)
     if found.dtype.kind not in "iu":
         _wrong(name, "integers", f"the dtype {found.dtype}")
-    integers = np.ascontiguousarray(found, np.int64) if found.ndim else found.astype(np.int64)
+    integers = np.array(found, np.int64, order="C")
     if (flat := _outside(integers.reshape(-1), limit)) is not None:
         where = np.unravel_index(flat, found.shape)
         _wrong(f"{name}[{', '.join(map(str, where))}]", f"0 to {limit - 1}", found[where])

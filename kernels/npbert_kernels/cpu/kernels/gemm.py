@@ -55,15 +55,15 @@ def linear(frame, rank, chunk, step, shares):
     if residual_buffer != NONE:
         residual, ldresidual = locate(frame, residual_buffer, chunk), row_bytes(frame, residual_buffer)
 
-    tiles = (rows + ROWS - 1) // ROWS
-    blocks = (tiles + BLOCK_TILES - 1) // BLOCK_TILES
+    blocks = (rows + BLOCK_TILES * ROWS - 1) // (BLOCK_TILES * ROWS)
+    tiles = (rows + blocks * ROWS - 1) // (blocks * ROWS) * blocks  # as many in each block: members get the same
     k_blocks = (k + KC - 1) // KC
     while True:
         item = next_of(frame, rank, shares, blocks * panels)
         if item < 0:
             return
         block, panel = item // panels, item % panels
-        first, last = tiles * block // blocks, tiles * (block + 1) // blocks
+        first, last = tiles // blocks * block, tiles // blocks * (block + 1)
         column = panel * PANEL_BYTES
         for b in range(k_blocks):
             k0 = k * b // k_blocks
