@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +81,6 @@ class BertModel:
         self._backend = backend
         self._words = words
         self._programs: dict[object, Program] = {}
-        self._recording = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -242,10 +240,8 @@ class BertModel:
         return self
 
     def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
-        with self._recording:
-            if key not in self._programs:
-                self._programs[key] = self._backend.record(forward, **reads)
-            return self._programs[key]
+        # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
+        return self._programs.setdefault(key, self._backend.record(forward, **reads))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
         self._checkpoint.check_unchanged()
