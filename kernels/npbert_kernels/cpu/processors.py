@@ -21,7 +21,7 @@ def _quota() -> float:
     try:
         quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
         return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
         base = pathlib.Path("/sys/fs/cgroup/cpu")

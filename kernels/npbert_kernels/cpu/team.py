@@ -14,6 +14,7 @@ from collections.abc import Callable
 from . import processors
 
 LONG = 2e9  # floating-point operations a member from which the caller only waits, so that Ctrl-C is heard
+MOST = 1024  # threads
 POLL = 0.1  # seconds between looks for signals where waiting can't be interrupted
 
 
@@ -21,8 +22,8 @@ def default_threads() -> int:
     """What this process may use: its affinity and its cgroup's quota, whichever is less; NPBERT_NUM_THREADS first."""
     wanted = os.environ.get("NPBERT_NUM_THREADS", "").strip()
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
-            raise ValueError(f"NPBERT_NUM_THREADS={wanted}: wanted a whole number from 1")
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
+            raise ValueError(f"NPBERT_NUM_THREADS={wanted}: wanted a whole number from 1 to {MOST}")
         return int(wanted)
     return processors.usable()
 
@@ -138,6 +139,6 @@ def set_num_threads(n: int) -> None:
     Raises ValueError where n is not a whole number from 1 to 1024.
     """
     global _threads
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1024:
-        raise ValueError(f"set_num_threads: wanted a whole number from 1 to 1024, found {n!r}")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
+        raise ValueError(f"set_num_threads: wanted a whole number from 1 to {MOST}, found {n!r}")
     _threads = n

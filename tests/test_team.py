@@ -1,0 +1,396 @@
+"""The team of threads: the same bits by any number, many callers, forks, Ctrl-C, errors in a member."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npbert_kernels.cpu import get_num_threads, launch, layout, processors, set_num_threads, team
+from npbert_kernels.cpu.layout import Op
+from npbert_kernels.cpu.team import default_threads
+
+from npbert import AutoModel, BertModel
+
+Folders = Callable[..., Path]
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = get_num_threads()
+    yield
+    set_num_threads(before)
+
+
+@pytest.fixture
+def model(bert_folder: Folders) -> BertModel:
+    return AutoModel.from_pretrained(bert_folder())
+
+
+def inputs(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.integers(1, 9), rng.integers(1, 60)
+    mask = np.arange(columns) < rng.integers(1, columns + 1, (rows, 1))
+    return {"input_ids": rng.integers(0, 61, (rows, columns)), "attention_mask": mask}
+
+
+def bits(model: BertModel, seed: int) -> bytes:
+    output = model(**inputs(seed), output_hidden_states=True, output_attentions=True)
+    return b"".join(a.tobytes() for a in (*output.hidden_states, *output.attentions, output.pooler_output))
+
+
+def test_any_number_of_threads_gives_the_same_bits(model: BertModel) -> None:
+    set_num_threads(1)
+    wanted = [bits(model, seed) for seed in range(10)]
+    for n in (2, 3, 5, 8, 2, 1):
+        set_num_threads(n)
+        assert get_num_threads() == n
+        assert [bits(model, seed) for seed in range(10)] == wanted, n
+
+
+@pytest.mark.parametrize("threads", [(1,), (2,), (1, 2, 3)])
+def test_many_callers_of_one_model(model: BertModel, threads: tuple[int, ...]) -> None:
+    """Each gets its own answer, also while somebody changes the number of threads."""
+    set_num_threads(1)
+    wanted = [bits(model, seed) for seed in range(12)]
+
+    def call(turn: int) -> bool:
+        set_num_threads(threads[turn % len(threads)])
+        return bits(model, turn % 12) == wanted[turn % 12]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(call, range(200)))
+
+
+FORKS = """
+import os, sys, threading
+import numpy as np
+import npbert
+from npbert_kernels.cpu import set_num_threads
+
+set_num_threads(int(sys.argv[2]))
+ids = np.random.default_rng(0).integers(0, 61, (6, 50))
+
+def answer(model):
+    return model(ids, output_hidden_states=True).hidden_states[-1].tobytes()
+
+def in_child(function):
+    # whether it is right in a forked process, and ends
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if function() else 1
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+wanted = answer(npbert.AutoModel.from_pretrained(sys.argv[1], backend="reference"))
+def near(found):
+    a, b = (np.frombuffer(x, np.float32) for x in (found, wanted))
+    return np.abs(a - b).max() < 1e-4
+
+# before anything is loaded; then before the first call; then between calls
+assert in_child(lambda: near(answer(npbert.AutoModel.from_pretrained(sys.argv[1]))))
+model = npbert.AutoModel.from_pretrained(sys.argv[1])
+assert in_child(lambda: near(answer(model)))
+right = answer(model)
+assert near(right)
+assert in_child(lambda: answer(model) == right)
+assert answer(model) == right
+# a child's child
+assert in_child(lambda: answer(model) == right and in_child(lambda: answer(model) == right))
+
+# while another thread records what the child is going to need
+class Slow:
+    def __init__(self, backend):
+        self.backend, self.recording, self.go_on = backend, threading.Event(), threading.Event()
+    def record(self, *arguments, **flags):
+        if threading.current_thread() is not threading.main_thread():
+            self.recording.set()
+            self.go_on.wait()
+        return self.backend.record(*arguments, **flags)
+slow = model._backend = Slow(model._backend)
+recording = threading.Thread(target=lambda: model(ids, output_attentions=True))
+recording.start()
+slow.recording.wait()
+assert in_child(lambda: model(ids, output_attentions=True).last_hidden_state.shape == (6, 50, 48))
+slow.go_on.set()
+recording.join()
+
+# during calls by other threads, which go on
+stop, wrong, count = threading.Event(), [], [0, 0]
+def caller(i):
+    while not stop.is_set():
+        count[i] += 1
+        if answer(model) != right:
+            wrong.append(count[i])
+callers = [threading.Thread(target=caller, args=(i,)) for i in range(2)]
+for thread in callers:
+    thread.start()
+for _ in range(30):
+    before = count[:]
+    assert in_child(lambda: answer(model) == right and answer(model) == right)
+    while count[0] == before[0] or count[1] == before[1]:
+        pass
+stop.set()
+for thread in callers:
+    thread.join()
+assert not wrong
+assert answer(model) == right
+"""
+
+
+def completes(code: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """A program that must end well, and not hang."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@FORK
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_forks(threads: int, bert_folder: Folders) -> None:
+    """Before, between and during calls."""
+    completes(FORKS, bert_folder(), threads)
+
+
+INTERRUPT = f"""
+import os, signal, sys, threading, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy as np
+from npbert_kernels.cpu import backend, set_num_threads
+from one_op import batch_of
+
+set_num_threads(int(sys.argv[1]))
+width, tokens = 1024, 4096
+rng = np.random.default_rng(0)
+store = backend.store(8 * width * width)
+weight = rng.standard_normal((width, width), np.float32) / np.float32(width**0.5)
+placed = store.linear(weight, None)
+table = store.table(rng.standard_normal((tokens, width), np.float32))
+flat, norm = store.table(np.zeros((1, width), np.float32)), store.norm(*np.ones((2, width), np.float32), 1e-5)
+
+def forward(ops, batch):
+    x = ops.embed(table, batch.ids, (flat, batch.positions), (flat, batch.token_types), norm)
+    for _ in range(400):
+        x = ops.linear(x, placed, activation="tanh")
+    return {{"x": x}}
+
+program = backend.record(forward)
+def batch(n):
+    return batch_of([n], ids=np.arange(n))
+right = program(batch(3))["x"].copy()
+
+sent = 0.0
+def interrupt():
+    global sent
+    time.sleep(0.4)
+    sent = time.perf_counter()
+    for _ in range(int(sys.argv[2])):  # an impatient user
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)
+    time.sleep(0.05)
+    quiet.set()
+
+late = []
+for _ in range(3):
+    quiet = threading.Event()
+    threading.Thread(target=interrupt).start()
+    try:
+        program(batch(tokens))
+        sys.exit("it was not interrupted")
+    except KeyboardInterrupt:
+        late.append(time.perf_counter() - sent)
+    while not quiet.is_set():  # the rest of them are heard here
+        try:
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            pass
+    np.testing.assert_array_equal(program(batch(3))["x"], right)
+print(*late)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is another thing there")
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_ctrl_c_in_a_long_call(threads: int, times: int, kernel_cache: Path) -> None:
+    """It is heard soon, and the next call is right. The call would take some thirty seconds."""
+    late = [float(word) for word in completes(INTERRUPT, threads, times).stdout.split()]
+    assert len(late) == 3
+    assert sorted(late)[1] < 0.2, late  # the median: the machine may be busy with something else
+
+
+EXIT = """
+import sys, threading, time
+import numpy as np
+import npbert
+from npbert_kernels.cpu import set_num_threads
+set_num_threads(2)
+model = npbert.AutoModel.from_pretrained(sys.argv[1])
+ids = np.ones((8, 60), int)
+def forever():
+    while True:
+        model(ids)
+for _ in range(2):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_a_process_may_end_in_the_middle_of_calls(bert_folder: Folders) -> None:
+    for _ in range(3):
+        assert completes(EXIT, bert_folder()).stderr == ""
+
+
+class Job:
+    """Called as a team's job: notes who called, and fails for one rank, while the others wait for the abort."""
+
+    def __init__(self, failing: int, error: BaseException) -> None:
+        self.failing, self.error = failing, error
+        self.aborted, self.finished = threading.Event(), []
+
+    def __call__(self, rank: int) -> None:
+        if rank == self.failing:
+            raise self.error
+        assert self.aborted.wait(60)
+        self.finished.append(rank)
+
+    def member(self, rank: int) -> None:
+        """As a frame calls it: whoever fails aborts for all."""
+        try:
+            self(rank)
+        except BaseException:
+            self.aborted.set()
+            raise
+
+
+@pytest.mark.parametrize("flops", [0.0, 1e12])
+@pytest.mark.parametrize("failing", [0, 1, 3])
+@pytest.mark.parametrize("error", [ZeroDivisionError("by nought"), KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_what_a_member_raises_is_raised(failing: int, error: BaseException, flops: float) -> None:
+    """After all others have come back: they use the caller's memory. The caller takes part, or waits."""
+    job = Job(failing, error)
+    with pytest.raises(type(error)) as raised:
+        team.team.run(job.member, 4, job.aborted.set, flops)
+    assert raised.value is error
+    assert sorted(job.finished) == [rank for rank in range(4) if rank != failing]
+
+    ranks: list[int] = []
+    team.team.run(ranks.append, 4, lambda: None, flops)
+    assert sorted(ranks) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_members_at_the_barrier_leave_when_one_fails(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Native code in its barrier sees the abort, and the next launch begins anew."""
+    real = launch.entry()
+    calls: list[int] = []
+
+    def entry(frame: int, rank: int) -> int:
+        if rank == failing:
+            raise MemoryError("in a member")
+        calls.append(real(frame, rank))
+        return calls[-1]
+
+    target = np.zeros(64, np.float32)
+    step = np.zeros((1, layout.STEP_WORDS), np.int64)
+    step[0, [0, layout.RATE_ROUNDS, layout.RATE_TARGET]] = Op.RATE, 10, launch.address(target)
+    with monkeypatch.context() as changed:
+        changed.setattr(launch, "entry", lambda: entry)
+        with pytest.raises(MemoryError, match="in a member"):
+            launch.launch_steps(step, 3)
+    assert calls == [layout.ABORTED] * 2
+    launch.launch_steps(step, 3)
+
+
+def test_no_more_threads(model: BertModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_num_threads(1)
+    wanted = bits(model, 0)
+    set_num_threads(40)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            bits(model, 0)
+    set_num_threads(2)
+    assert bits(model, 0) == wanted
+
+
+@pytest.mark.parametrize("n", [0, -1, 1025, True, 1.0, 2.5, "2", None, [2]])
+def test_set_num_threads_wants_a_number(n: Any) -> None:
+    before = get_num_threads()
+    with pytest.raises(ValueError, match="set_num_threads: wanted a whole number from 1 to 1024, found "):
+        set_num_threads(n)
+    assert get_num_threads() == before
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1025", "99999999999", "²", "1 2"])
+def test_npbert_num_threads_wants_a_number(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPBERT_NUM_THREADS", value)
+    with pytest.raises(ValueError, match=f"NPBERT_NUM_THREADS={value}: wanted a whole number from 1 to 1024"):
+        default_threads()
+
+
+def test_npbert_num_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPBERT_NUM_THREADS", " 7 ")
+    monkeypatch.setattr(team, "_threads", None)
+    assert get_num_threads() == 7
+
+
+@pytest.mark.parametrize(
+    ("cores", "quota", "wanted"), [(4, math.inf, 4), (4, 2.0, 2), (4, 1.5, 2), (4, 0.25, 1), (2, 8.0, 2)]
+)
+def test_what_this_process_may_use(cores: int, quota: float, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NPBERT_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(processors, "_quota", lambda: quota)
+    assert default_threads() == wanted
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert default_threads() == wanted
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({}, math.inf),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": ""}, math.inf),
+        ({"cpu.max": "what is this"}, math.inf),
+        ({"cpu.max": "1 0"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "0\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000\n"}, math.inf),
+    ],
+)
+def test_the_quota(files: dict[str, str], wanted: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of cgroups version 2, or 1, or none."""
+    there = {pathlib.Path("/sys/fs/cgroup", name): text for name, text in files.items()}
+
+    def read_text(path: pathlib.Path) -> str:
+        if path not in there:
+            raise FileNotFoundError(path)
+        return there[path]
+
+    monkeypatch.setattr(pathlib.Path, "read_text", read_text)
+    assert processors._quota() == wanted
