@@ -273,7 +273,7 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
-    """A copy, int64, C-contiguous, each in 0 to limit - 1. What was checked is what is used, whoever writes meanwhile."""
+    """A copy: int64, C-contiguous, each in 0 to limit - 1. What was checked is what is used, whoever writes to it."""
     found = _array(name, value)
     if found.dtype.kind not in "iu":
         _wrong(name, "integers", f"the dtype {found.dtype}")
