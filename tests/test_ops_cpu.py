@@ -133,6 +133,7 @@ def assert_context_and_probs(
     head_mask: np.ndarray | None,
 ) -> None:
     """A score off by d moves a probability by at most 2 d of itself; below 2^-126 beside the largest is nothing."""
+    np.testing.assert_array_equal(found["alone"], found["context"])
     begin = at = 0
     for length, keys in zip(lengths, key_lens, strict=True):
         rows = slice(begin, begin + length)

@@ -104,19 +104,13 @@ def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldo
             c = scores + p * PANEL_BYTES
             tile(height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, size, zeros, 0, c, ldscores, w, 0)
         c = out + row * ldout
-        if probs == 0:
-            for i in range(height):
-                at = scores + i * ldscores
-                total = softmax_row(at, n, scale)
-                store_float(at + panels * PANEL_BYTES, factor / total)
-        else:
-            for i in range(height):
-                at = scores + i * ldscores
-                total = softmax_row(at, n, scale)
-                scale_row(at, (n + LANES - 1) // LANES * LANES, factor / total)
-                store_float(at + panels * PANEL_BYTES, np.float32(1.0))
+        for i in range(height):
+            at = scores + i * ldscores
+            share = factor / softmax_row(at, n, scale)
+            store_float(at + panels * PANEL_BYTES, share)
+            if probs != 0:  # the context is made as without them, to the bit
                 for j in range(n):
-                    store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4))
+                    store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4) * share)
         for p in range(0, size * 4, PANEL_BYTES):
             tile(height, scores, ldscores, v + p, ldqkv, n, zeros, 0, c + p, ldout, scratch, 0)
         for i in range(height):
