@@ -258,7 +258,7 @@ def test_the_name_is_a_hash_of_compiler_and_cpu(monkeypatch: pytest.MonkeyPatch)
     cpu, features = objects.host()
     assert name.startswith(f"{isa.name}-")
     for attribute, other in (
-        ("version", lambda package: "0.0"),
+        ("_version", lambda package: b"0.0"),
         ("host", lambda: ("another", features)),
         ("host", lambda: (cpu, features | {"another"})),
     ):
