@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable
 
 from . import processors
+from .isa import selected
 
-LONG = 2e9  # floating-point operations a member from which the caller only waits, so that Ctrl-C is heard
+# Floating-point operations a member from which the caller only waits, so that Ctrl-C is heard: 15 to 70 ms.
+LONG = 0.25e9 * selected().lanes
 MOST = 1024  # threads
 POLL = 0.1  # seconds between looks for signals where waiting can't be interrupted
 
