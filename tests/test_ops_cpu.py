@@ -275,6 +275,39 @@ def test_pool_keeps_nan(mode: Any, where: int) -> None:
     assert np.isnan(run(cpu, op, [x], batch_of([rows]))["y"]).all()
 
 
+@pytest.mark.parametrize("where", [0, 4, 6])
+def test_nan_stays_and_spreads_no_further(where: int) -> None:
+    """In every op NaN is where the reference has it: in its own row, and for attention in its own sequence."""
+    heads, size, lengths = 2, 5, [3, 4, 2]
+    width = heads * size
+    x, weight, bias = normal(0, (sum(lengths), 3 * width), (3 * width, 3 * width), (3 * width,))
+    x[where] = np.nan
+
+    def op(store: Any) -> Any:
+        square, qkv = store.linear(weight, bias), store.linear(weight, bias, heads_out=heads)
+        out, norm = store.linear(weight[:width, :width].copy(), None, heads_in=heads), store.norm(bias, bias, 1e-5)
+
+        def forward(ops: Any, batch: Any, x: Any) -> Any:
+            parts = (ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens)
+            context, probs = ops.attention(*parts, heads=heads, head_size=size, probs=True)
+            return {
+                **{name: ops.linear(x, square, activation=name) for name in ACTIVATIONS},
+                "norm": ops.layer_norm(x, norm),
+                "unit": ops.normalize(x),
+                "first": ops.take(x, batch.first),
+                "mean": ops.pool(x, batch.cu_seqlens, batch.key_lens, "mean"),
+                "context": ops.linear(context, out),
+                "probs": probs,
+            }
+
+        return forward
+
+    found, truth = both(op, [x], batch_of(lengths))
+    for name, wanted in truth.items():
+        np.testing.assert_array_equal(np.isnan(found[name]), np.isnan(wanted), name)
+    assert np.isnan(found["tanh"]).any(axis=1).tolist() == [row == where for row in range(sum(lengths))]
+
+
 @given(seeds, lengths, widths, st.sampled_from([1.0, 1e-15, 0.0, 1e15]), st.booleans())
 def test_normalize(seed: int, lengths: list[int], width: int, scale: float, per_sequence: bool) -> None:
     (x,) = normal(seed, (sum(lengths), width))
