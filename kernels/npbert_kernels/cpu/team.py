@@ -6,6 +6,7 @@ takes the team's lock. The lock is held over fork, and the child starts its own 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
@@ -63,7 +64,8 @@ class Member:
             except BaseException as error:
                 self.error = error
             self._completed += 1
-            self._done.release()
+            with contextlib.suppress(RuntimeError):  # released already: the caller saw the count, and did not wait
+                self._done.release()
 
 
 class Team:
