@@ -51,7 +51,7 @@ def fma_rate(seconds: float = 0.2) -> float:
     best, stop = math.inf, time.perf_counter() + seconds
     while best is math.inf or time.perf_counter() < stop:
         start = time.perf_counter()
-        launch_steps(step[None], members=1)
+        launch_steps(step[None], target, members=1)
         best = min(best, time.perf_counter() - start)
     return float(flops / best)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import numpy as np
 
 from ..ops import Ints
@@ -24,34 +27,31 @@ class Frame:
         words[layout.FRAME_MEMBERS], words[layout.FRAME_SYNC] = members, address(self._sync)
         words[layout.FRAME_STEPS], words[layout.FRAME_STEP_COUNT] = address(steps), len(steps)
         self.words = words.data  # quicker to write to than an array
+        self._abort = functools.partial(operator.setitem, self._sync.data, SYNC_ABORT // WORD, 1)
         self._address = address(words)
         self._entry = entry()
 
-    def run(self, flops: float) -> None:
+    def run(self, flops: float, keeps: object) -> None:
+        """Launch. `keeps` is all that the frame and its steps have addresses of: members may outlive the caller's wish
+        to wait for them. What is raised leaves the frame aborted for good: it can't be used again.
+        """
         if self.members == 1 and flops < LONG:
             self._entry(self._address, 0)
-            return
-        try:
-            team.run(self._member, self.members, self._abort, flops)
-        except BaseException:
-            self._sync[:] = 0
-            raise
+        else:
+            team.run(functools.partial(self._member, keeps), self.members, self._abort, flops)
 
-    def _member(self, rank: int) -> None:
+    def _member(self, keeps: object, rank: int) -> None:
         try:
             self._entry(self._address, rank)
         except BaseException:
             self._abort()
             raise
 
-    def _abort(self) -> None:
-        self._sync[SYNC_ABORT // WORD] = 1
 
-
-def launch_steps(steps: Ints, members: int | None = None) -> None:
-    """Run steps that need no batch once."""
+def launch_steps(steps: Ints, *keeps: object, members: int | None = None) -> None:
+    """Run steps that need no batch once. `keeps` is what they have the addresses of."""
     frame = Frame(steps, members or get_num_threads())
     once = np.array([0, 1], np.int64)
     frame.words[layout.FRAME_CU_SEQLENS], frame.words[layout.FRAME_SEQUENCES] = address(once), 1
     frame.words[layout.FRAME_CHUNK] = 1
-    frame.run(0.0)
+    frame.run(0.0, (keeps, once))

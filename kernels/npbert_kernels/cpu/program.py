@@ -60,7 +60,7 @@ class Program:
         self._probs = any(b.flat for b in recording.outputs.values())
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
-        return self._run(batch, 0)
+        return self._run(batch)
 
     @property
     def steps(self) -> Ints:
@@ -70,12 +70,12 @@ class Program:
     def profile(self, batch: Batch) -> list[tuple[str, int]]:
         """Each step's op and the processor cycles (time stamp counter) that member 0 spent on it in one run."""
         cycles = np.zeros(len(self._recording.steps), np.int64)
-        self._run(batch, address(cycles))
+        self._run(batch, cycles)
         names = [layout.Op(step[0]).name.lower() for step in self._recording.steps]
         return list(zip(names, cycles.tolist(), strict=True))
 
-    def _run(self, batch: Batch, profile: int) -> dict[str, Floats]:
-        """Every array stays alive in a local until the launch is over: the frame has only their addresses."""
+    def _run(self, batch: Batch, cycles: Ints | None = None) -> dict[str, Floats]:
+        """Every array stays alive until the launch is over: the frame has only their addresses."""
         recording, cu_seqlens = self._recording, batch.cu_seqlens
         sequences, tokens = len(cu_seqlens) - 1, len(batch.positions)
         if sequences == 0:
@@ -108,8 +108,9 @@ class Program:
             address(batch.key_lens),
         )
         words[layout.FRAME_PROBS_AT] = 0 if offsets is None else address(offsets)
-        words[layout.FRAME_PROFILE] = profile
-        workspace.frame.run(tokens * (recording.flops_per_token + longest * recording.flops_per_pair))
+        words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
+        keeps = self, workspace, batch, arrays, offsets, cycles
+        workspace.frame.run(tokens * (recording.flops_per_token + longest * recording.flops_per_pair), keeps)
         self._free.append(workspace)
         return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 

@@ -113,7 +113,7 @@ class Store:
         step[layout.PACK_SOURCE], step[layout.PACK_STRIDE] = address(weight), k * 4
         step[layout.PACK_ROWS], step[layout.PACK_K] = n, k
         step[layout.PACK_TARGET] = address(packed)
-        launch_steps(step[None])
+        launch_steps(step[None], weight, packed)
 
 
 def _padded(array: Floats, heads: int, size: int, padded: int, *, axis: int) -> Floats:

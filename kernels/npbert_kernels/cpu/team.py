@@ -6,7 +6,6 @@ takes the team's lock. The lock is held over fork, and the child starts its own 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import threading
@@ -31,41 +30,63 @@ def default_threads() -> int:
     return processors.usable()
 
 
+class Job:
+    """What one member does in a launch. It keeps alive all that it uses, and forgets it when it is done."""
+
+    def __init__(self, function: Callable[[], object], caller: int) -> None:
+        self._function: Callable[[], object] | None = function
+        self._caller = caller  # the processor that the caller runs on
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._finished = False
+        self.given = False  # whether a member has it
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            processors.leave(self._caller)
+            assert self._function is not None
+            self._function()
+        except BaseException as error:
+            self.error = error
+        self._function = None
+        self._finished = True
+        self._done.release()
+
+    def wait(self) -> None:
+        """Until it is done. May be interrupted by what a signal's handler raises, and called again."""
+        while not self._finished:
+            self._done.acquire(timeout=POLL)
+
+
 class Member:
     """A thread that runs one job after another; a daemon, so that it never keeps a process alive."""
 
     def __init__(self) -> None:
-        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go = threading.Lock()
         self._go.acquire()
-        self._job: Callable[[], object] = int
-        self._asked = self._completed = 0
-        self._caller = -1
-        self.error: BaseException | None = None
+        self._job: Job | None = None
         threading.Thread(target=self._run, name="npbert", daemon=True).start()
 
-    def start(self, job: Callable[[], object], caller: int) -> None:
-        """Begin a job, on another processor than the caller's."""
-        self._done.acquire(blocking=False)
-        self._job, self._caller, self.error = job, caller, None
-        self._asked += 1
-        self._go.release()
+    def start(self, job: Job) -> None:
+        """Begin a job, after the one under way if a launch was given up before that could end.
 
-    def wait(self) -> None:
-        """Until the job is done. May be interrupted by what a signal's handler raises, and called again."""
-        while self._completed != self._asked:
-            self._done.acquire(timeout=POLL)
+        No handler of a signal can run between these lines, so a job is given wholly or not at all: CPython looks for
+        signals where functions begin, after calls and in loops.
+        """
+        try:
+            self._job, job.given = job, True
+            self._go.release()
+        except RuntimeError:  # released already: it has not even begun that launch, and never needs to
+            pass
 
     def _run(self) -> None:
         while True:
             self._go.acquire()
-            try:
-                processors.leave(self._caller)
-                self._job()
-            except BaseException as error:
-                self.error = error
-            self._completed += 1
-            with contextlib.suppress(RuntimeError):  # released already: the caller saw the count, and did not wait
-                self._done.release()
+            job, self._job = self._job, None  # no other thread runs between these two
+            if job is not None:  # not replaced by one that was begun already
+                job.run()
+            del job  # or what it used would live until the next
 
 
 class Team:
@@ -81,11 +102,13 @@ class Team:
         self._members = []
         self._lock.release()
 
-    def run(self, job: Callable[[int], object], members: int, abort: Callable[[], None], flops: float) -> None:
+    def run(self, job: Callable[[int], object], members: int, abort: Callable[[], object], flops: float) -> None:
         """Call job(rank) for each rank below members, side by side. abort makes all of them return soon.
 
         The caller is rank 0, unless the job is long: then it waits, and a signal's handler can run meanwhile. What a
-        handler or a member raises is raised here, after every member has come back.
+        handler or a member raises is raised here, after every member has come back. Only a handler that raises again
+        and again may get ahead of them: so `job` itself must keep alive what members use, and `abort` must be a C
+        function, which no handler interrupts.
         """
         waits = flops > LONG * members and threading.current_thread() is threading.main_thread()
         if members == 1 and not waits:
@@ -95,31 +118,31 @@ class Team:
             first = 0 if waits else 1
             while len(self._members) < members - first:
                 self._members.append(Member())
-            started: list[Member] = []
+            started: list[Job] = []
             caller = -1 if waits else processors.current()
             try:
                 for rank, member in zip(range(first, members), self._members, strict=False):
-                    started.append(member)
-                    member.start(functools.partial(job, rank), caller)
+                    started.append(Job(functools.partial(job, rank), caller))
+                    member.start(started[-1])
                 if not waits:
                     job(0)
-                for member in started:
-                    member.wait()
+                for one in started:
+                    one.wait()
             except BaseException:
                 abort()
                 self._settle(started)
                 raise
-            for member in started:
-                if member.error is not None:
-                    raise member.error
+            for one in started:
+                if one.error is not None:
+                    raise one.error
 
     @staticmethod
-    def _settle(started: list[Member]) -> None:
-        """Wait for members that are about to return: they use memory that the caller is going to free."""
-        for member in started:
-            while True:
+    def _settle(started: list[Job]) -> None:
+        """Wait for members that are about to return."""
+        for job in started:
+            while job.given:
                 try:
-                    member.wait()
+                    job.wait()
                     break
                 except BaseException:  # one more Ctrl-C; the first is under way
                     continue
