@@ -126,7 +126,7 @@ def test_one_that_the_cpu_lacks(machine: pytest.MonkeyPatch) -> None:
 
 
 def test_a_user_sees_the_error(kernel_cache: Path) -> None:
-    """Where the backend is first used, and not as something that an import went wrong with."""
+    """As the last line, whichever way they come to use the backend."""
     code = "import npbert_kernels.cpu as cpu; cpu.warmup()"
     command = [sys.executable, "-c", code]
     env = {**os.environ, "NPBERT_ISA": "nothing"}
