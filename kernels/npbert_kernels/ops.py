@@ -1,7 +1,7 @@
 """The ops that a forward pass may call, and what a backend offers. No others exist.
 
-Shape letters, the same everywhere: B sequences, T packed tokens, S longest length, H hidden, N heads,
-D head size, I intermediate, V vocabulary, L layers.
+Shape letters, the same everywhere: B sequences, T packed tokens, R selected rows, S longest length, H hidden,
+N heads, D head size, I intermediate, V vocabulary, P positions, L layers.
 
 A batch is packed: the tokens of all sequences lie end to end in one [T, ...] array. `cu_seqlens` tells where
 each sequence begins, so nothing is ever computed on padding. A backend either computes at once (`reference`)
@@ -10,7 +10,7 @@ or records (`cpu`): a forward pass can't tell which, and must treat what an op r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
-Rows: TypeAlias = Any  # what an op returns: [T, width] or [B, width], an array or a recorded one
+Rows: TypeAlias = Any  # what an op returns: [T, width], [B, width] or [R, width], an array or a recorded one
 Placed: TypeAlias = Any  # a weight as the backend keeps it
 
 Activation: TypeAlias = Literal["gelu_erf", "gelu_tanh", "relu", "silu", "tanh"]
 ACTIVATIONS: tuple[Activation, ...] = ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
-Pooling: TypeAlias = Literal["mean", "max"]
+Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Batch:
     first: Ints  # [B] the row of each sequence's position 0
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, N] factors on the probabilities
+    columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
+    selected: Ints | None = None  # [R] rows, ascending: for heads that look at some tokens only
+    cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
 
 
 class Ops(Protocol):
@@ -83,23 +87,36 @@ class Ops(Protocol):
         head_size: int,
         head_mask: Rows | None = None,
         probs: bool = False,
+        relative: Placed | None = None,
+        columns: Rows | None = None,
     ) -> tuple[Rows, Rows | None]:
-        """Context [T, H] and, if asked for, the probabilities.
+        """Context [T, N D] and, if asked for, the probabilities.
 
-        qkv [T, 3H] is what linear gave with a weight placed with heads_out. In each sequence and head:
+        qkv [T, 3 N D] is what linear gave with a weight placed with heads_out. In each sequence and head:
         softmax(q k^T / sqrt(D)) v over the first key_lens[b] rows; a sequence without keys gets zeros.
         head_mask [N] multiplies the probabilities. The probabilities come flat: for each sequence
         [N, length, key_len], one after another.
+
+        relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the
+        columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
+        q . E[i - j + P - 1] / sqrt(D), or (q + k) . E[i - j + P - 1] / sqrt(D).
         """
 
     def layer_norm(self, x: Rows, norm: Placed) -> Rows:
         """[rows, H]: (x - mean) / sqrt(variance + eps) * weight + bias, the variance biased."""
 
     def take(self, x: Rows, rows: Rows) -> Rows:
-        """[B, H]: x[rows]; rows[b] lies within sequence b."""
+        """x[rows]: [B, H] of the batch's `first`, [R, H] of its `selected`."""
 
     def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling) -> Rows:
-        """[B, H]: the mean or the maximum over the first key_lens[b] rows of each sequence; 0 where there are none."""
+        """[B, H], over the first n = key_lens[b] rows of each sequence; 0 where there are none.
+
+        mean; max; mean_sqrt_len_tokens: sum / sqrt(n); weightedmean: row t = 0, 1, ... weighs t + 1;
+        lasttoken: row n - 1.
+        """
+
+    def concat(self, parts: Sequence[Rows]) -> Rows:
+        """[rows, sum of widths]: side by side."""
 
     def normalize(self, x: Rows) -> Rows:
         """[rows, H]: x / max(|x|, 1e-12), the Euclidean norm."""
@@ -128,6 +145,15 @@ class Store(Protocol):
     def table(self, rows: Floats) -> Placed:
         """rows [V, H], kept as it is and not copied: it may be a mapped file."""
 
+    def relative_bias(self, bias: Floats) -> Placed:
+        """bias [N, 2P - 1]: of a key that stands 1 - P to P - 1 columns behind its query (MPNet)."""
+
+    def relative_key(self, rows: Floats, *, query: bool) -> Placed:
+        """rows [2P - 1, D], of a query that stands 1 - P to P - 1 columns behind its key.
+
+        BERT's relative_key, or with `query` its relative_key_query (https://arxiv.org/abs/2009.13658).
+        """
+
 
 Forward: TypeAlias = Callable[[Ops, Batch], dict[str, Rows]]
 
@@ -136,7 +162,7 @@ class Program(Protocol):
     """A forward pass, ready to run as often as one likes, from several threads at once."""
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
-        """The arrays that the forward pass named: [T, width], [B, width], or flat probabilities."""
+        """The arrays that the forward pass named: [T, width], [B, width], [R, width], or flat probabilities."""
 
 
 class Backend(Protocol):

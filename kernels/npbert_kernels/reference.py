@@ -6,7 +6,7 @@ Written to be read. In float64, `Reference(dtype=np.float64)`, it is the truth t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +29,31 @@ class Norm:
     weight: Array  # [H]
     bias: Array  # [H]
     eps: float
+
+
+@dataclass(frozen=True)
+class RelativeBias:
+    bias: Array  # [N, 2P - 1]
+
+    def scores(self, q: Array, k: Array, i: Ints, j: Ints) -> Array:
+        """What is added to the scores of queries in columns i and keys in columns j: [N, queries, keys]."""
+        last = self.bias.shape[1] // 2
+        return self.bias[:, j[None, :] - i[:, None] + last]
+
+
+@dataclass(frozen=True)
+class RelativeKey:
+    rows: Array  # [2P - 1, D]
+    query: bool
+
+    def scores(self, q: Array, k: Array, i: Ints, j: Ints) -> Array:
+        last = len(self.rows) // 2
+        apart = self.rows[i[:, None] - j[None, :] + last]  # [queries, keys, D]
+        scores = np.einsum("hid,ijd->hij", q, apart)
+        if self.query:
+            scores += np.einsum("hjd,ijd->hij", k, apart)
+        scaled: Array = scores / math.sqrt(q.shape[-1])
+        return scaled
 
 
 # Activations ---------------------------------------------------------------------------------------------
@@ -74,6 +99,21 @@ def softmax(scores: Array) -> Array:
     exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
     probs: Array = exps / exps.sum(axis=-1, keepdims=True)
     return probs
+
+
+def weightedmean(x: Array) -> Array:
+    weights = np.arange(1, len(x) + 1, dtype=x.dtype)[:, None]
+    mean: Array = (weights * x).sum(axis=0) / weights.sum()
+    return mean
+
+
+POOLINGS: dict[Pooling, Callable[[Array], Array]] = {  # [n, H] -> [H]
+    "mean": lambda x: x.mean(axis=0),
+    "max": lambda x: x.max(axis=0),
+    "mean_sqrt_len_tokens": lambda x: x.sum(axis=0) / math.sqrt(len(x)),
+    "weightedmean": weightedmean,
+    "lasttoken": lambda x: x[-1],
+}
 
 
 class ReferenceOps:
@@ -130,6 +170,8 @@ class ReferenceOps:
         head_size: int,
         head_mask: Array | None = None,
         probs: bool = False,
+        relative: RelativeBias | RelativeKey | None = None,
+        columns: Ints | None = None,
     ) -> tuple[Array, Array | None]:
         scale = 1.0 / math.sqrt(head_size)
         context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
@@ -139,7 +181,11 @@ class ReferenceOps:
             q, k, v = rows.transpose(1, 2, 0, 3)  # each [N, length, D]
             if keys == 0:  # no probabilities, and the context stays 0
                 continue
-            p = softmax(q @ k[:, :keys].transpose(0, 2, 1) * scale)  # [N, length, key_len]
+            scores = q @ k[:, :keys].transpose(0, 2, 1) * scale  # [N, length, key_len]
+            if relative is not None:
+                assert columns is not None, "relative attention needs columns"
+                scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
+            p = softmax(scores)
             if head_mask is not None:
                 p = p * head_mask[:, None, None].astype(p.dtype)
             context[begin:end] = (p @ v[:, :keys]).transpose(1, 0, 2).reshape(end - begin, -1)
@@ -161,9 +207,11 @@ class ReferenceOps:
         pooled = np.zeros((len(key_lens), x.shape[1]), x.dtype)  # [B, H]
         for b, (begin, keys) in enumerate(zip(cu_seqlens[:-1], key_lens, strict=True)):
             if keys:
-                rows = x[begin : begin + keys]
-                pooled[b] = rows.mean(axis=0) if mode == "mean" else rows.max(axis=0)
+                pooled[b] = POOLINGS[mode](x[begin : begin + keys])
         return pooled
+
+    def concat(self, parts: Sequence[Array]) -> Array:
+        return np.concatenate(parts, axis=1)
 
     def normalize(self, x: Array) -> Array:
         norms = np.sqrt((x * x).sum(axis=-1, keepdims=True))
@@ -195,6 +243,12 @@ class ReferenceStore:
 
     def table(self, rows: Floats) -> Floats:
         return rows  # gathered rows are converted, not the whole table
+
+    def relative_bias(self, bias: Floats) -> RelativeBias:
+        return RelativeBias(self._kept(bias))
+
+    def relative_key(self, rows: Floats, *, query: bool) -> RelativeKey:
+        return RelativeKey(self._kept(rows), query)
 
     def _kept(self, x: Floats) -> Array:
         return x.astype(self.dtype, copy=False)
