@@ -5,7 +5,6 @@ Nothing here imports numba; `compile` does, in a process of its own.
 
 from __future__ import annotations
 
-import math
 import pathlib
 import time
 
@@ -21,7 +20,7 @@ from .recorder import record
 from .store import Store
 from .team import get_num_threads, set_num_threads
 
-__all__ = ["Cpu", "backend", "fma_rate", "get_num_threads", "set_num_threads", "warmup"]
+__all__ = ["Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup"]
 
 
 class Cpu:
@@ -39,21 +38,22 @@ class Cpu:
 backend = Cpu()
 
 
-def fma_rate(seconds: float = 0.2) -> float:
-    """Floating-point operations a second that one core's multiply-adds reach on registers alone: the fastest of
-    several short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
+def fma_rates(seconds: float = 0.2) -> list[float]:
+    """Floating-point operations a second that one core's multiply-adds reach on registers alone, of each of several
+    short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
     library.entry()
     isa = selected()
     target = np.zeros(isa.lanes, np.float32)
     step = np.zeros(layout.STEP_WORDS, np.int64)
     step[0], step[layout.RATE_ROUNDS], step[layout.RATE_TARGET] = layout.Op.RATE, 100_000, address(target)
     flops = 2.0 * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
-    best, stop = math.inf, time.perf_counter() + seconds
-    while best is math.inf or time.perf_counter() < stop:
+    rates: list[float] = []
+    stop = time.perf_counter() + seconds
+    while not rates or time.perf_counter() < stop:
         start = time.perf_counter()
         launch_steps(step[None], target, members=1)
-        best = min(best, time.perf_counter() - start)
-    return float(flops / best)
+        rates.append(float(flops / (time.perf_counter() - start)))
+    return rates
 
 
 def warmup() -> pathlib.Path | None:
