@@ -26,7 +26,7 @@ def table(model: npbert.BertModel, case: str, runs: int = 15) -> list[tuple[str,
     """(step, seconds, floating-point operations of the real tokens), steps of one kind and shape together."""
     feed = CASES[case].feed()
     batch = pack(model.config, feed["input_ids"], feed["attention_mask"]).batch
-    program = cpu.backend.record(model_forward(model._bert))
+    program = cpu.backend.record(model_forward(model._encoder))
     program(batch)
     best, ticks = np.inf, 0.0
     profiles = []

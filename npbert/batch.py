@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, NoReturn
 
 import numpy as np
 from npbert_kernels.ops import Batch, Floats, Ints
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.config import BertConfig
+from npbert.config import EncoderConfig
 
 REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
 
@@ -33,7 +33,7 @@ class Packed:
 
 
 def pack(
-    config: BertConfig,
+    config: EncoderConfig,
     input_ids: ArrayLike | None,
     attention_mask: ArrayLike | None = None,
     token_type_ids: ArrayLike | None = None,
@@ -45,10 +45,10 @@ def pack(
 
     Args:
         input_ids: [B, S] integers in 0 to V - 1, or
-        inputs_embeds: [B, S, H] finite numbers that stand in for the word embeddings.
+        inputs_embeds: [B, S, E] finite numbers that stand in for the word embeddings.
         attention_mask: [B, S] of 0 and 1 (or bool); None keeps all.
-        token_type_ids: [B, S] integers; None is 0 everywhere.
-        position_ids: [B, S] or [1, S] integers; None counts each row's columns.
+        token_type_ids: [B, S] integers; None is 0 everywhere. Families without token types take none.
+        position_ids: [B, S] or [1, S] integers; None counts each row's columns, or in RoBERTa's kin its tokens.
         head_mask: [N] or [L, N] finite factors on the attention probabilities.
 
     Raises:
@@ -66,37 +66,41 @@ def pack(
         ids = ids.reshape(-1)
     elif inputs_embeds is not None:
         embeds = _floats("inputs_embeds", inputs_embeds)
-        if embeds.ndim != 3 or embeds.shape[2] != config.hidden_size:
-            _wrong("inputs_embeds", f"the shape [sequences, tokens, {config.hidden_size}]", list(embeds.shape))
+        if embeds.ndim != 3 or embeds.shape[2] != config.embedding_size:
+            _wrong("inputs_embeds", f"the shape [sequences, tokens, {config.embedding_size}]", list(embeds.shape))
         shape, name = embeds.shape[:2], "inputs_embeds"
-        embeds = embeds.reshape(-1, config.hidden_size)
+        embeds = embeds.reshape(-1, config.embedding_size)
     else:
         raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
     B, S = shape
-    longest = config.max_position_embeddings
     if S == 0 and B > 0:
         _wrong(name, "at least one token in each row", f"the shape {[B, S]}")
-    if shape[1] > longest and position_ids is None:
-        _wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", S)
 
-    positions, token_types, cu_seqlens, key_lens, first = (
+    columns, token_types, cu_seqlens, key_lens, first = (
         _layout(B, S) if B * S <= REMEMBERED_TOKENS else _layout.__wrapped__(B, S)
     )
-    if position_ids is not None:
+    if position_ids is None:
+        positions = _positions(config, name, ids, columns, (B, S))
+    else:
         positions = checked_integers("position_ids", position_ids, config.max_position_embeddings)
         if positions.shape not in ((B, S), (1, S)):
             _wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
         positions = np.broadcast_to(positions, (B, S)).reshape(-1)
     if token_type_ids is not None:
-        token_types = checked_integers("token_type_ids", token_type_ids, config.type_vocab_size)
+        token_types = _token_types(config, token_type_ids)
         if token_types.shape != (B, S):
             _wrong("token_type_ids", f"the shape {[B, S]}", list(token_types.shape))
         token_types = token_types.reshape(-1)
+    stands = None
+    if config.relative_attention:
+        stands = columns
+        if config.max_position_embeddings < S:
+            _wrong(name, f"rows of at most {config.max_position_embeddings} tokens (max_position_embeddings)", S)
 
     factors = None if head_mask is None else _head_mask(config, head_mask)
     kept = None if attention_mask is None else _kept(attention_mask, (B, S))
     if kept is None:
-        return Packed(Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors), B, S)
+        return Packed(Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, stands), B, S)
 
     rows, cu_seqlens, key_lens, first = _keep(kept)
     batch = Batch(
@@ -108,20 +112,26 @@ def pack(
         first=first,
         inputs_embeds=None if embeds is None else embeds[rows],
         head_mask=factors,
+        columns=None if stands is None else stands[rows],
     )
     return Packed(batch, B, S, rows)
 
 
 def pack_lists(
-    config: BertConfig, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
+    config: EncoderConfig,
+    ids: Sequence[Sequence[int]],
+    token_types: Sequence[Sequence[int]] | None = None,
+    select: Sequence[Sequence[int]] | None = None,
 ) -> Batch:
     """Packs lists of ids, as a tokenizer gives them, without padding them first.
 
+    select: for each list the columns, ascending, that Batch.selected is to hold.
+
     Raises:
-        ValueError: a list is empty, too long, or holds an id out of range; its index is named.
+        ValueError: a list is empty, too long, or holds an id or a column out of range; its index is named.
     """
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-    longest = config.max_position_embeddings
+    longest = config.max_tokens
     if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
         b = int(np.argmax((lengths < 1) | (lengths > longest)))
         _wrong(f"ids[{b}]", f"1 to {longest} tokens (max_position_embeddings)", int(lengths[b]))
@@ -136,14 +146,39 @@ def pack_lists(
         if len(token_types) != len(ids):
             _wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
         types = _flat("token_types", token_types, config.type_vocab_size, first)
+    flat = _flat("ids", ids, config.vocab_size, first)
+    columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
+    positions = columns
+    if (padding := config.padding_position) is not None and len(flat):
+        real = flat != padding
+        counted = np.cumsum(real)
+        positions = (counted - np.repeat(counted[first] - real[first], lengths)) * real + padding
+    selected, cu_selected = (None, None) if select is None else _selected(select, lengths, first)
     return Batch(
-        ids=_flat("ids", ids, config.vocab_size, first),
-        positions=np.arange(cu_seqlens[-1]) - np.repeat(first, lengths),
+        ids=flat,
+        positions=positions,
         token_types=types,
         cu_seqlens=cu_seqlens,
         key_lens=lengths,
         first=first,
+        columns=columns if config.relative_attention else None,
+        selected=selected,
+        cu_selected=cu_selected,
     )
+
+
+def _selected(select: Sequence[Sequence[int]], lengths: Ints, first: Ints) -> tuple[Ints, Ints]:
+    """selected [R], cu_selected [B + 1]."""
+    if len(select) != len(lengths):
+        _wrong("columns", f"{len(lengths)} lists, as of ids", len(select))
+    cu_selected = np.zeros(len(select) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, select), np.int64, len(select)), out=cu_selected[1:])
+    columns = _flat("columns", select, int(lengths.max(initial=0)), cu_selected[:-1])
+    for b, (begin, end) in enumerate(pairwise(cu_selected)):
+        row = columns[begin:end]
+        if begin < end and (row[-1] >= lengths[b] or (np.diff(row) <= 0).any()):
+            _wrong(f"columns[{b}]", f"ascending numbers of 0 to {lengths[b] - 1}", row.tolist())
+    return columns + np.repeat(first, np.diff(cu_selected)), cu_selected
 
 
 def split(batch: Batch, tokens: int) -> Iterator[Batch]:
@@ -157,6 +192,11 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
             yield batch
             return
         t0, t1 = int(cu_seqlens[begin]), int(cu_seqlens[end])
+        selected = cu_selected = None
+        if batch.selected is not None and batch.cu_selected is not None:
+            cu_selected = batch.cu_selected[begin : end + 1]
+            selected = batch.selected[cu_selected[0] : cu_selected[-1]] - t0
+            cu_selected = cu_selected - cu_selected[0]
         yield Batch(
             ids=None if batch.ids is None else batch.ids[t0:t1],
             positions=batch.positions[t0:t1],
@@ -166,8 +206,29 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
             first=batch.first[begin:end] - t0,
             inputs_embeds=None if batch.inputs_embeds is None else batch.inputs_embeds[t0:t1],
             head_mask=batch.head_mask,
+            columns=None if batch.columns is None else batch.columns[t0:t1],
+            selected=selected,
+            cu_selected=cu_selected,
         )
         begin = end
+
+
+def one_token(like: Batch, config: EncoderConfig) -> Batch:
+    """A batch of one token, to run a program that was made for batches like this one."""
+    zeros, ends = np.zeros(1, np.int64), np.arange(2)
+    return Batch(
+        ids=None if like.ids is None else zeros,
+        positions=zeros,
+        token_types=zeros,
+        cu_seqlens=ends,
+        key_lens=ends[1:],
+        first=zeros,
+        inputs_embeds=None if like.inputs_embeds is None else np.zeros((1, config.embedding_size), np.float32),
+        head_mask=like.head_mask,
+        columns=None if like.columns is None else zeros,
+        selected=None if like.selected is None else zeros,
+        cu_selected=None if like.cu_selected is None else ends,
+    )
 
 
 def unpack_tokens(packed: Packed, x: Floats) -> Floats:
@@ -199,7 +260,7 @@ def unpack_probs(packed: Packed, probs: Floats, heads: int) -> Floats:
 
 @lru_cache(maxsize=16)
 def _layout(B: int, S: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """positions [T], token_types [T], cu_seqlens [B + 1], key_lens, first [B] where nothing is dropped."""
+    """columns [T], token_types [T], cu_seqlens [B + 1], key_lens, first [B] where nothing is dropped."""
     cu_seqlens = np.arange(B + 1) * S
     arrays = np.tile(np.arange(S), B), np.zeros(B * S, np.int64), cu_seqlens, np.full(B, S), cu_seqlens[:-1]
     for array in arrays:
@@ -240,13 +301,41 @@ def _keep(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
     return rows, cu_seqlens, key_lens, first
 
 
-def _head_mask(config: BertConfig, head_mask: ArrayLike) -> Floats:
-    """[L, N]."""
-    L, N = config.num_hidden_layers, config.num_attention_heads
+def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints, shape: tuple[int, int]) -> Ints:
+    """[B * S], where the caller gives none. HF's rule for RoBERTa: padding is told by its id, not by the mask."""
+    longest, padding = config.max_tokens, config.padding_position
+    if padding is None or ids is None:
+        if shape[1] > longest:
+            _wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", shape[1])
+        return columns if padding is None else columns + (padding + 1)
+    real = ids.reshape(shape) != padding
+    counted = np.cumsum(real, axis=1)
+    if shape[1] > longest and (over := counted[:, -1] > longest).any():
+        row = int(np.argmax(over))
+        wanted = f"at most {longest} tokens besides padding (max_position_embeddings)"
+        _wrong(f"{name}[{row}]", wanted, counted[row, -1])
+    positions: Ints = (counted * real + padding).reshape(-1)
+    return positions
+
+
+def _token_types(config: EncoderConfig, token_type_ids: ArrayLike) -> Ints:
+    if not config.family.token_types:
+        _wrong("token_type_ids", f"none: {config.model_type} has no token types", "some")
+    return checked_integers("token_type_ids", token_type_ids, config.type_vocab_size)
+
+
+def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:
+    """[L, N]; those of a layer's kept heads first, where some are pruned."""
+    L, N = len(config.layer_weights), config.num_attention_heads
     factors = _floats("head_mask", head_mask)
     if factors.shape not in ((N,), (L, N)):
         _wrong("head_mask", f"the shape {[N]} or {[L, N]}", list(factors.shape))
-    return np.ascontiguousarray(np.broadcast_to(factors, (L, N)))
+    rows: Floats = np.broadcast_to(factors, (L, N)).copy()
+    for row, weights in zip(rows, config.layer_weights, strict=True):
+        if weights in config.pruned_heads:
+            kept = row[config.kept_heads(weights)]
+            row[: len(kept)] = kept
+    return rows
 
 
 def _flat(name: str, lists: Sequence[Sequence[int]], limit: int, first: Ints) -> Ints:

@@ -1,6 +1,7 @@
-"""BERT's forward pass, written once, on ops alone. It knows nothing of threads, tiles or devices.
+"""The forward pass of BERT and its kin, written once, on ops alone. It knows nothing of threads, tiles or devices.
 
-Source: https://arxiv.org/abs/1810.04805, and transformers' BertModel, whose outputs these are.
+Source: https://arxiv.org/abs/1810.04805, and transformers' models, whose outputs these are. What tells one family
+from another is which of an Encoder's parts it has: see `family` and `weights`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from npbert_kernels.ops import Batch, Forward, Ops, Placed, Rows
+from npbert_kernels.ops import Batch, Floats, Forward, Ops, Placed, Rows
 
-from npbert.config import BertConfig
+from npbert.config import EncoderConfig
 
 Pool: TypeAlias = Literal["cls", "max", "mean"]
 
@@ -28,8 +29,10 @@ def attention_name(layer: int) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    qkv: Placed  # [3H, H]: query, key and value heads
-    attention_output: Placed  # [H, H]
+    heads: int  # N, less those that are pruned
+    qkv: Placed  # [3 N D, H]: query, key and value heads
+    relative: Placed | None  # what scores gain by the distance of query and key
+    attention_output: Placed  # [H, N D]
     attention_norm: Placed  # [H]
     intermediate: Placed  # [I, H]
     output: Placed  # [H, I]
@@ -37,88 +40,110 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Bert:
-    """A BERT encoder's weights, placed in a backend's store."""
+class Encoder:
+    """An encoder's weights, placed in a backend's store."""
 
-    config: BertConfig
-    words: Placed  # [V, H]
-    positions: Placed  # [max_position_embeddings, H]
-    token_types: Placed  # [type_vocab_size, H]
-    embeddings_norm: Placed  # [H]
-    layers: tuple[Layer, ...]
+    config: EncoderConfig
+    word_rows: Floats  # [V, E], mapped to the file
+    words: Placed  # [V, E]
+    positions: Placed  # [max_position_embeddings, E]
+    token_types: Placed  # [type_vocab_size, E]
+    embeddings_norm: Placed  # [E]
+    projection: Placed | None  # [H, E]
+    layers: tuple[Layer, ...]  # in the order of use; where they share weights, the same one several times
     pooler: Placed | None  # [H, H]
 
 
-def embeddings(bert: Bert, ops: Ops, batch: Batch) -> Rows:
+def embeddings(encoder: Encoder, ops: Ops, batch: Batch) -> Rows:
     """[T, H]."""
-    positions = (bert.positions, batch.positions)
-    token_types = (bert.token_types, batch.token_types)
+    positions = (encoder.positions, batch.positions)
+    token_types = (encoder.token_types, batch.token_types)
     if batch.inputs_embeds is not None:
-        return ops.embed_rows(batch.inputs_embeds, positions, token_types, bert.embeddings_norm)
-    return ops.embed(bert.words, batch.ids, positions, token_types, bert.embeddings_norm)
+        x = ops.embed_rows(batch.inputs_embeds, positions, token_types, encoder.embeddings_norm)  # [T, E]
+    else:
+        x = ops.embed(encoder.words, batch.ids, positions, token_types, encoder.embeddings_norm)  # [T, E]
+    return x if encoder.projection is None else ops.linear(x, encoder.projection)
 
 
 def encoder_layer(
-    bert: Bert, layer: int, ops: Ops, batch: Batch, x: Rows, *, probs: bool = False, rows: Rows | None = None
+    encoder: Encoder, layer: int, ops: Ops, batch: Batch, x: Rows, *, probs: bool = False, rows: Rows | None = None
 ) -> tuple[Rows, Rows | None]:
-    """x [T, H] -> [T, H] and, if asked for, the probabilities. With `rows` [B], only those rows: [B, H]."""
-    config, weights = bert.config, bert.layers[layer]
-    qkv = ops.linear(x, weights.qkv)  # [T, 3H]
+    """x [T, H] -> [T, H] and, if asked for, the probabilities. With `rows` [R], only those rows: [R, H]."""
+    config, weights = encoder.config, encoder.layers[layer]
+    qkv = ops.linear(x, weights.qkv)  # [T, 3 N D]
     context, p = ops.attention(
         qkv,
         batch.cu_seqlens,
         batch.key_lens,
-        heads=config.num_attention_heads,
+        heads=weights.heads,
         head_size=config.head_size,
         head_mask=None if batch.head_mask is None else batch.head_mask[layer],
         probs=probs,
+        **({} if weights.relative is None else {"relative": weights.relative, "columns": batch.columns}),
     )
     if rows is not None:  # nothing below looks at other rows
         context, x = ops.take(context, rows), ops.take(x, rows)
     x = ops.layer_norm(ops.linear(context, weights.attention_output, residual=x), weights.attention_norm)
-    hidden = ops.linear(x, weights.intermediate, activation=config.activation)  # [T, I]
+    hidden = ops.linear(x, weights.intermediate, activation=config.activation_op)  # [T, I]
     x = ops.layer_norm(ops.linear(hidden, weights.output, residual=x), weights.output_norm)
     return x, p
 
 
-def pooler(bert: Bert, ops: Ops, first: Rows) -> Rows:
+def encode(
+    encoder: Encoder,
+    ops: Ops,
+    batch: Batch,
+    *,
+    hidden_states: bool = False,
+    attentions: bool = False,
+    rows: Rows | None = None,
+) -> tuple[Rows, dict[str, Rows]]:
+    """The last layer's [T, H], or with `rows` [R] only those rows of it, [R, H]; and by name what else is asked for.
+
+    hidden_states: what goes into each layer, and last_hidden_state. attentions: each layer's probabilities.
+    """
+    outputs: dict[str, Rows] = {}
+    x = embeddings(encoder, ops, batch)
+    last = len(encoder.layers) - 1
+    for layer in range(len(encoder.layers)):
+        if hidden_states:
+            outputs[hidden_state_name(layer)] = x
+        wanted = rows if layer == last and not hidden_states else None
+        x, p = encoder_layer(encoder, layer, ops, batch, x, probs=attentions, rows=wanted)
+        if attentions:
+            outputs[attention_name(layer)] = p
+    if hidden_states:
+        outputs[LAST_HIDDEN_STATE] = x
+        x = x if rows is None else ops.take(x, rows)
+    return x, outputs
+
+
+def pooler(encoder: Encoder, ops: Ops, first: Rows) -> Rows:
     """The rows of the sequences' position 0, [B, H] -> [B, H]."""
-    return ops.linear(first, bert.pooler, activation="tanh")
+    return ops.linear(first, encoder.pooler, activation="tanh")
 
 
-def model_forward(bert: Bert, *, hidden_states: bool = False, attentions: bool = False) -> Forward:
-    """BertModel's outputs: each token's vector, the pooler's if there is one, and what else is asked for."""
+def model_forward(encoder: Encoder, *, hidden_states: bool = False, attentions: bool = False) -> Forward:
+    """The bare model's outputs: each token's vector, the pooler's if there is one, and what else is asked for."""
 
     def forward(ops: Ops, batch: Batch) -> dict[str, Rows]:
-        outputs: dict[str, Rows] = {}
-        x = embeddings(bert, ops, batch)
-        for layer in range(len(bert.layers)):
-            if hidden_states:
-                outputs[hidden_state_name(layer)] = x
-            x, p = encoder_layer(bert, layer, ops, batch, x, probs=attentions)
-            if attentions:
-                outputs[attention_name(layer)] = p
+        x, outputs = encode(encoder, ops, batch, hidden_states=hidden_states, attentions=attentions)
         outputs[LAST_HIDDEN_STATE] = x
-        if bert.pooler is not None:
-            outputs[POOLER_OUTPUT] = pooler(bert, ops, ops.take(x, batch.first))
+        if encoder.pooler is not None:
+            outputs[POOLER_OUTPUT] = pooler(encoder, ops, ops.take(x, batch.first))
         return outputs
 
     return forward
 
 
-def embed_forward(bert: Bert, pooling: tuple[Pool, ...], *, normalize: bool = False) -> Forward:
+def embed_forward(encoder: Encoder, pooling: tuple[Pool, ...], *, normalize: bool = False) -> Forward:
     """One vector for each sequence and way of pooling, [B, H] each."""
-    last = len(bert.layers) - 1
 
     def forward(ops: Ops, batch: Batch) -> dict[str, Rows]:
-        x = embeddings(bert, ops, batch)
-        for layer in range(last):
-            x, _ = encoder_layer(bert, layer, ops, batch, x)
         if pooling == ("cls",):  # the last layer is then needed for those rows alone
-            x, _ = encoder_layer(bert, last, ops, batch, x, rows=batch.first)
-            outputs = {"cls": x}
+            outputs = {"cls": encode(encoder, ops, batch, rows=batch.first)[0]}
         else:
-            x, _ = encoder_layer(bert, last, ops, batch, x)
+            x, _ = encode(encoder, ops, batch)
             outputs = {mode: pool(ops, batch, x, mode) for mode in pooling}
         return {mode: ops.normalize(rows) for mode, rows in outputs.items()} if normalize else outputs
 

@@ -6,21 +6,24 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from npbert_kernels.ops import Activation
 
 from npbert.config_values import (
     check_int,
     check_number,
+    head_lists,
     is_int,
     label_indices,
     label_names,
     show,
     wrong,
 )
+from npbert.families import MODEL_TYPES, family_class
+from npbert.family import Family
 from npbert.file_names import CONFIG_FILE
 from npbert.hub import resolve
 from npbert.json_file import read_json_object
@@ -37,7 +40,14 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """HF's `hidden_act` -> the op's name. The tanh forms of GELU are one function, written in three ways."""
 
+POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Config = TypeVar("Config", bound="EncoderConfig")
 
 MAX_SIZE = 2**31 - 1
 # A config is read before the weights: the names of 2^31 layers or labels would never end.
@@ -53,13 +63,14 @@ _WRITTEN_IF_SET = (
     "output_attentions",
     "output_hidden_states",
     "problem_type",
+    "pruned_heads",
     "return_dict",
 )
 
 
-@dataclass(frozen=True)
-class BertConfig:
-    """The configuration of a BERT model: HF's keys and defaults.
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """What the configurations of all families share. Each family adds HF's own keys and defaults.
 
     Keys that npbert does not know are kept in `extra`, can be read as attributes, and are written back by
     `to_dict` and `save_pretrained`. `num_labels` follows from `id2label`; give either, or
@@ -67,35 +78,23 @@ class BertConfig:
 
     Raises:
         ValueError: a value is of the wrong type or out of range, or asks for what npbert does not compute
-            (a decoder, cross attention, position embeddings other than absolute, pruned heads, quantized
-            weights). The message names the key, what was wanted and what was found.
-
-    Source: https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertConfig
+            (a decoder, cross attention, quantized weights). The message names the key, what was wanted and
+            what was found.
     """
 
-    model_type: ClassVar[str] = "bert"
+    model_type: ClassVar[str]
+    family: ClassVar[Family]
+    attribute_map: ClassVar[Mapping[str, str]] = {}
+    """Names that all families share -> this family's own keys, where they differ."""
 
     vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
-    type_vocab_size: int = 2
     initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
-    position_embedding_type: str = "absolute"
-    use_cache: bool = True
-    classifier_dropout: float | None = None
-    is_decoder: bool = False
-    add_cross_attention: bool = False
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
     tie_word_embeddings: bool = True
+    pruned_heads: dict[int, list[int]] = field(default_factory=dict)
     architectures: list[str] | None = None
     dtype: str | None = None
     output_attentions: bool = False
@@ -107,45 +106,154 @@ class BertConfig:
     label2id: dict[str, int] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    # What the encoder is made by: fields of a family where config.json has them, properties where it has not.
+    if TYPE_CHECKING:
+
+        @property
+        def hidden_size(self) -> int: ...
+
+        @property
+        def num_hidden_layers(self) -> int: ...
+
+        @property
+        def num_attention_heads(self) -> int: ...
+
+        @property
+        def intermediate_size(self) -> int: ...
+
+        @property
+        def hidden_act(self) -> str: ...
+
+        @property
+        def layer_norm_eps(self) -> float: ...
+
+    @property
+    def embedding_size(self) -> int:
+        """E, the width of the embeddings: H unless they are factorised."""
+        return self.hidden_size
+
+    @property
+    def type_vocab_size(self) -> int:
+        """How many token types there are: 1 is as good as none."""
+        return 1
+
+    @property
+    def position_embedding_type(self) -> str:
+        return "absolute"
+
+    @property
+    def num_hidden_groups(self) -> int:
+        """How many groups of layers have weights of their own; layers of a group share them."""
+        return self.num_hidden_layers
+
+    @property
+    def inner_group_num(self) -> int:
+        """How many layers a group has."""
+        return 1
+
+    @property
+    def padding_position(self) -> int | None:
+        """Positions count a row's tokens from this + 1, padding left out. None: they count its columns from 0."""
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called where there is no such field; `extra` itself is missing while a copy is being built.
+        if name in self.attribute_map:
+            return getattr(self, self.attribute_map[name])
+        if name != "extra" and name in self.extra:
+            return self.extra[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens that a row may have: those that have a position."""
+        return self.max_position_embeddings - (0 if self.padding_position is None else self.padding_position + 1)
+
+    @property
+    def head_size(self) -> int:
+        """D = H / N."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def activation_op(self) -> Activation:
+        """The op that `hidden_act` names."""
+        return ACTIVATIONS[self.hidden_act]
+
+    @property
+    def relative_attention(self) -> bool:
+        """Whether scores depend on how far apart query and key stand."""
+        return self.position_embedding_type != "absolute" or self.family.relative_bias is not None
+
+    @property
+    def weight_sets(self) -> int:
+        """How many layers have weights of their own."""
+        return self.num_hidden_groups * self.inner_group_num
+
+    @property
+    def layer_weights(self) -> tuple[int, ...]:
+        """Which set of weights each layer has, from the first to the last: 0, 1, 2, ... unless they are shared."""
+        each_group = self.num_hidden_layers / self.num_hidden_groups  # layers; a fraction is HF's rule as well
+        return tuple(
+            int(layer / each_group) * self.inner_group_num + inner
+            for layer in range(self.num_hidden_layers)
+            for inner in range(self.inner_group_num)
+        )
+
+    def kept_heads(self, weights: int) -> list[int]:
+        """The heads of a set of weights that are not pruned, ascending."""
+        pruned = self.pruned_heads.get(weights, ())
+        return [head for head in range(self.num_attention_heads) if head not in pruned]
+
+    @property
+    def torch_dtype(self) -> str | None:
+        """`dtype` under its older name."""
+        return self.dtype
+
     def __post_init__(self) -> None:
-        for key in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"):
-            check_int(key, getattr(self, key), 1, MAX_SIZE)
-        for key in ("max_position_embeddings", "type_vocab_size"):
-            check_int(key, getattr(self, key), 1, MAX_SIZE)
-        check_int("num_hidden_layers", self.num_hidden_layers, 1, MAX_LAYERS)
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"):
+            self._check_size(name)
+        for name in ("embedding_size", "max_position_embeddings", "type_vocab_size"):
+            self._check_size(name)
+        for name in ("num_hidden_layers", "num_hidden_groups", "inner_group_num"):
+            self._check_size(name, MAX_LAYERS)
+        if max(self.num_hidden_layers, self.num_hidden_groups) * self.inner_group_num > MAX_LAYERS:
+            raise wrong("inner_group_num", f"at most {MAX_LAYERS} layers in all", self.inner_group_num)
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size: wanted a multiple of num_attention_heads ({self.num_attention_heads}), "
-                f"found {self.hidden_size}"
-            )
+            heads = f"{self._key('num_attention_heads')} ({self.num_attention_heads})"
+            raise wrong(self._key("hidden_size"), f"a multiple of {heads}", self.hidden_size)
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
-            raise wrong("hidden_act", "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
+            raise wrong(self._key("hidden_act"), "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
         # At 0 a constant row would be 0 / 0; a larger one is a slip, since the rows' variance is near 1.
         check_number("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0, low_included=False)
-        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            check_number(key, getattr(self, key), 0.0, 1.0)
-        if self.classifier_dropout is not None:
-            check_number("classifier_dropout", self.classifier_dropout, 0.0, 1.0)
         check_number("initializer_range", self.initializer_range, 0.0, math.inf)
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
-        self._check_flags()
+        if self.max_tokens < 1:
+            least = self.max_position_embeddings - self.max_tokens + 1
+            raise wrong("max_position_embeddings", f"at least {least}: positions begin there", self.max_tokens)
+        if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
+            wanted = "one of " + ", ".join(POSITION_EMBEDDING_TYPES)
+            raise wrong("position_embedding_type", wanted, self.position_embedding_type)
+        self._check_dropouts_and_flags()
         self._check_names()
         self._check_supported()
+        pruned = head_lists("pruned_heads", self.pruned_heads, self.weight_sets, self.num_attention_heads)
+        object.__setattr__(self, "pruned_heads", pruned)
         self._settle_labels()
 
-    def _check_flags(self) -> None:
-        for key in (
-            "use_cache",
-            "is_decoder",
-            "add_cross_attention",
-            "tie_word_embeddings",
-            "output_attentions",
-            "output_hidden_states",
-            "return_dict",
-        ):
-            if not isinstance(value := getattr(self, key), bool):
-                raise wrong(key, "true or false", value)
+    def _key(self, name: str) -> str:
+        return self.attribute_map.get(name, name)
+
+    def _check_size(self, name: str, most: int = MAX_SIZE) -> None:
+        check_int(self._key(name), getattr(self, name), 1, most)
+
+    def _check_dropouts_and_flags(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if "dropout" in entry.name and (value is not None or entry.default is not None):
+                check_number(entry.name, value, 0.0, 1.0)
+            elif entry.type == "bool" and not isinstance(value, bool):
+                raise wrong(entry.name, "true or false", value)
 
     def _check_names(self) -> None:
         if self.bos_token_id is not None and not is_int(self.bos_token_id):
@@ -165,18 +273,14 @@ class BertConfig:
 
     def _check_supported(self) -> None:
         """What would change the outputs and is not computed here is refused, never ignored."""
-        if self.position_embedding_type != "absolute":
-            raise wrong("position_embedding_type", "'absolute', the only one supported", self.position_embedding_type)
-        for key in ("is_decoder", "add_cross_attention"):
-            if getattr(self, key):
-                raise wrong(key, "false: npbert runs encoders only", True)
         for key, why in (
+            ("is_decoder", "npbert runs encoders only"),
+            ("add_cross_attention", "npbert runs encoders only"),
             ("is_encoder_decoder", "npbert runs encoders only"),
-            ("pruned_heads", "heads that were pruned away are not supported"),
             ("quantization_config", "quantized weights are not supported"),
         ):
-            if self.extra.get(key):
-                raise wrong(key, f"none: {why}", self.extra[key])
+            if value := getattr(self, key, None):
+                raise wrong(key, f"none: {why}", value)
 
     def _settle_labels(self) -> None:
         """`id2label` with int keys, `label2id` and `num_labels`, whichever of them were given."""
@@ -197,29 +301,8 @@ class BertConfig:
         object.__setattr__(self, "id2label", id2label)
         object.__setattr__(self, "label2id", label2id)
 
-    def __getattr__(self, name: str) -> Any:
-        # Only called where there is no such field; `extra` itself is missing while a copy is being built.
-        if name != "extra" and name in self.extra:
-            return self.extra[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    @property
-    def head_size(self) -> int:
-        """D = H / N."""
-        return self.hidden_size // self.num_attention_heads
-
-    @property
-    def activation(self) -> Activation:
-        """The op that `hidden_act` names."""
-        return ACTIVATIONS[self.hidden_act]
-
-    @property
-    def torch_dtype(self) -> str | None:
-        """`dtype` under its older name."""
-        return self.dtype
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BertConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """A config from the keys of a config.json.
 
         Raises:
@@ -232,6 +315,9 @@ class BertConfig:
         older = values.pop("torch_dtype", None)
         if values.get("dtype") is None:
             values["dtype"] = older
+        for name, key in cls.attribute_map.items():
+            if name in values:
+                values.setdefault(key, values.pop(name))
         known = {entry.name for entry in fields(cls)} - {"extra"}
         extra = {key: values.pop(key) for key in list(values) if key not in known}
         return cls(**values, extra=extra)
@@ -245,7 +331,7 @@ class BertConfig:
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-    ) -> BertConfig:
+    ) -> Self:
         """The config of a model: a folder, `package:NAME` or a hub id.
 
         Raises:
@@ -257,13 +343,14 @@ class BertConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, the unknown ones included, in a dict of the caller's own that json can write."""
-        values = {"model_type": self.model_type}
+        values: dict[str, Any] = {"model_type": self.model_type}
         for entry in fields(self):
             if entry.name not in ("extra", "num_labels"):
                 values[entry.name] = getattr(self, entry.name)
         # By way of JSON: nested values must not be shared with a config that promises to stay as it is.
         copied: dict[str, Any] = json.loads(json.dumps({**self.extra, **values}))
         copied["id2label"] = dict(self.id2label or {})
+        copied["pruned_heads"] = {layer: list(heads) for layer, heads in self.pruned_heads.items()}
         return copied
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
@@ -273,9 +360,7 @@ class BertConfig:
             OSError: it can't be written.
         """
         values = self.to_dict()
-        defaults = {entry.name: None if entry.default is MISSING else entry.default for entry in fields(self)}
-        plain = type(self)()
-        defaults |= {"id2label": plain.id2label, "label2id": plain.label2id}
+        defaults = type(self)().to_dict()
         for key in _WRITTEN_IF_SET:
             if values[key] == defaults[key]:
                 del values[key]
@@ -285,8 +370,18 @@ class BertConfig:
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
-CONFIGS: dict[str, type[BertConfig]] = {BertConfig.model_type: BertConfig}
-"""model_type -> config class."""
+@dataclass(frozen=True, kw_only=True)
+class LayersConfig(EncoderConfig):
+    """The keys for layers that most families have in common."""
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    layer_norm_eps: float = 1e-12
 
 
 class AutoConfig:
@@ -301,7 +396,7 @@ class AutoConfig:
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-    ) -> BertConfig:
+    ) -> EncoderConfig:
         """The config of a model: a folder, `package:NAME` or a hub id.
 
         Raises:
@@ -310,11 +405,12 @@ class AutoConfig:
         """
         path, values = _read(name, revision, token, cache_dir, local_files_only)
         model_type = values.get("model_type")
-        if not isinstance(model_type, str) or model_type not in CONFIGS:
-            supported = "one of the supported families, " + ", ".join(sorted(CONFIGS))
+        if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+            supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
             found = "none" if "model_type" not in values else show(model_type)
             raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
-        return _named(path, CONFIGS[model_type], values)
+        config_class: type[EncoderConfig] = family_class(model_type, "Config")
+        return _named(path, config_class, values)
 
 
 def _read(
@@ -336,7 +432,7 @@ def _read(
     return path, read_json_object(path)
 
 
-def _named(path: Path, cls: type[BertConfig], values: dict[str, Any]) -> BertConfig:
+def _named(path: Path, cls: type[Config], values: dict[str, Any]) -> Config:
     try:
         return cls.from_dict(values)
     except ValueError as error:

@@ -69,6 +69,24 @@ def label_indices(given: Any) -> dict[str, int]:
     return ids
 
 
+def head_lists(key: str, given: Any, layers: int, heads: int) -> dict[int, list[int]]:
+    """{layer: heads to prune}, ascending, layers as ints; at least one head of each layer is left."""
+    wanted = f"for layers of 0 to {layers - 1}, lists of heads of 0 to {heads - 1}"
+    if not isinstance(given, Mapping):
+        raise wrong(key, wanted, given)
+    lists: dict[int, list[int]] = {}
+    for layer, named in given.items():
+        index = _index(layer)
+        is_list = isinstance(named, list | tuple | set) and all(is_int(head) and 0 <= head < heads for head in named)
+        if index is None or not 0 <= index < layers or not is_list or index in lists:
+            raise wrong(key, wanted, {layer: named})
+        if named:
+            lists[index] = sorted(set(named))
+        if len(lists.get(index, ())) == heads:
+            raise wrong(key, f"at least one of the {heads} heads of layer {index} to be left", {layer: named})
+    return dict(sorted(lists.items()))
+
+
 def _index(value: Any) -> int | None:
     if is_int(value):
         return int(value)

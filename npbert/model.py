@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Floats, Forward, Program
+from npbert_kernels.ops import Backend, Batch, Floats, Forward, Program, Store
 from numpy.typing import ArrayLike
 
 from npbert import batch as batches
 from npbert.bert import (
     LAST_HIDDEN_STATE,
     POOLER_OUTPUT,
-    Bert,
     Pool,
     attention_name,
     embed_forward,
@@ -25,10 +26,27 @@ from npbert.bert import (
     model_forward,
 )
 from npbert.checkpoint import Checkpoint
-from npbert.config import AutoConfig, BertConfig
+from npbert.config import EncoderConfig
+from npbert.config_values import head_lists
+from npbert.file_names import SINGLE_WEIGHTS
 from npbert.hub import resolve
-from npbert.outputs import BaseModelOutputWithPooling
-from npbert.weights import has_pooler, load_bert, parameter_table, store_nbytes
+from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
+from npbert.safetensors_file import write_safetensors
+from npbert.weights import (
+    EMBEDDING_PARTS,
+    NamedWeights,
+    Shapes,
+    encoder_shapes,
+    harmless,
+    has_pooler,
+    load_encoder,
+    parameter_table,
+    pruning,
+    store_nbytes,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 BACKENDS = ("cpu", "reference")
 
@@ -65,22 +83,39 @@ class Embedding:
         return len(self.weight[0])
 
 
-class BertModel:
-    """A BERT encoder. Made by `from_pretrained`; several threads may call one model at once.
+@dataclass(frozen=True)
+class Called:
+    """What came of a call, to be put into an output."""
 
-    Follows transformers.BertModel: https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertModel
+    packed: batches.Packed
+    arrays: dict[str, Floats]  # what the forward pass named, of packed rows
+    hidden_states: tuple[Floats, ...] | None  # [B, S, H] each
+    attentions: tuple[Floats, ...] | None  # [B, N, S, S] each
+
+    def tokens(self, name: str) -> Floats:
+        """An output of each token, [B, S, width]; 0 where the mask excludes it."""
+        return batches.unpack_tokens(self.packed, self.arrays[name])
+
+
+class EncoderModel:
+    """An encoder, with or without a head. Made by `from_pretrained`; several threads may call one model at once.
+
+    A class with a head says which tensors the head has (`head_shapes`), places them (`_place_head`), and makes
+    forward passes from `bert.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
     """
 
-    config: BertConfig
+    config_class: ClassVar[type[EncoderConfig]]
+    needs_pooler: ClassVar[bool] = False
 
-    def __init__(self, bert: Bert, checkpoint: Checkpoint, backend: Backend, words: Floats) -> None:
-        """Internal: weights placed in a store of the backend's; words [V, H] maps the checkpoint's file."""
-        self.config = bert.config
-        self._bert = bert
-        self._checkpoint = checkpoint
+    config: EncoderConfig
+
+    def __init__(self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool) -> None:
+        """Internal: config is that of the folder which holds the weights."""
+        self._stored_config = config
+        self._weights = weights
         self._backend = backend
-        self._words = words
-        self._programs: dict[object, Program] = {}
+        self._pooler = pooler
+        self._place(config)
 
     @classmethod
     def from_pretrained(
@@ -91,16 +126,15 @@ class BertModel:
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-        add_pooling_layer: bool = True,
+        device: str | None = None,
         backend: str | Backend = "cpu",
-    ) -> BertModel:
+    ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
-                lacks is left out as well, with a warning.
+            device: None or "cpu".
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
 
         Raises:
@@ -108,22 +142,220 @@ class BertModel:
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        config = BertConfig.from_pretrained(folder)
-        chosen = _backend(backend)
+        return cls._load(folder, backend_for(device, backend), pooler=cls.needs_pooler)
+
+    @classmethod
+    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None) -> Self:
+        """pooler: None takes what the file has."""
+        config = cls.config_class.from_pretrained(folder)
         checkpoint = Checkpoint.open(folder)
         try:
-            pooler = add_pooling_layer and has_pooler(checkpoint)
-            if add_pooling_layer and not pooler:
-                warnings.warn(
-                    f"{folder}: the file has no weights for a pooler: pooler_output will be None",
-                    stacklevel=2,
-                )
-            store = chosen.store(store_nbytes(config, pooler=pooler))
-            bert, words = load_bert(config, checkpoint, store, pooler=pooler)
+            if pooler is None:
+                pooler = has_pooler(config, checkpoint)
+                if config.family.pooler and not pooler:
+                    why = "the file has no weights for a pooler: pooler_output will be None"
+                    warnings.warn(f"{folder}: {why}", stacklevel=3)
+            head = cls.head_shapes(config)
+            shapes = {**encoder_shapes(config, pooler=pooler), **head}
+            weights = NamedWeights(checkpoint, config.family.prefix, shapes, head)
+            weights.warn_left_over(harmless(config), stacklevel=3)
+            return cls(config, weights, backend, pooler=pooler)
         except BaseException:
             checkpoint.close()
             raise
-        return cls(bert, checkpoint, chosen, words)
+
+    # What a head adds -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def head_shapes(cls, config: EncoderConfig) -> Shapes:
+        """The head's tensors by HF's names, without those that are tied to the encoder's."""
+        return {}
+
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
+        """Called after the encoder's weights were placed, and again whenever heads are pruned."""
+
+    def _place(self, config: EncoderConfig) -> None:
+        store = self._backend.store(store_nbytes(self._shapes(config)))
+        self._weights.kept = pruning(self._stored_config, config)
+        self._encoder = load_encoder(config, self._weights, store, pooler=self._pooler)
+        self._place_head(config, self._weights, store)
+        self.config = config
+        self._programs: dict[object, Program] = {}
+
+    def _shapes(self, config: EncoderConfig) -> Shapes:
+        """HF's name -> shape, of all weights."""
+        return {**encoder_shapes(config, pooler=self._pooler), **self.head_shapes(config)}
+
+    # Running --------------------------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        forward: Callable[..., Forward],
+        input_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None,
+        token_type_ids: ArrayLike | None,
+        position_ids: ArrayLike | None,
+        head_mask: ArrayLike | None,
+        inputs_embeds: ArrayLike | None,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+    ) -> Called:
+        """Runs forward(hidden_states=, attentions=), which a model has one of, on a padded batch."""
+        config = self.config
+        attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
+        hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
+        packed = batches.pack(config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
+        key = (hidden, attentions, has_embeds, has_head_mask)
+        program = self._programs.get(key) or self._record(
+            key,
+            forward(hidden_states=hidden, attentions=attentions),
+            inputs_embeds=has_embeds,
+            head_mask=has_head_mask,
+        )
+        arrays = self._run(program, packed.batch)
+        hidden_states = probs = None
+        layers = self._encoder.layers
+        if hidden:
+            names = (*map(hidden_state_name, range(len(layers))), LAST_HIDDEN_STATE)
+            hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
+        if attentions:
+            probs = tuple(
+                batches.unpack_probs(packed, arrays.pop(attention_name(index)), layer.heads)
+                for index, layer in enumerate(layers)
+            )
+        return Called(packed, arrays, hidden_states, probs)
+
+    def _returned(self, output: ModelOutput, return_dict: bool | None) -> Any:
+        """The output, or its tuple where the caller or the config wants that."""
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+    def run_lists(
+        self,
+        key: object,
+        forward: Callable[[], Forward],
+        ids: Sequence[Sequence[int]],
+        token_types: Sequence[Sequence[int]] | None = None,
+        columns: Sequence[Sequence[int]] | None = None,
+    ) -> dict[str, Floats]:
+        """Runs a forward pass, recorded once for each key, on lists of ids without padding them.
+
+        columns: for each list those, ascending, that Batch.selected is to hold.
+
+        Returns:
+            The arrays that the forward pass named: [T, width], [B, width] or [R, width].
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        batch = batches.pack_lists(self.config, ids, token_types, columns)
+        return self._run(self._programs.get(key) or self._record(key, forward()), batch)
+
+    def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
+        # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
+        return self._programs.setdefault(key, self._backend.record(forward, **reads))
+
+    def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
+        self._weights.checkpoint.check_unchanged()
+        if not len(batch.positions):  # nothing to run: the shapes of something, and none of its rows
+            return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
+        if len(batch.positions) <= TOKEN_BUDGET:
+            return program(batch)
+        parts = [program(part) for part in batches.split(batch, TOKEN_BUDGET)]
+        # One output after another, each let go at once, so that only one is held twice.
+        return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+
+    # Weights --------------------------------------------------------------------------------------------------
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
+        """Leaves attention heads out, as transformers.PreTrainedModel.prune_heads did; no other thread may be calling.
+
+        Args:
+            heads_to_prune: layer -> heads, numbered as in the whole model. Of layers that share weights, those of
+                the first come first. What is pruned already may be named again.
+
+        Raises:
+            ValueError: no such layer or head, or none of a layer's heads would be left.
+            OSError: the model's file, which the weights are read from again, can't be read.
+        """
+        config = self.config
+        checked = head_lists("heads_to_prune", heads_to_prune, config.weight_sets, config.num_attention_heads)
+        pruned = {
+            layer: sorted({*config.pruned_heads.get(layer, ()), *checked.get(layer, ())})
+            for layer in {*config.pruned_heads, *checked}
+        }
+        self._place(replace(config, pruned_heads=pruned))
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Writes config.json and model.safetensors, float32 under HF's names, into a folder, made if need be.
+
+        Raises:
+            OSError: it can't be written, or the model's own file can't be read.
+        """
+        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(directory)
+        head = self.head_shapes(self.config)
+        prefix = self.config.family.prefix if head else ""
+        names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
+        shapes = self._shapes(self.config)
+        write_safetensors(
+            Path(directory) / SINGLE_WEIGHTS,
+            {written: shapes[name] for written, name in names.items()},
+            lambda written: self._weights.read(names[written]),
+        )
+
+    def get_input_embeddings(self) -> Embedding:
+        """The word embeddings."""
+        self._weights.checkpoint.check_unchanged()
+        return Embedding(self._encoder.word_rows)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has, as transformers counts them. All of them are trainable."""
+        return sum(
+            count for part, count in self.parameter_table() if not (exclude_embeddings and part in EMBEDDING_PARTS)
+        )
+
+    def parameter_table(self) -> list[tuple[str, int]]:
+        """(part, how many parameters) for each part of the model; together they are all of them."""
+        return parameter_table(self.config, self._shapes(self.config))
+
+    def eval(self) -> Self:
+        """The model itself: it is always in evaluation mode."""
+        return self
+
+
+class BareModel(EncoderModel):
+    """An encoder without a head: the base of BertModel, RobertaModel, ..."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        device: str | None = None,
+        backend: str | Backend = "cpu",
+        add_pooling_layer: bool = True,
+    ) -> Self:
+        """Loads a model from its config.json and its safetensors files.
+
+        Args:
+            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
+            device: None or "cpu".
+            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
+                lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+
+        Raises:
+            OSError: no such model, or a file can't be read.
+            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
+        """
+        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
+        return cls._load(folder, backend_for(device, backend), pooler=None if add_pooling_layer else False)
 
     def __call__(
         self,
@@ -141,11 +373,12 @@ class BertModel:
 
         Args:
             input_ids: [B, S] integers of any dtype, or
-            inputs_embeds: [B, S, H], in place of the word embeddings.
+            inputs_embeds: [B, S, E], in place of the word embeddings.
             attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all.
-            token_type_ids: [B, S] integers; None is 0 everywhere.
-            position_ids: [B, S] or [1, S] integers; None counts the columns from 0.
-            head_mask: [N] or [L, N] factors on the attention probabilities of heads.
+            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet take none.
+            position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
+                MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
+            head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
             output_attentions, output_hidden_states, return_dict: None is what the config says.
 
         Returns:
@@ -159,24 +392,21 @@ class BertModel:
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.
             OSError: the file of the word embeddings was changed while it is in use.
         """
-        config = self.config
-        attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
-        hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
-        packed = batches.pack(config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
-        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
-        key = (hidden, attentions, has_embeds, has_head_mask)
-        program = self._programs.get(key) or self._record(
-            key,
-            model_forward(self._bert, hidden_states=hidden, attentions=attentions),
-            inputs_embeds=has_embeds,
-            head_mask=has_head_mask,
+        called = self._call(
+            partial(model_forward, self._encoder),
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            head_mask,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
         )
-        if packed.sequences == 0:
-            output = self._empty_output(packed.length, hidden, attentions)
-        else:
-            output = self._output(packed, self._run(program, packed.batch), hidden, attentions)
-        as_dict = config.return_dict if return_dict is None else return_dict
-        return output if as_dict else output.to_tuple()
+        hidden_states = called.hidden_states
+        last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
+        output = BaseModelOutputWithPooling(last, called.arrays.get(POOLER_OUTPUT), hidden_states, called.attentions)
+        return self._returned(output, return_dict)
 
     forward = __call__
 
@@ -206,14 +436,10 @@ class BertModel:
             raise ValueError(f"pooling: wanted some of {', '.join(POOLINGS)}, found {pooling!r}")
         modes = tuple(mode for mode in POOLINGS if mode in given)
         joined = len(modes) > 1  # normalized as a whole, then, and not by the program
-        batch = batches.pack_lists(self.config, ids, token_types)
-        if not len(ids):
-            return np.zeros((0, self.config.hidden_size * len(modes)), np.float32)
-        key = (modes, normalize and not joined)
-        program = self._programs.get(key) or self._record(
-            key, embed_forward(self._bert, modes, normalize=normalize and not joined)
+        unit = normalize and not joined
+        vectors = self.run_lists(
+            (modes, unit), partial(embed_forward, self._encoder, modes, normalize=unit), ids, token_types
         )
-        vectors = self._run(program, batch)
         if not joined:
             return vectors[modes[0]]
         rows = np.concatenate([vectors[mode] for mode in modes], axis=1)  # [B, modes * H]
@@ -221,98 +447,14 @@ class BertModel:
             rows /= np.maximum(np.sqrt((rows * rows).sum(axis=1, keepdims=True)), 1e-12)
         return rows
 
-    def get_input_embeddings(self) -> Embedding:
-        """The word embeddings."""
-        self._checkpoint.check_unchanged()
-        return Embedding(self._words)
 
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the model has, as transformers counts them. All of them are trainable."""
-        tables = ("word embeddings", "position embeddings", "token type embeddings")
-        return sum(count for part, count in self.parameter_table() if not (exclude_embeddings and part in tables))
-
-    def parameter_table(self) -> list[tuple[str, int]]:
-        """(part, how many parameters) for each part of the model; together they are all of them."""
-        return parameter_table(self.config, pooler=self._bert.pooler is not None)
-
-    def eval(self) -> BertModel:
-        """The model itself: it is always in evaluation mode."""
-        return self
-
-    def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
-        # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
-        return self._programs.setdefault(key, self._backend.record(forward, **reads))
-
-    def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
-        self._checkpoint.check_unchanged()
-        if len(batch.positions) <= TOKEN_BUDGET:
-            return program(batch)
-        parts = [program(part) for part in batches.split(batch, TOKEN_BUDGET)]
-        # One output after another, each let go at once, so that only one is held twice.
-        return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
-
-    def _output(
-        self, packed: batches.Packed, arrays: dict[str, Floats], hidden: bool, attentions: bool
-    ) -> BaseModelOutputWithPooling:
-        last = batches.unpack_tokens(packed, arrays[LAST_HIDDEN_STATE])
-        layers = range(self.config.num_hidden_layers)
-        hidden_states = probs = None
-        if hidden:
-            states = [batches.unpack_tokens(packed, arrays.pop(hidden_state_name(layer))) for layer in layers]
-            hidden_states = (*states, last)
-        if attentions:
-            heads = self.config.num_attention_heads
-            probs = tuple(batches.unpack_probs(packed, arrays.pop(attention_name(layer)), heads) for layer in layers)
-        return BaseModelOutputWithPooling(last, arrays.get(POOLER_OUTPUT), hidden_states, probs)
-
-    def _empty_output(self, length: int, hidden: bool, attentions: bool) -> BaseModelOutputWithPooling:
-        config = self.config
-        H, N, layers = config.hidden_size, config.num_attention_heads, config.num_hidden_layers
-
-        def empty(*shape: int) -> Floats:
-            return np.zeros((0, *shape), np.float32)
-
-        return BaseModelOutputWithPooling(
-            empty(length, H),
-            None if self._bert.pooler is None else empty(H),
-            tuple(empty(length, H) for _ in range(layers + 1)) if hidden else None,
-            tuple(empty(N, length, length) for _ in range(layers)) if attentions else None,
-        )
-
-
-MODELS: dict[str, type[BertModel]] = {BertConfig.model_type: BertModel}
-"""model_type -> model class."""
-
-
-class AutoModel:
-    """Picks the model class by the `model_type` of a config.json."""
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **model_arguments: Any,
-    ) -> BertModel:
-        """Loads a model: a folder, a hub id, or `package:NAME`. Other arguments go to the class picked.
-
-        Raises:
-            OSError: no such model, or a file can't be read.
-            ValueError: `model_type` is missing or not supported, or as the class that it names says.
-        """
-        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        config = AutoConfig.from_pretrained(folder)
-        return MODELS[config.model_type].from_pretrained(folder, **model_arguments)
-
-
-def _backend(given: str | Backend) -> Backend:
-    if not isinstance(given, str):
-        return given
-    if given not in BACKENDS:
-        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {given!r}")
-    chosen: Backend = importlib.import_module(f"npbert_kernels.{given}").backend
+def backend_for(device: str | None, backend: str | Backend) -> Backend:
+    """The backend that computes on a device."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"device: wanted None or 'cpu', which is all that there is, found {device!r}")
+    if not isinstance(backend, str):
+        return backend
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {backend!r}")
+    chosen: Backend = importlib.import_module(f"npbert_kernels.{backend}").backend
     return chosen

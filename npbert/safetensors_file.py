@@ -12,9 +12,10 @@ import math
 import mmap
 import os
 import stat
+import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -232,3 +233,31 @@ class SafetensorsFile:
             return values.reshape(shape)
         except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing
             raise ValueError(f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}") from None
+
+
+def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], Floats]) -> None:
+    """Writes float32 tensors, of which one is held at a time. The file takes its name only when it is complete.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers reads no file without it
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the data is aligned
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        try:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name, shape in shapes.items():
+                values = np.ascontiguousarray(read(name), "<f4")
+                assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
+                file.write(values.data)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise

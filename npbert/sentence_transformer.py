@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npbert.auto import AutoModel
 from npbert.hub import resolve
-from npbert.model import POOLINGS, AutoModel
+from npbert.model import POOLINGS
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder

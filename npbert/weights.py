@@ -1,102 +1,117 @@
-"""BERT's weights as a table: which tensors there are, in which shapes, and into which field each goes."""
+"""A checkpoint's tensors -> an encoder: which there are, in which shapes, and into which field each goes."""
 
 from __future__ import annotations
 
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
-from npbert_kernels.ops import Floats, Placed, Store
+from npbert_kernels.ops import Floats, Ints, Placed, Store
 
-from npbert.bert import Bert, Layer
+from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
-from npbert.config import BertConfig
+from npbert.config import EncoderConfig
+from npbert.family import EMBEDDINGS_NORM, POSITIONS, TOKEN_TYPES, WORDS
+from npbert.relative import bias_by_distance
 
-# Shapes in letters: H hidden, I intermediate, V vocabulary, P positions, Y token types. In the order of use.
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
-TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
-EMBEDDINGS = {
-    WORDS: "VH",
-    POSITIONS: "PH",
-    TOKEN_TYPES: "YH",
-    "embeddings.LayerNorm.weight": "H",
-    "embeddings.LayerNorm.bias": "H",
-}
-LAYER = {
-    "attention.self.query.weight": "HH",
-    "attention.self.query.bias": "H",
-    "attention.self.key.weight": "HH",
-    "attention.self.key.bias": "H",
-    "attention.self.value.weight": "HH",
-    "attention.self.value.bias": "H",
-    "attention.output.dense.weight": "HH",
-    "attention.output.dense.bias": "H",
-    "attention.output.LayerNorm.weight": "H",
-    "attention.output.LayerNorm.bias": "H",
-    "intermediate.dense.weight": "IH",
-    "intermediate.dense.bias": "I",
-    "output.dense.weight": "HI",
-    "output.dense.bias": "H",
-    "output.LayerNorm.weight": "H",
-    "output.LayerNorm.bias": "H",
-}
-POOLER = {"pooler.dense.weight": "HH", "pooler.dense.bias": "H"}
+Shapes = dict[str, tuple[int, ...]]
 
 TABLES = (WORDS, POSITIONS, TOKEN_TYPES)  # gathered from, never multiplied with
 
-# What files carry besides and a bare encoder has no use for: an index 0, 1, 2, ... and the pretraining heads.
-HARMLESS = re.compile(r"embeddings\.position_ids|cls\..+")
+
+def layer_prefix(config: EncoderConfig, weights: int) -> str:
+    """What the names of a set of weights begin with."""
+    group, inner = divmod(weights, config.inner_group_num)
+    return config.family.layer_prefix.format(group=group, inner=inner)
 
 
-def layer_prefix(layer: int) -> str:
-    return f"encoder.layer.{layer}."
+def projection_name(config: EncoderConfig) -> str | None:
+    """The linear from E to H, where there is one."""
+    factorised = config.embedding_size != config.hidden_size
+    return config.family.projection if factorised or config.family.always_projected else None
 
 
-def weight_shapes(config: BertConfig, *, pooler: bool) -> dict[str, tuple[int, ...]]:
-    """HF's name -> shape, of every weight that a model of this config has."""
-    sizes = {
-        "H": config.hidden_size,
-        "I": config.intermediate_size,
-        "V": config.vocab_size,
-        "P": config.max_position_embeddings,
-        "Y": config.type_vocab_size,
-    }
-    letters = dict(EMBEDDINGS)
-    for layer in range(config.num_hidden_layers):
-        letters |= {layer_prefix(layer) + name: shape for name, shape in LAYER.items()}
-    if pooler:
-        letters |= POOLER
-    return {name: tuple(sizes[letter] for letter in shape) for name, shape in letters.items()}
+def encoder_shapes(config: EncoderConfig, *, pooler: bool) -> Shapes:
+    """HF's name -> shape, of every weight of an encoder, in the order of use."""
+    family, names = config.family, config.family.layer
+    E, H, I = config.embedding_size, config.hidden_size, config.intermediate_size  # noqa: E741
+    P, D = config.max_position_embeddings, config.head_size
+    shapes: Shapes = {}
+
+    def linear(name: str, out: int, width: int) -> None:
+        shapes.update({f"{name}.weight": (out, width), f"{name}.bias": (out,)})
+
+    def norm(name: str, width: int) -> None:
+        shapes.update({f"{name}.weight": (width,), f"{name}.bias": (width,)})
+
+    shapes |= {WORDS: (config.vocab_size, E), POSITIONS: (P, E)}
+    if family.token_types:
+        shapes[TOKEN_TYPES] = (config.type_vocab_size, E)
+    norm(EMBEDDINGS_NORM, E)
+    if projection := projection_name(config):
+        linear(projection, H, E)
+    if family.relative_bias:
+        shapes[family.relative_bias] = (config.relative_attention_num_buckets, config.num_attention_heads)
+    for weights in range(config.weight_sets):
+        prefix, heads = layer_prefix(config, weights), len(config.kept_heads(weights))
+        for name in (names.query, names.key, names.value):
+            linear(prefix + name, heads * D, H)
+        if config.position_embedding_type != "absolute":
+            shapes[prefix + names.relative_key] = (2 * P - 1, D)
+        linear(prefix + names.attention_output, H, heads * D)
+        norm(prefix + names.attention_norm, H)
+        linear(prefix + names.intermediate, I, H)
+        linear(prefix + names.output, H, I)
+        norm(prefix + names.output_norm, H)
+    if pooler and family.pooler:
+        linear(family.pooler, H, H)
+    return shapes
 
 
-def parameter_table(config: BertConfig, *, pooler: bool) -> list[tuple[str, int]]:
-    """(part, how many parameters) for each part of the model; together they are all of them."""
+def parameter_table(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[str, int]]:
+    """(part, how many parameters) for each part of a model; together they are all of them."""
     counts: dict[str, int] = {}
-    for name, shape in weight_shapes(config, pooler=pooler).items():
-        part = _part(name)
+    for name, shape in shapes.items():
+        part = _part(config, name)
         counts[part] = counts.get(part, 0) + math.prod(shape)
     return list(counts.items())
 
 
-def _part(name: str) -> str:
-    if name.startswith("encoder."):
-        return "attention" if ".attention." in name else "feed-forward"
-    if name.startswith("pooler."):
+EMBEDDING_PARTS = ("word embeddings", "position embeddings", "token type embeddings", "relative positions")
+"""Parts that transformers keeps as nn.Embedding, and leaves out where embeddings are not to be counted."""
+
+
+def _part(config: EncoderConfig, name: str) -> str:
+    family = config.family
+    if name in (family.relative_bias,) or name.endswith(f".{family.layer.relative_key}"):
+        return EMBEDDING_PARTS[3]
+    if name in TABLES:
+        return EMBEDDING_PARTS[TABLES.index(name)]
+    if name.startswith(EMBEDDINGS_NORM):
+        return "embeddings' LayerNorm"
+    owner = name.rpartition(".")[0]
+    if owner == family.projection:
+        return "embeddings' projection"
+    if owner == family.pooler:
         return "pooler"
-    # embeddings.word_embeddings.weight -> word embeddings
-    part = name.split(".")[1].replace("_", " ")
-    return "embeddings' LayerNorm" if part == "LayerNorm" else part
+    if not name.startswith(family.layer_prefix.partition("{")[0]):
+        return "head"
+    layer = family.layer
+    attention = (layer.query, layer.key, layer.value, layer.attention_output, layer.attention_norm)
+    return "attention" if owner.endswith(tuple(f".{part}" for part in attention)) else "feed-forward"
 
 
-def canonical_name(stored: str) -> str:
-    """The name of a tensor in today's BertModel: without the prefixes of wrappers, and no gamma and beta."""
+def canonical_name(stored: str, prefix: str) -> str:
+    """The name of a tensor in today's bare model: without the prefixes of wrappers, and no gamma and beta.
+
+    prefix: the family's own. Tensors of a head never had it.
+    """
     name = stored
     while name.startswith("module."):
         name = name.removeprefix("module.")
-    name = name.removeprefix("bert.")
+    name = name.removeprefix(prefix)
     return re.sub(
         r"\bLayerNorm\.(gamma|beta)$",
         lambda match: "LayerNorm.weight" if match[1] == "gamma" else "LayerNorm.bias",
@@ -104,33 +119,53 @@ def canonical_name(stored: str) -> str:
     )
 
 
-def has_pooler(names: Iterable[str]) -> bool:
+def has_pooler(config: EncoderConfig, names: Iterable[str]) -> bool:
     """Whether any of a checkpoint's names is one of the pooler's."""
-    return any(canonical_name(name) in POOLER for name in names)
+    family = config.family
+    return any(canonical_name(name, family.prefix).rpartition(".")[0] == family.pooler for name in names)
+
+
+def harmless(config: EncoderConfig) -> str:
+    """A pattern of names that are no news where they are left over: indices, pretraining heads, a pooler."""
+    pooler = rf"|{re.escape(config.family.pooler)}\.(weight|bias)" if config.family.pooler else ""
+    return rf"embeddings\.(position|token_type)_ids|{config.family.pretraining}{pooler}"
 
 
 class NamedWeights:
-    """A checkpoint's tensors by their canonical names, all there and each of its right shape.
+    """A checkpoint's tensors by their canonical names, each wanted one there and of its right shape.
+
+    Args:
+        shapes: canonical name -> shape, of all that are wanted.
+        head: those of them that belong to a head, and not to the encoder.
 
     Raises:
         ValueError: weights are missing (all are listed), are there twice, or have another shape.
     """
 
-    def __init__(self, checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._checkpoint = checkpoint
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        prefix: str,
+        shapes: Mapping[str, tuple[int, ...]],
+        head: Collection[str] = (),
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.shapes = shapes
         self._stored: dict[str, str] = {}
-        self.left_over: list[str] = []
+        self.left_over: dict[str, str] = {}  # canonical name -> as stored
+        self.kept: dict[str, tuple[int, Ints]] = {}  # canonical name -> (axis, indices): what `read` gives of it
         where = _where(checkpoint)
         for stored in checkpoint:
-            name = canonical_name(stored)
+            name = canonical_name(stored, prefix)
             if name not in shapes:
-                self.left_over.append(stored)
+                self.left_over[name] = stored
             elif name in self._stored:
                 raise ValueError(f"{where}: {name}: wanted once, found as {self._stored[name]} and {stored}")
             else:
                 self._stored[name] = stored
         if missing := [name for name in shapes if name not in self._stored]:
-            raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}")
+            hint = "; AutoModel loads the encoder alone" if any(name in head for name in missing) else ""
+            raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}{hint}")
         for name, wanted in shapes.items():
             stored = self._stored[name]
             if (found := checkpoint.shape(stored)) != wanted:
@@ -140,78 +175,120 @@ class NamedWeights:
                 )
 
     def read(self, name: str) -> Floats:
-        return self._checkpoint.read(self._stored[name])
+        array = self.checkpoint.read(self._stored[name])
+        if name in self.kept:
+            axis, indices = self.kept[name]
+            array = np.ascontiguousarray(array.take(indices, axis))
+        return array
 
     def map(self, name: str) -> Floats:
-        return self._checkpoint.map(self._stored[name])
+        return self.checkpoint.map(self._stored[name])
+
+    def warn_left_over(self, harmless: str, stacklevel: int) -> None:
+        """harmless: a pattern of canonical names whose absence from the model is no news."""
+        odd = [stored for name, stored in self.left_over.items() if not re.fullmatch(harmless, name)]
+        if odd:
+            message = f"{_where(self.checkpoint)}: tensors not used ({len(odd)}): {', '.join(odd)}"
+            warnings.warn(message, stacklevel=stacklevel + 1)
 
 
-def store_nbytes(config: BertConfig, *, pooler: bool) -> int:
+def store_nbytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """What goes into a store, in bytes of float32."""
-    shapes = weight_shapes(config, pooler=pooler)
     return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name not in TABLES)
 
 
-def load_bert(config: BertConfig, checkpoint: Checkpoint, store: Store, *, pooler: bool) -> tuple[Bert, Floats]:
-    """Places a checkpoint's weights in a store, one after another in the order of use: few are held twice.
+def place_linear(weights: NamedWeights, store: Store, name: str) -> Placed:
+    """The linear of that name, with its bias."""
+    return store.linear(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"))
 
-    Returns:
-        The model, and its word embeddings [V, H], which stay mapped to the file. Warns of tensors left over.
+
+def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Placed:
+    return store.norm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps)
+
+
+def load_encoder(config: EncoderConfig, weights: NamedWeights, store: Store, *, pooler: bool) -> Encoder:
+    """Places an encoder's weights in a store, one after another in the order of use: few are held twice.
+
+    The word embeddings [V, E] stay mapped to the file.
 
     Raises:
         OSError: a file can't be read.
-        ValueError: weights are missing, of another shape, or not finite.
+        ValueError: weights are not finite.
     """
-    weights = NamedWeights(checkpoint, weight_shapes(config, pooler=pooler))
-    _warn_left_over(checkpoint, weights.left_over)
-
-    def linear(name: str, **heads: int) -> Placed:
-        return store.linear(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), **heads)
-
-    def norm(name: str) -> Placed:
-        weight, bias = weights.read(f"{name}.weight"), weights.read(f"{name}.bias")
-        return store.norm(weight, bias, config.layer_norm_eps)
-
-    def qkv(prefix: str) -> Placed:
-        """One [3H, H] from three [H, H]: the hidden state is read once for all of them."""
-        hidden = config.hidden_size
-        weight = np.empty((3 * hidden, hidden), np.float32)
-        bias = np.empty(3 * hidden, np.float32)
-        for part, name in enumerate(("query", "key", "value")):
-            rows = slice(part * hidden, (part + 1) * hidden)
-            weight[rows] = weights.read(f"{prefix}attention.self.{name}.weight")
-            bias[rows] = weights.read(f"{prefix}attention.self.{name}.bias")
-        return store.linear(weight, bias, heads_out=config.num_attention_heads)
-
-    def layer(prefix: str) -> Layer:
-        return Layer(
-            qkv=qkv(prefix),
-            attention_output=linear(f"{prefix}attention.output.dense", heads_in=config.num_attention_heads),
-            attention_norm=norm(f"{prefix}attention.output.LayerNorm"),
-            intermediate=linear(f"{prefix}intermediate.dense"),
-            output=linear(f"{prefix}output.dense"),
-            output_norm=norm(f"{prefix}output.LayerNorm"),
-        )
-
+    family, E, P = config.family, config.embedding_size, config.max_position_embeddings
     words = weights.map(WORDS)
-    bert = Bert(
+    absolute = config.position_embedding_type == "absolute"
+    # What a family lacks is a table of zeros, pages that nothing has touched: the forward pass needs no cases.
+    positions = weights.read(POSITIONS) if absolute else np.zeros((P, E), np.float32)
+    token_types = weights.read(TOKEN_TYPES) if family.token_types else np.zeros((1, E), np.float32)
+    embeddings_norm = place_norm(weights, store, EMBEDDINGS_NORM, config.layer_norm_eps)
+    projection = projection_name(config)
+    projected = place_linear(weights, store, projection) if projection else None
+    biases: dict[tuple[int, ...], Placed] = {}  # of the heads that are kept: most layers share one
+    if family.relative_bias:
+        by_distance = bias_by_distance(weights.read(family.relative_bias), P)  # [N, 2P - 1]
+        for index in range(config.weight_sets):
+            if (heads := tuple(config.kept_heads(index))) not in biases:
+                biases[heads] = store.relative_bias(np.ascontiguousarray(by_distance[list(heads)]))
+    sets = [
+        load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))))
+        for index in range(config.weight_sets)
+    ]
+    return Encoder(
         config=config,
+        word_rows=words,
         words=store.table(words),
-        positions=store.table(weights.read(POSITIONS)),
-        token_types=store.table(weights.read(TOKEN_TYPES)),
-        embeddings_norm=norm("embeddings.LayerNorm"),
-        layers=tuple(layer(layer_prefix(index)) for index in range(config.num_hidden_layers)),
-        pooler=linear("pooler.dense") if pooler else None,
+        positions=store.table(positions),
+        token_types=store.table(token_types),
+        embeddings_norm=embeddings_norm,
+        projection=projected,
+        layers=tuple(sets[index] for index in config.layer_weights),
+        pooler=place_linear(weights, store, family.pooler) if pooler and family.pooler else None,
     )
-    return bert, words
 
 
-def _warn_left_over(checkpoint: Checkpoint, left_over: list[str]) -> None:
-    """A pooler is left over where none is wanted, and that is no news either."""
-    names = {stored: canonical_name(stored) for stored in left_over}
-    odd = [stored for stored, name in names.items() if name not in POOLER and not HARMLESS.fullmatch(name)]
-    if odd:
-        warnings.warn(f"{_where(checkpoint)}: tensors not used ({len(odd)}): {', '.join(odd)}", stacklevel=4)
+def load_layer(
+    config: EncoderConfig, weights: NamedWeights, store: Store, index: int, relative: Placed | None
+) -> Layer:
+    """Places a set of weights; `relative` is the bias that it shares with others, if there is one."""
+    names, prefix, eps = config.family.layer, layer_prefix(config, index), config.layer_norm_eps
+    heads = len(config.kept_heads(index))
+    # One [3 N D, H] from three: the hidden state is read once for all of them.
+    parts = [prefix + name for name in (names.query, names.key, names.value)]
+    weight = np.concatenate([weights.read(f"{name}.weight") for name in parts])
+    bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
+    qkv = store.linear(weight, bias, heads_out=heads)
+    del weight
+    if config.position_embedding_type != "absolute":
+        query = config.position_embedding_type == "relative_key_query"
+        relative = store.relative_key(weights.read(prefix + names.relative_key), query=query)
+    output = prefix + names.attention_output
+    return Layer(
+        heads=heads,
+        qkv=qkv,
+        relative=relative,
+        attention_output=store.linear(weights.read(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads),
+        attention_norm=place_norm(weights, store, prefix + names.attention_norm, eps),
+        intermediate=place_linear(weights, store, prefix + names.intermediate),
+        output=place_linear(weights, store, prefix + names.output),
+        output_norm=place_norm(weights, store, prefix + names.output_norm, eps),
+    )
+
+
+def pruning(stored: EncoderConfig, config: EncoderConfig) -> dict[str, tuple[int, Ints]]:
+    """Name -> (axis, indices) of what is left of a tensor, for each that `config` prunes more than `stored` did."""
+    names, D = config.family.layer, config.head_size
+    kept: dict[str, tuple[int, Ints]] = {}
+    for index in range(config.weight_sets):
+        had, has = stored.kept_heads(index), config.kept_heads(index)
+        if had != has:
+            prefix = layer_prefix(config, index)
+            heads = np.array([had.index(head) for head in has])
+            rows = (heads[:, None] * D + np.arange(D)).ravel()
+            for name in (names.query, names.key, names.value):
+                kept |= {f"{prefix}{name}.weight": (0, rows), f"{prefix}{name}.bias": (0, rows)}
+            kept[f"{prefix}{names.attention_output}.weight"] = (1, rows)
+    return kept
 
 
 def _where(checkpoint: Checkpoint) -> str:

@@ -21,7 +21,7 @@ from npbert.batch import (
     unpack_probs,
     unpack_tokens,
 )
-from npbert.config import BertConfig
+from npbert.families.bert import BertConfig
 
 CONFIG = BertConfig(
     vocab_size=100,

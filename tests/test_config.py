@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from npbert_kernels import ops
 from transformers.activations import ACT2FN
 
-from npbert.config import ACTIVATIONS, AutoConfig, BertConfig
+from npbert.config import ACTIVATIONS, AutoConfig
+from npbert.families.bert import BertConfig
 
 SIZES = (
     "vocab_size",
@@ -43,7 +44,7 @@ def test_defaults_are_those_of_transformers() -> None:
     theirs = transformers.BertConfig().to_dict()
     ours = BertConfig().to_dict()
     shared = ours.keys() & theirs.keys()
-    assert ours.keys() - theirs.keys() == {"position_embedding_type"}  # a key of transformers 4
+    assert ours.keys() - theirs.keys() == {"position_embedding_type", "pruned_heads"}  # keys of transformers 4
     assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
 
 
@@ -92,7 +93,7 @@ def test_copies_are_equal() -> None:
 def test_derived_values() -> None:
     config = BertConfig(hidden_size=60, num_attention_heads=4, hidden_act="gelu_new")
     assert config.head_size == 15
-    assert config.activation == "gelu_tanh"
+    assert config.activation_op == "gelu_tanh"
 
 
 @pytest.mark.parametrize(("key", "value"), [("dtype", "bfloat16"), ("torch_dtype", "bfloat16")])
@@ -206,18 +207,24 @@ OTHER_WRONGS: list[tuple[str, Any, str]] = [
         (
             "position_embedding_type",
             value,
-            "position_embedding_type: wanted 'absolute', the only one supported, found ",
+            "position_embedding_type: wanted one of absolute, relative_key, relative_key_query, found ",
         )
-        for value in ("relative_key", "relative_key_query", None, 1)
+        for value in ("relative", None, 1, ["absolute"])
     ),
-    ("is_decoder", True, "is_decoder: wanted false: npbert runs encoders only, found True"),
+    ("is_decoder", True, "is_decoder: wanted none: npbert runs encoders only, found True"),
     ("is_decoder", 1, "is_decoder: wanted true or false, found 1"),
-    ("add_cross_attention", True, "add_cross_attention: wanted false: npbert runs encoders only, found True"),
+    ("add_cross_attention", True, "add_cross_attention: wanted none: npbert runs encoders only, found True"),
     ("is_encoder_decoder", True, "is_encoder_decoder: wanted none: npbert runs encoders only, found True"),
+    *(
+        ("pruned_heads", value, "pruned_heads: wanted for layers of 0 to 11, lists of heads of 0 to 11, found ")
+        for value in ([1], "0", {"12": [0]}, {-1: [0]}, {"a": [0]}, {0: [12]}, {0: [-1]}, {0: 1}, {0: ["1"]})
+    ),
+    ("pruned_heads", {0: [True]}, "pruned_heads: wanted for layers of 0 to 11, lists of .*, found "),
+    ("pruned_heads", {1: range(12)}, "pruned_heads: wanted .*, found "),
     (
         "pruned_heads",
-        {"0": [1]},
-        "pruned_heads: wanted none: heads that were pruned away are not supported, found",
+        {"3": list(range(12))},
+        "pruned_heads: wanted at least one of the 12 heads of layer 3 to be left, found ",
     ),
     (
         "quantization_config",
@@ -256,7 +263,8 @@ def test_the_file_is_named_with_the_key(tmp_path: Path) -> None:
     ],
 )
 def test_a_family_that_is_not_supported(tmp_path: Path, values: dict[str, Any], found: str) -> None:
-    message = rf"config\.json: model_type: wanted one of the supported families, bert, found {found}$"
+    message = r"config\.json: model_type: wanted one of the supported families, albert, bert, camembert, "
+    message += rf"distilbert, electra, mpnet, roberta, xlm-roberta, found {found}$"
     with pytest.raises(ValueError, match=message):
         AutoConfig.from_pretrained(write(tmp_path, values))
 

@@ -130,8 +130,8 @@ def test_reference_needs_no_compiler(bert_folder) -> None:  # type: ignore[no-un
 
 
 def test_names() -> None:
-    from npbert.config import BertConfig
-    from npbert.model import AutoModel
+    from npbert.auto import AutoModel
+    from npbert.families.bert import BertConfig
 
     assert npbert.BertConfig is BertConfig
     assert npbert.AutoModel is AutoModel

@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 
 from npbert import BertModel
 from npbert.checkpoint import Checkpoint
-from npbert.config import BertConfig
+from npbert.families.bert import BertConfig
 from npbert.weights import (
     NamedWeights,
     canonical_name,
-    load_bert,
+    encoder_shapes,
+    load_encoder,
     parameter_table,
     store_nbytes,
-    weight_shapes,
 )
 
 IDS = [[5, 1, 60, 7], [3, 3, 0, 59]]
@@ -91,7 +91,7 @@ def test_other_names(load: Any, tensors: Tensors, wanted: np.ndarray, rename: Ca
 
 def test_canonical_name_leaves_others_alone() -> None:
     for name in ("cls.predictions.bias", "encoder.layer.0.gamma", "embeddings.LayerNorm.gammas", "bertx.a"):
-        assert canonical_name(name) == name
+        assert canonical_name(name, "bert.") == name
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -235,15 +235,15 @@ def test_shapes_and_counts_are_those_of_transformers(pooler: bool) -> None:
     }
     model = transformers.BertModel(transformers.BertConfig(**sizes), add_pooling_layer=pooler)
     config = BertConfig(**sizes)
-    found = weight_shapes(config, pooler=pooler)
+    found = encoder_shapes(config, pooler=pooler)
     assert found == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert sum(count for _, count in parameter_table(config, pooler=pooler)) == model.num_parameters()
+    assert sum(count for _, count in parameter_table(config, found)) == model.num_parameters()
     tables = 12 * (31 + 9 + 4)
-    assert store_nbytes(config, pooler=pooler) == 4 * (model.num_parameters() - tables)
+    assert store_nbytes(found) == 4 * (model.num_parameters() - tables)
 
 
 def test_parameter_table_names_the_parts() -> None:
-    table = dict(parameter_table(BertConfig(), pooler=True))
+    table = dict(parameter_table(BertConfig(), encoder_shapes(BertConfig(), pooler=True)))
     assert table["word embeddings"] == 30522 * 768
     assert table["position embeddings"] == 512 * 768
     assert table["token type embeddings"] == 2 * 768
@@ -269,8 +269,9 @@ def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(Checkpoint, "read", noting(Checkpoint.read, read))
     monkeypatch.setattr(Checkpoint, "map", noting(Checkpoint.map, mapped))
     config = BertConfig.from_pretrained(folder)
-    load_bert(config, Checkpoint.open(folder), backend.store(0), pooler=True)
-    shapes = weight_shapes(config, pooler=True)
+    shapes = encoder_shapes(config, pooler=True)
+    weights = NamedWeights(Checkpoint.open(folder), config.family.prefix, shapes)
+    load_encoder(config, weights, backend.store(0), pooler=True)
     assert mapped == ["embeddings.word_embeddings.weight"]
     assert sorted([*mapped, *read]) == sorted(shapes)
     layers = [int(name.split(".")[2]) for name in read if name.startswith("encoder.")]
@@ -280,4 +281,4 @@ def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.Mo
 def test_named_weights_of_an_empty_file(tmp_path: Path) -> None:
     save_file({}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"missing weights \(1\): x$"):
-        NamedWeights(Checkpoint.open(tmp_path), {"x": (1,)})
+        NamedWeights(Checkpoint.open(tmp_path), "bert.", {"x": (1,)})

@@ -9,12 +9,12 @@ from pathlib import Path
 from npbert.checkpoint import Checkpoint
 from npbert.commands.process import megabytes, peak_memory
 from npbert.commands.table import table
-from npbert.config import AutoConfig, BertConfig
+from npbert.config import AutoConfig, EncoderConfig
 from npbert.hub import resolve
 from npbert.model import TOKEN_BUDGET
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
 from npbert.tokenizer import AutoTokenizer
-from npbert.weights import NamedWeights, has_pooler, parameter_table, weight_shapes
+from npbert.weights import NamedWeights, encoder_shapes, has_pooler, parameter_table
 
 WORDS = "word embeddings"
 POOLER = "pooler"  # sentence vectors do without it
@@ -27,9 +27,9 @@ def run(given: argparse.Namespace) -> None:
     settings = read_sentence_folder(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
-        pooler = has_pooler(checkpoint)
-        NamedWeights(checkpoint, weight_shapes(config, pooler=pooler))  # says what is missing or of another shape
-        counts = dict(parameter_table(config, pooler=pooler))
+        shapes = encoder_shapes(config, pooler=has_pooler(config, checkpoint))
+        NamedWeights(checkpoint, config.family.prefix, shapes)  # says what is missing or of another shape
+        counts = dict(parameter_table(config, shapes))
         weights = _describe_weights(checkpoint)
     # What every process with a model holds, so that it is part of the memory.
     AutoTokenizer.from_pretrained(settings.transformer)
@@ -49,7 +49,7 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
     return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
 
 
-def _facts(folder: Path, config: BertConfig, settings: SentenceFolder, weights: tuple[str, str]) -> list[list[str]]:
+def _facts(folder: Path, config: EncoderConfig, settings: SentenceFolder, weights: tuple[str, str]) -> list[list[str]]:
     sources = settings.sources
     prompts = ", ".join(f"{name}={text!r}" for name, text in settings.prompts.items() if text)
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
@@ -86,7 +86,7 @@ def _facts(folder: Path, config: BertConfig, settings: SentenceFolder, weights: 
     return rows
 
 
-def _width(config: BertConfig, settings: SentenceFolder) -> int:
+def _width(config: EncoderConfig, settings: SentenceFolder) -> int:
     full: int = config.hidden_size * len(settings.pooling)
     return min(full, settings.truncate_dim or full)
 
@@ -101,7 +101,7 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
     return table(rows, "<>>>")
 
 
-def _memory_table(config: BertConfig, counts: dict[str, int], settings: SentenceFolder) -> list[str]:
+def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: SentenceFolder) -> list[str]:
     packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) * BYTES
     words = counts.get(WORDS, 0) * BYTES
     tokens = max(TOKEN_BUDGET, settings.max_seq_length)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from ..ops import Activation, Batch, Floats, Forward, Ints, Placed, Pooling
+from ..ops import Activation, Batch, Floats, Forward, Ints, Ops, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
@@ -284,7 +284,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         inputs_embeds=symbol("inputs_embeds", Axis.TOKENS, inputs_embeds),
         head_mask=symbol("head_mask", Axis.FIXED, head_mask),
     )
-    outputs: dict[str, Placed] = forward(recorder, batch)
+    outputs: dict[str, Placed] = forward(cast(Ops, recorder), batch)
     for buffer in outputs.values():
         if not buffer.flat:  # rows of the whole batch, in the caller's own array
             buffer.axis = Axis.SEQUENCES if buffer.per_sequence else Axis.TOKENS

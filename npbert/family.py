@@ -1,0 +1,42 @@
+"""What tells one family of encoders from another, as data: the names of its tensors, and a few flags.
+
+Names are as in transformers' bare model; a layer's follow its prefix. All but `relative_key` and `relative_bias`
+name a linear or a LayerNorm, whose tensors are `<name>.weight` and `<name>.bias`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
+EMBEDDINGS_NORM = "embeddings.LayerNorm"
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    attention_output: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
+    intermediate: str = "intermediate.dense"
+    output: str = "output.dense"
+    output_norm: str = "output.LayerNorm"
+    relative_key: str = "attention.self.distance_embedding.weight"  # where position_embedding_type asks for it
+
+
+@dataclass(frozen=True)
+class Family:
+    """The defaults are BERT's."""
+
+    prefix: str  # of the encoder's tensors in the file of a model with a head
+    layer: LayerNames = LayerNames()
+    layer_prefix: str = "encoder.layer.{group}."  # `inner` counts the layers of a group
+    projection: str | None = None  # of factorised embeddings, E to H
+    always_projected: bool = False  # also where E is H
+    pooler: str | None = "pooler.dense"
+    token_types: bool = True
+    relative_bias: str | None = None  # added to all layers' scores, by how far query and key are apart
+    pretraining: str = r"cls\..+"  # a pattern: what files often carry besides, and a bare encoder has no use for
