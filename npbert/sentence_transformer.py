@@ -17,7 +17,7 @@ from npbert.progress import Progress
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
 from npbert.similarity import SIMILARITIES, similarity, unit_rows
 from npbert.texts import TextError, check_texts, check_unicode
-from npbert.tokenizer import AutoTokenizer, BertTokenizer
+from npbert.tokenizer import AutoTokenizer, PreTrainedTokenizerFast
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -306,7 +306,7 @@ class SentenceTransformer:
         return items
 
 
-def _tokenizer(settings: SentenceFolder) -> BertTokenizer:
+def _tokenizer(settings: SentenceFolder) -> PreTrainedTokenizerFast:
     tokenizer = AutoTokenizer.from_pretrained(settings.transformer)
     if settings.do_lower_case:
         from tokenizers.normalizers import Lowercase, Sequence

@@ -2,64 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.decoders import WordPiece as WordPieceDecoder
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import TemplateProcessing
 
+from npbert.file_names import CONFIG_FILE as MODEL_CONFIG_FILE
 from npbert.json_file import read_json_object
+from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
+from npbert.tokenizer_errors import as_value_error
+from npbert.tokenizer_families import (
+    BERT,
+    BYTE_BPE,
+    FAMILIES,
+    GENERIC,
+    GENERIC_NAMES,
+    ROBERTA,
+    WORDPIECE,
+    TokenizerFamily,
+    family_of_class,
+)
+from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens, set_switches
 
 TOKENIZER_FILE = "tokenizer.json"
-VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 
-TOKENIZER_FILES = (TOKENIZER_FILE, VOCAB_FILE, CONFIG_FILE, SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE)
-"""What is wanted from the hub for a tokenizer."""
-
-BERT_CLASSES = ("BertTokenizer", "BertTokenizerFast")
-GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # tokenizer.json says it all
-
-Side: TypeAlias = Literal["left", "right"]
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-BERT_TOKENS = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-NO_LIMIT = int(1e30)  # what transformers writes for a tokenizer without a longest length
+TOKENIZER_FILES = (
+    TOKENIZER_FILE,
+    *WORDPIECE,
+    *BYTE_BPE,
+    CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    ADDED_TOKENS_FILE,
+    MODEL_CONFIG_FILE,
+)
+"""What is wanted from the hub for a tokenizer; the model's config says which family it is of."""
 
 _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What tokenizer_config.json and special_tokens_map.json say, checked, HF's names and defaults."""
-
-    tokens: dict[str, str]  # "mask_token" -> "[MASK]", those that there are
-    extra_special_tokens: list[str] = field(default_factory=list)
-    model_max_length: int = NO_LIMIT
-    padding_side: Side = "right"
-    truncation_side: Side = "right"
-    pad_token_type_id: int = 0
-    model_input_names: tuple[str, ...] = ("input_ids", "token_type_ids", "attention_mask")
-    clean_up_tokenization_spaces: bool = False
-    config: dict[str, Any] = field(default_factory=dict)  # all of it, as it was read
 
 
 @dataclass(frozen=True)
@@ -69,274 +55,161 @@ class LoadedTokenizer:
     greatest_id: int | None  # no id is greater; None: not known without reading the vocabulary
 
 
-@contextmanager
-def as_value_error(what: str) -> Iterator[None]:
-    """Turns what `tokenizers` raises into a ValueError that says what failed."""
-    try:
-        yield
-    except BaseException as error:
-        if is_foreign_error(error) or isinstance(error, ValueError | TypeError | OverflowError):
-            raise ValueError(f"{what}: {error}") from None
-        raise
+def find_family(folder: Path) -> TokenizerFamily:
+    """The family that tokenizer_config.json or the model's config.json names.
+
+    By tokenizer_class, where either says it, else by model_type; of files alone by their names.
+
+    Raises:
+        OSError, ValueError: a file can't be read, or names what is not supported.
+    """
+    model_config = _read_optional(folder / MODEL_CONFIG_FILE)
+    for file, values in ((CONFIG_FILE, _read_optional(folder / CONFIG_FILE)), (MODEL_CONFIG_FILE, model_config)):
+        name = values.get("tokenizer_class")
+        if name is not None:
+            family = family_of_class(name) if isinstance(name, str) else None
+            if family is None:
+                names = ", ".join((*(known.name for known in FAMILIES.values()), *GENERIC_NAMES))
+                raise ValueError(f"{folder / file}: tokenizer_class: wanted one of {names}, found {name!r}")
+            return family
+    kind = model_config.get("model_type")
+    if kind is not None:
+        if kind not in FAMILIES:
+            raise ValueError(
+                f"{folder / MODEL_CONFIG_FILE}: model_type: wanted one of {', '.join(FAMILIES)}, "
+                f"or a tokenizer_class, found {kind!r}"
+            )
+        return FAMILIES[kind]
+    return ROBERTA if not (folder / WORDPIECE[0]).exists() and (folder / BYTE_BPE[0]).exists() else BERT
 
 
-def is_foreign_error(error: BaseException) -> bool:
-    """Whether only `tokenizers` raises this: a bare Exception, or a panic, which is a BaseException."""
-    return type(error) is Exception or type(error).__name__ == "PanicException"
+def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
+    """Reads tokenizer.json where there is one, else the family's own files.
 
-
-def load_tokenizer(folder: Path, given: Mapping[str, Any]) -> LoadedTokenizer:
-    """Reads tokenizer.json where there is one, else vocab.txt.
-
-    The switches of BERT's normalizer that tokenizer_config.json names go before those of tokenizer.json.
+    The switches that tokenizer_config.json names go before those of tokenizer.json.
 
     Args:
         folder: where the files are.
+        family: what they are read as.
         given: goes before what tokenizer_config.json says, key by key.
 
     Raises:
         OSError: there is neither, or a file can't be read.
         ValueError: a file is malformed, or asks for what is not supported.
     """
-    config = _read_optional(folder / CONFIG_FILE)
-    kind = config.get("tokenizer_class") or BERT_CLASSES[0]
-    if kind not in (*BERT_CLASSES, *GENERIC_CLASSES):
-        raise ValueError(
-            f"{folder / CONFIG_FILE}: tokenizer_class: wanted one of "
-            f"{', '.join((*BERT_CLASSES, *GENERIC_CLASSES))}, found {kind!r}"
-        )
-    if "added_tokens_decoder" not in config:  # newer files repeat in it what older ones say apart
-        config |= _read_optional(folder / SPECIAL_TOKENS_FILE)
-    config |= given
-    read = _Config(config, str(folder / CONFIG_FILE))
-    file, vocab = folder / TOKENIZER_FILE, folder / VOCAB_FILE
+    values = _read_optional(folder / CONFIG_FILE)
+    if "added_tokens_decoder" not in values:  # newer files repeat in it what older ones say apart
+        values |= _read_optional(folder / SPECIAL_TOKENS_FILE)
+    config = TokenizerConfig({**values, **given}, str(folder / CONFIG_FILE), family)
+    file = folder / TOKENIZER_FILE
     greatest_id: int | None = None
     if file.exists():
-        data = _read_bytes(file)
+        check_regular(file)
+        data = file.read_bytes()
         with as_value_error(f"{file}: not a valid tokenizer.json"):
             backend = Tokenizer.from_buffer(data)
-        # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these.
+        # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
+        # or ids are places in a list.
         found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
         greatest_id = max(found, _SHORTER, backend.get_vocab_size() - 1)
-        if kind in BERT_CLASSES:
-            _set_normalizer(backend, read)
-    elif vocab.exists() and kind in BERT_CLASSES:
-        file, backend = vocab, _from_vocab(vocab, read)
+        if family is not GENERIC:
+            set_switches(backend, config)
+    elif family.files and all((folder / name).exists() for name in family.files):
+        file = folder / family.files[0]
+        backend = from_vocabulary(folder, config)
     else:
-        wanted = TOKENIZER_FILE if kind in GENERIC_CLASSES else f"{TOKENIZER_FILE} or {VOCAB_FILE}"
-        raise FileNotFoundError(f"{folder}: wanted {wanted}, found neither tokenizer file")
-    settings = _settings(read, backend, kind in BERT_CLASSES)
-    if _add_tokens(backend, settings, read, folder / ADDED_TOKENS_FILE) and greatest_id is not None:
+        raise _no_files(folder, family)
+    settings = _settings(config, backend)
+    if _add_tokens(backend, settings, config, folder / ADDED_TOKENS_FILE):
         greatest_id = None
-    if kind in BERT_CLASSES and backend.post_processor is None:
-        _set_template(backend, settings, file)
+    set_special_tokens(backend, config, settings.tokens, file)
     unknown = getattr(backend.model, "unk_token", None)
     if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
         raise ValueError(f"{file}: wanted the unknown token {unknown!r} in the vocabulary, found none")
     backend.no_truncation()
     backend.no_padding()
-    backend.encode_special_tokens = read.flag("split_special_tokens", False)
+    backend.encode_special_tokens = config.flag("split_special_tokens", False)
     return LoadedTokenizer(backend, settings, greatest_id)
 
 
-class _Config:
-    """Values of tokenizer_config.json, each checked where it is read."""
-
-    def __init__(self, values: dict[str, Any], where: str) -> None:
-        self.values = values
-        self._where = where
-
-    def wrong(self, key: str, wanted: str) -> ValueError:
-        return ValueError(f"{self._where}: {key}: wanted {wanted}, found {self.values[key]!r}")
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key, default)
-        if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
-        return value
-
-    def optional_flag(self, key: str, default: bool | None) -> bool | None:
-        return None if self.values.get(key, default) is None else self.flag(key, bool(default))
-
-    def length(self, key: str, default: int) -> int:
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-            raise self.wrong(key, "a positive whole number")
-        return NO_LIMIT if value > NO_LIMIT else int(value)
-
-    def side(self, key: str, default: Side) -> Side:
-        value = self.values.get(key, default)
-        if value not in get_args(Side):
-            raise self.wrong(key, "'left' or 'right'")
-        side: Side = value
-        return side
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        value = self.values.get(key, default)
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(key, "a list of strings")
-        return tuple(value)
-
-    def token(self, key: str) -> AddedToken | None:
-        value = self.values.get(key)
-        return None if value is None else self.as_token(key, value)
-
-    def extra_tokens(self) -> list[AddedToken]:
-        for key in ("extra_special_tokens", "additional_special_tokens"):  # newer and older name
-            value = self.values.get(key)
-            if value:
-                if not isinstance(value, list | tuple | dict):
-                    raise self.wrong(key, "a list of tokens")
-                tokens = value.values() if isinstance(value, dict) else value
-                return [self.as_token(key, token) for token in tokens]
-        return []
-
-    def as_token(self, key: str, value: Any) -> AddedToken:
-        """A special token: a string, or an object with how it matches."""
-        if isinstance(value, str) and value:
-            return AddedToken(value, special=True, normalized=False)
-        if isinstance(value, dict) and isinstance(value.get("content"), str) and value["content"]:
-            how = {name: value.get(name, False) for name in ("single_word", "lstrip", "rstrip")}
-            special = value.get("special", True)
-            how |= {"special": special, "normalized": value.get("normalized", not special)}
-            if all(isinstance(item, bool) for item in how.values()):
-                return AddedToken(value["content"], **how)
-        raise ValueError(f"{self._where}: {key}: wanted a token, found {value!r}")
+def _no_files(folder: Path, family: TokenizerFamily) -> FileNotFoundError:
+    models = sorted(path.name for path in folder.glob("*.model"))
+    if models:
+        return FileNotFoundError(
+            f"{folder}: wanted {TOKENIZER_FILE}, found {models[0]} alone, which is not read here; "
+            f"transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder), with sentencepiece "
+            f"installed, makes the one of the other"
+        )
+    present = [name for name in family.files if (folder / name).exists()]
+    wanted = " or ".join(filter(None, (TOKENIZER_FILE, " and ".join(family.files))))
+    found = f"{present[0]} alone" if present else "neither" if family.files else "none"
+    return FileNotFoundError(f"{folder}: a {family.name}: wanted {wanted}, found {found}")
 
 
-def _settings(read: _Config, backend: Tokenizer, is_bert: bool) -> Settings:
+def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
     # What tokenizer.json was last used with; only its sides outlive the load.
     truncation, padding = backend.truncation or {}, backend.padding or {}
     tokens: dict[str, str] = {}
     for name in NAMES:
-        token = read.token(name)
+        token, default = config.token(name), config.default_token(name)
         if token is not None:
             tokens[name] = token.content
-        elif (
-            is_bert
-            and name not in read.values
-            and name in BERT_TOKENS
-            and backend.token_to_id(BERT_TOKENS[name]) is not None
-        ):
-            tokens[name] = BERT_TOKENS[name]
-    if "pad_token" not in tokens and "pad_token" not in read.values and padding:
+        elif default is not None and backend.token_to_id(default.content) is not None:
+            tokens[name] = default.content
+    if "pad_token" not in tokens and "pad_token" not in config.values and padding:
         tokens["pad_token"] = str(padding["pad_token"])
+    extra = [token.content for token in config.extra_tokens()]
+    if not extra:
+        extra = [token for token in config.family.extra_special_tokens if backend.token_to_id(token) is not None]
     return Settings(
         tokens=tokens,
-        extra_special_tokens=[token.content for token in read.extra_tokens()],
-        model_max_length=read.length("model_max_length", NO_LIMIT),
-        padding_side=read.side("padding_side", str(padding.get("direction", "right")).lower()),  # type: ignore[arg-type]
-        truncation_side=read.side("truncation_side", str(truncation.get("direction", "right")).lower()),  # type: ignore[arg-type]
+        extra_special_tokens=extra,
+        model_max_length=config.length("model_max_length", NO_LIMIT),
+        padding_side=config.side("padding_side", str(padding.get("direction", "right")).lower()),  # type: ignore[arg-type]
+        truncation_side=config.side("truncation_side", str(truncation.get("direction", "right")).lower()),  # type: ignore[arg-type]
         pad_token_type_id=int(padding.get("pad_type_id", 0)),
-        model_input_names=read.texts("model_input_names", Settings.model_input_names),
-        clean_up_tokenization_spaces=bool(read.optional_flag("clean_up_tokenization_spaces", False)),
-        config=read.values,
+        model_input_names=config.texts("model_input_names", config.family.model_input_names),
+        clean_up_tokenization_spaces=bool(config.optional_flag("clean_up_tokenization_spaces", False)),
+        config=config.values,
     )
 
 
-def _set_normalizer(backend: Tokenizer, read: _Config) -> None:
-    normalizer = backend.normalizer
-    if not isinstance(normalizer, BertNormalizer):
-        return
-    lowercase = read.flag("do_lower_case", normalizer.lowercase)
-    accents = read.optional_flag("strip_accents", normalizer.strip_accents)
-    chinese = read.flag("tokenize_chinese_chars", normalizer.handle_chinese_chars)
-    now = (normalizer.lowercase, normalizer.strip_accents, normalizer.handle_chinese_chars)
-    if now != (lowercase, accents, chinese):
-        backend.normalizer = BertNormalizer(
-            clean_text=normalizer.clean_text,
-            handle_chinese_chars=chinese,
-            strip_accents=accents,
-            lowercase=lowercase,
-        )
+def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, added_file: Path) -> bool:
+    """Adds the tokens that the files name and the tokenizer does not know yet, in the order of their ids.
 
-
-def _from_vocab(path: Path, read: _Config) -> Tokenizer:
-    _check_regular(path)
-    unknown = read.token("unk_token")
-    with as_value_error(f"{path}: not a valid vocabulary"):
-        model = WordPiece.from_file(str(path), unk_token=unknown.content if unknown else "[UNK]")
-        backend = Tokenizer(model)
-    if backend.get_vocab_size() == 0:
-        raise ValueError(f"{path}: wanted a token on each line, found none")
-    backend.normalizer = BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=read.flag("tokenize_chinese_chars", True),
-        strip_accents=read.optional_flag("strip_accents", None),
-        lowercase=read.flag("do_lower_case", True),
-    )
-    backend.pre_tokenizer = BertPreTokenizer()
-    backend.decoder = WordPieceDecoder(prefix="##")
-    return backend
-
-
-def _add_tokens(backend: Tokenizer, settings: Settings, read: _Config, added_file: Path) -> bool:
-    """Adds the tokens that the files name and the tokenizer does not know yet, in the order of their ids."""
+    Those of added_tokens_decoder go before what tokenizer.json says of the same.
+    """
     special = {*settings.tokens.values(), *settings.extra_special_tokens}
-    wanted: dict[int, AddedToken] = {}
-    decoder = read.values.get("added_tokens_decoder", {})
-    if not isinstance(decoder, dict):
-        raise read.wrong("added_tokens_decoder", "an object")
-    for index, token in decoder.items():
-        if not index.isdecimal() or not isinstance(token, dict):
-            raise read.wrong("added_tokens_decoder", "an object of ids and tokens")
-        wanted[int(index)] = read.as_token(f"added_tokens_decoder.{index}", {"special": False, **token})
-    if "added_tokens_decoder" not in read.values:
-        for content, index in _read_optional(added_file).items():
-            if isinstance(index, bool) or not isinstance(index, int):
-                raise ValueError(f"{added_file}: {content!r}: wanted an id, found {index!r}")
-            is_special = content in special
-            wanted[index] = AddedToken(content, special=is_special, normalized=not is_special)
-    tokens = [token for _, token in sorted(wanted.items())]
-    for name in settings.tokens:
-        token = read.token(name)
-        tokens.append(token if token is not None else read.as_token(name, settings.tokens[name]))
-    tokens += read.extra_tokens()
-
-    known = {token.content for token in backend.get_added_tokens_decoder().values()}
-    missing: list[AddedToken] = []
-    for token in tokens:
-        if token.content in known:
-            continue
-        known.add(token.content)
+    known = {token.content: token for token in backend.get_added_tokens_decoder().values()}
+    wanted = config.added_tokens()
+    tokens = [] if wanted is None else [token for _, token in sorted(wanted.items())]
+    new = [token for token in tokens if repr(known.get(token.content)) != repr(token)]
+    if wanted is None:
+        new += [token for token in _from_added_file(added_file, special) if token.content not in known]
+    seen = {*known, *(token.content for token in new)}
+    named = [config.token(name) or config.default_token(name) for name in settings.tokens] + [*config.extra_tokens()]
+    matching = {token.content: token for token in named if token is not None}
+    for content in (*settings.tokens.values(), *settings.extra_special_tokens):
+        if content not in seen:
+            seen.add(content)
+            new.append(matching.get(content) or AddedToken(content, special=True, normalized=False))
+    for token in new:
         token.special = token.special or token.content in special
-        missing.append(token)
-    if missing:
-        backend.add_tokens(missing)
-    return bool(missing)
+    if new:
+        backend.add_tokens(new)
+    return bool(new)
 
 
-def _set_template(backend: Tokenizer, settings: Settings, file: Path) -> None:
-    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP]."""
-    ids = {}
-    for name in ("cls_token", "sep_token"):
-        token = settings.tokens.get(name)
-        index = None if token is None else backend.token_to_id(token)
-        if token is None or index is None:
-            raise ValueError(f"{file}: wanted {name} {BERT_TOKENS[name]!r} in the vocabulary, found none")
-        ids[token] = index
-    cls, sep = settings.tokens["cls_token"], settings.tokens["sep_token"]
-    parts = [(cls, 0), ("$A", 0), (sep, 0), ("$B", 1), (sep, 1)]
-    with as_value_error(f"{file}: {cls!r} and {sep!r} make no template"):
-        backend.post_processor = TemplateProcessing(
-            single=[f"{token}:{kind}" for token, kind in parts[:3]],
-            pair=[f"{token}:{kind}" for token, kind in parts],
-            special_tokens=list(ids.items()),
-        )
+def _from_added_file(path: Path, special: set[str]) -> list[AddedToken]:
+    """Those of added_tokens.json, in the order of their ids."""
+    wanted: dict[int, AddedToken] = {}
+    for content, index in _read_optional(path).items():
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise ValueError(f"{path}: {content!r}: wanted an id, found {index!r}")
+        is_special = content in special
+        wanted[index] = AddedToken(content, special=is_special, normalized=not is_special)
+    return [token for _, token in sorted(wanted.items())]
 
 
 def _read_optional(path: Path) -> dict[str, Any]:
     return read_json_object(path) if path.exists() else {}
-
-
-def _read_bytes(path: Path) -> bytes:
-    _check_regular(path)
-    return path.read_bytes()
-
-
-def _check_regular(path: Path) -> None:
-    # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{path}: wanted a regular file")

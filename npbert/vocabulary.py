@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from npbert.tokenizer_files import Settings
+from npbert.tokenizer_config import Settings
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer

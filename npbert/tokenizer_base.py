@@ -1,0 +1,460 @@
+"""What all tokenizers share: text to token ids and back, token for token what transformers gives."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, overload
+
+from tokenizers import Tokenizer
+
+from npbert.encoding import BatchEncoding
+from npbert.long_texts import LongTexts
+from npbert.texts import Texts, check_texts, read_texts
+from npbert.tokenizer_call import (
+    Lengths,
+    as_arrays,
+    check_tensors,
+    checked_count,
+    checked_room,
+    columns,
+    read_lengths,
+)
+from npbert.tokenizer_config import Settings
+from npbert.tokenizer_errors import as_value_error, is_foreign_error
+from npbert.tokenizer_families import GENERIC, TokenizerFamily
+from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
+from npbert.tokenizer_pipeline import switches
+from npbert.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+    from typing_extensions import Self
+
+
+class PreTrainedTokenizerFast(Vocabulary):
+    """A tokenizer of any family: a call gives what transformers' does, token for token.
+
+    Itself it stands for a tokenizer.json that says all; subclasses differ by their line in the table.
+
+    A call changes nothing, neither here nor in the `tokenizers.Tokenizer` behind it, so threads may share
+    one. Its own truncation and padding are switched off at once: both are done here, on what it gives.
+
+    Args:
+        backend: what splits text into tokens; it becomes this tokenizer's own.
+        settings: special tokens, longest length and so on; the family's defaults where None.
+        name_or_path: where it comes from, for messages.
+        greatest_id: no id of the vocabulary is greater; looked up when it matters where None.
+
+    Raises:
+        ValueError: the backend can't encode a text, or mixes special tokens into it in a way of its own.
+    """
+
+    family: ClassVar[TokenizerFamily] = GENERIC
+    is_fast = True
+
+    def __init__(
+        self,
+        backend: Tokenizer,
+        settings: Settings | None = None,
+        name_or_path: str = "",
+        greatest_id: int | None = None,
+    ) -> None:
+        if settings is None:
+            known = self.family.tokens.items()
+            tokens = {role: token for role, token in known if backend.token_to_id(token) is not None}
+            settings = Settings(tokens, model_input_names=self.family.model_input_names)
+        super().__init__(backend, settings)
+        self.name_or_path = name_or_path
+        self.model_max_length = settings.model_max_length
+        self.padding_side: str = settings.padding_side
+        self.truncation_side: str = settings.truncation_side
+        self.model_input_names = list(settings.model_input_names)
+        self._greatest_id = greatest_id
+        backend.no_truncation()
+        backend.no_padding()
+        with as_value_error(f"{name_or_path or 'tokenizer'}: can't encode a text"):
+            single, pair = backend.encode_batch(["a", ("a", "a")])
+        self._around = _around(single, name_or_path)
+        self._special_ids = [
+            index
+            for row in (single, pair)
+            for index, text in zip(row.ids, row.sequence_ids, strict=True)
+            if text is None
+        ]
+        self._long_texts = LongTexts(backend)
+        if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
+            raise ValueError(f"{name_or_path or 'tokenizer'}: added tokens: wanted ids in the order of their adding")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **settings: Any,
+    ) -> Self:
+        """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
+
+        Those are vocab.txt, or vocab.json and merges.txt. A switch in tokenizer_config.json, such as
+        do_lower_case or add_prefix_space, goes before what tokenizer.json says.
+
+        Args:
+            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
+            settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
+                tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token, ...
+
+        Raises:
+            OSError: the tokenizer can't be found or read.
+            ValueError: a file is malformed, or asks for something that is not supported.
+        """
+        from npbert.hub import resolve
+
+        folder = resolve(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            patterns=TOKENIZER_FILES,
+        )
+        loaded = load_tokenizer(folder, cls.family, settings)
+        return cls(loaded.backend, loaded.settings, str(folder), loaded.greatest_id)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and the family's own files.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: one can't be written.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            **self._settings.config,
+            "tokenizer_class": self.family.name,
+            **self.special_tokens_map,
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "model_input_names": self.model_input_names,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+        }
+        config |= switches(self._backend)
+        special: dict[str, Any] = {**self.special_tokens_map}
+        if self.extra_special_tokens:
+            special["additional_special_tokens"] = self.extra_special_tokens
+        for file, values in ((CONFIG_FILE, config), (SPECIAL_TOKENS_FILE, special)):
+            text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
+            (folder / file).write_text(text + "\n", encoding="utf-8")
+        try:
+            self._backend.save(str(folder / TOKENIZER_FILE))
+            vocabulary = self._backend.model.save(str(folder)) if self.family.files else []
+        except Exception as error:
+            if not is_foreign_error(error):
+                raise
+            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {error}") from None
+        return (
+            *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
+            *vocabulary,
+        )
+
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Checks that every id that this tokenizer can give is a row of an embedding table of so many.
+
+        Raises:
+            ValueError: one is not; the greatest is named.
+        """
+        special = max(self._special_ids, default=-1)
+        if self._greatest_id is not None and max(special, self._greatest_id) < vocab_size:
+            return
+        token, greatest = max(self.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+        if max(special, greatest) >= vocab_size:
+            found = f"{greatest}, {token!r}" if greatest >= special else f"{special} among its special tokens"
+            raise ValueError(
+                f"{self.name_or_path or 'tokenizer'}: wanted ids below {vocab_size}, the model's vocab_size, "
+                f"found {found}"
+            )
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special tokens go around a text, or around and between two."""
+        return self._backend.num_special_tokens_to_add(pair)
+
+    def __call__(
+        self,
+        text: str | Sequence[Any],
+        text_pair: str | Sequence[Any] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """The token ids of a text, a pair of texts, or a batch of either.
+
+        Args:
+            text: a text, or a list of texts or of pairs. With is_split_into_words, lists of words for texts.
+            text_pair: the second text, or a list as long as `text`. One text's empty second one is none.
+            add_special_tokens: put [CLS] and [SEP] around and between.
+            padding: False; True or "longest", to the longest of the batch; "max_length".
+            truncation: False or None; True or "longest_first"; "only_first"; "only_second". None with a
+                max_length and without padding is "longest_first".
+            max_length: in tokens, special ones included; where None, model_max_length.
+            stride: how many tokens each overflowing row repeats of the one before it.
+            is_split_into_words: texts are lists of words.
+            pad_to_multiple_of: pad to a multiple of this; only with padding.
+            padding_side: "right" or "left"; where None, the tokenizer's.
+            return_tensors: None, lists; "np", int64 arrays.
+            return_token_type_ids, return_attention_mask: where None, what model_input_names says.
+            return_overflowing_tokens: what truncation cuts off follows as rows of its own, and
+                overflow_to_sample_mapping says of which text each row is.
+            return_special_tokens_mask: 1 for special tokens.
+            return_offsets_mapping: (start, end) of each token in its text's characters.
+            return_length: the length of each row.
+            verbose: warn where an argument has no effect.
+
+        Returns:
+            input_ids, token_type_ids, attention_mask and what else was asked for: [S] each for one text,
+            [B][S] for a batch; with "np" always [B, S], and offset_mapping [B, S, 2].
+
+        Raises:
+            TypeError, ValueError: a text is no text (its index is named), or arguments don't go together.
+
+        Follows transformers.BertTokenizer, 4.57 and 5.x.
+        """
+        check_tensors(return_tensors)
+        stride = checked_count("stride", stride, 0)
+        lengths = read_lengths(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose)
+        texts = read_texts(text, text_pair, is_split_into_words)
+        room = None
+        if lengths.truncation is not None and lengths.max_length is not None:
+            paired = any(second is not None for second in texts.second)
+            special = self.num_special_tokens_to_add(paired) if add_special_tokens else 0
+            room = checked_room(lengths.max_length, special)
+            if 0 < room <= stride:
+                raise ValueError(
+                    f"stride: wanted less than the {room} tokens that fit into max_length besides special ones, "
+                    f"found {stride}"
+                )
+        with _encoding(texts.check_unicode):
+            if room is not None and not return_overflowing_tokens and not texts.words:
+                texts = self._shortened(texts, room, lengths)
+            rows = self._like_backend(lengths, stride, padding_side).encode_batch(
+                texts.items(), is_pretokenized=texts.words, add_special_tokens=add_special_tokens
+            )
+
+        groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
+        rows = [row for group in groups for row in group]
+        names = self.model_input_names
+        wanted = {
+            "token_type_ids": ("token_type_ids" in names if return_token_type_ids is None else return_token_type_ids),
+            "attention_mask": ("attention_mask" in names if return_attention_mask is None else return_attention_mask),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        data = columns(rows, wanted, return_length)
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = [sample for sample, group in enumerate(groups) for _ in group]
+        if return_tensors is not None:
+            data = as_arrays(data)
+        elif not texts.batched and not return_overflowing_tokens:
+            data = {key: column if key == "length" else column[0] for key, column in data.items()}
+        return BatchEncoding(data.items(), rows)
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **arguments: Any) -> BatchEncoding:
+        """As a call with one text or one pair."""
+        return self(text, text_pair, **arguments)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **arguments: Any) -> BatchEncoding:
+        """As a call with a list of texts or of pairs."""
+        return self(batch_text_or_text_pairs, **arguments)
+
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any) -> Any:
+        """The input_ids that a call gives, alone."""
+        return self(text, text_pair, add_special_tokens, **arguments)["input_ids"]
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments: Any
+    ) -> list[str]:
+        """The tokens of a text, or of a pair, as strings."""
+        return self(text, pair, add_special_tokens, **arguments).tokens()
+
+    @overload
+    def encode_ids(
+        self, texts: Sequence[str], pairs: None = None, max_length: int | None = None, *, start: int = 0
+    ) -> list[list[int]]: ...
+
+    @overload
+    def encode_ids(
+        self, texts: Sequence[str], pairs: Sequence[str], max_length: int | None = None, *, start: int = 0
+    ) -> tuple[list[list[int]], list[list[int]]]: ...
+
+    def encode_ids(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        max_length: int | None = None,
+        *,
+        start: int = 0,
+    ) -> list[list[int]] | tuple[list[list[int]], list[list[int]]]:
+        """The ids alone, special tokens included, without padding, as fast as `tokenizers` gives them.
+
+        Args:
+            texts: the texts.
+            pairs: the second text of each.
+            max_length: truncate to so many tokens, the longer of a pair first; None does not truncate.
+            start: the index of the first text, for messages.
+
+        Returns:
+            [B][length] ids; with pairs, [B][length] token types too.
+
+        Raises:
+            TypeError, ValueError: a text is no text (its index is named), or max_length is too small.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            check_texts(texts, "texts", start)
+        if pairs is None:
+            before, after = self._around
+            with _encoding(lambda: check_texts(texts, "texts", start)):
+                if max_length is None:
+                    return [[*before, *row.ids, *after] for row in self._fast(texts)]
+                room = checked_room(max_length, len(before) + len(after))
+                if _checked_side("truncation_side", self.truncation_side) == "right":
+                    rows = self._long_texts.encode(texts, room, self._fast)
+                    return [[*before, *row.ids[:room], *after] for row in rows]
+                return [[*before, *row.ids[max(0, len(row) - room) :], *after] for row in self._fast(texts)]
+
+        if len(pairs) != len(texts):
+            raise ValueError(f"pairs: wanted as many as texts, {len(texts)}, found {len(pairs)}")
+        if isinstance(pairs, str) or not all(isinstance(text, str) for text in pairs):
+            check_texts(pairs, "pairs", start)
+
+        def check() -> None:
+            check_texts(texts, "texts", start)
+            check_texts(pairs, "pairs", start)
+
+        with _encoding(check):
+            both = Texts(list(texts), list(pairs), batched=True, words=False)
+            lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
+            if max_length is not None:
+                room = checked_room(max_length, self.num_special_tokens_to_add(True))
+                both = self._shortened(both, room, lengths)
+            rows = self._like_backend(lengths).encode_batch_fast(both.items())
+        return [row.ids for row in rows], [row.type_ids for row in rows]
+
+    def _fast(self, texts: Sequence[str]) -> list[Encoding]:
+        """Rows without special tokens and without offsets."""
+        return self._backend.encode_batch_fast(texts, add_special_tokens=False)
+
+    def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
+        """The texts, of long ones only a beginning, where truncation gives the same with these."""
+        if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
+            return texts
+        paired = any(second is not None for second in texts.second)
+        if paired and lengths.truncation == "longest_first" and room % 2:
+            return texts  # the longer text of a pair gets the odd token, so both lengths matter
+        first = [text for text in texts.first if isinstance(text, str)]
+        others = [text for text in texts.second if isinstance(text, str)]
+        count = lengths.max_length + 1  # so that a text that is too long stays too long
+        shorter = iter(self._long_texts.shorten(others, count, self._fast))
+        second = [None if text is None else next(shorter) for text in texts.second]
+        shorter_first = self._long_texts.shorten(first, count, self._fast)
+        return Texts([*shorter_first], [*second], texts.batched, texts.words)
+
+    def _like_backend(self, lengths: Lengths, stride: int = 0, padding_side: str | None = None) -> Tokenizer:
+        """The backend, or one for this call that truncates and pads.
+
+        Truncation and padding are state of a `tokenizers.Tokenizer`, which may not be set while another thread
+        uses it. So a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+        """
+        if lengths.truncation is None and lengths.padding is None:
+            return self._backend
+        own = share(self._backend)
+        if lengths.truncation is not None and lengths.max_length is not None:
+            side = _checked_side("truncation_side", self.truncation_side)
+            own.enable_truncation(lengths.max_length, stride=stride, strategy=lengths.truncation, direction=side)
+        if lengths.padding is not None:
+            if self.pad_token is None or self.pad_token_id is None:
+                raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+            side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+            own.enable_padding(
+                length=lengths.max_length if lengths.padding == "max_length" else None,
+                direction=side,
+                pad_id=self.pad_token_id,
+                pad_token=self.pad_token,
+                pad_type_id=self.pad_token_type_id,
+                pad_to_multiple_of=lengths.multiple,
+            )
+        return own
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
+        )
+
+
+@contextmanager
+def _encoding(check: Callable[[], None]) -> Iterator[None]:
+    """Says which text is at fault where `tokenizers` does not, and makes its panics ValueErrors."""
+    try:
+        yield
+    except TypeError:
+        check()
+        raise
+    except BaseException as error:
+        if is_foreign_error(error):
+            raise ValueError(f"text: can't be tokenized: {error}") from None
+        raise
+
+
+def share(tokenizer: Tokenizer) -> Tokenizer:
+    """A tokenizer with the vocabulary and pipeline of another, and truncation and padding of its own: none."""
+    own = Tokenizer(tokenizer.model)
+    if tokenizer.normalizer is not None:
+        own.normalizer = tokenizer.normalizer
+    if tokenizer.pre_tokenizer is not None:
+        own.pre_tokenizer = tokenizer.pre_tokenizer
+    if tokenizer.post_processor is not None:
+        own.post_processor = tokenizer.post_processor
+    if tokenizer.decoder is not None:
+        own.decoder = tokenizer.decoder
+    own.add_tokens([token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())])
+    own.encode_special_tokens = tokenizer.encode_special_tokens
+    return own
+
+
+def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
+    """The special tokens before and after a text, where `row` is one with at least a token."""
+    inside = [index for index, text in enumerate(row.sequence_ids) if text is not None]
+    if not inside or len(inside) != inside[-1] - inside[0] + 1:
+        raise ValueError(f"{name or 'tokenizer'}: wanted special tokens around a text, found {row.tokens}")
+    ids = row.ids
+    return ids[: inside[0]], ids[inside[-1] + 1 :]
+
+
+def _checked_side(name: str, side: str) -> str:
+    if side not in ("left", "right"):
+        raise ValueError(f"{name}: wanted 'left' or 'right', found {side!r}")
+    return side
