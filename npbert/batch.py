@@ -8,10 +8,9 @@ with padding. At dropped positions, outputs are 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from npbert_kernels.ops import Batch, Floats, Ints
@@ -22,8 +21,7 @@ from npbert.config import EncoderConfig
 REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """A packed batch and the way back to [B, S]."""
 
     batch: Batch
@@ -376,7 +374,7 @@ def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
 def _outside(flat: Ints, limit: int) -> int | None:
     """The index of the first number that is not in 0 to limit - 1."""
     # As unsigned, negative numbers are large ones: one pass finds both. Nearly every call ends here.
-    if flat.size == 0 or int(flat.view(np.uint64).max()) < limit:
+    if flat.size == 0 or int(np.maximum.reduce(flat.view(np.uint64))) < limit:
         return None
     return int(np.argmax(flat.view(np.uint64) >= limit))
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -164,7 +165,7 @@ class EncoderConfig:
             return self.extra[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
-    @property
+    @cached_property
     def max_tokens(self) -> int:
         """The most tokens that a row may have: those that have a position."""
         return self.max_position_embeddings - (0 if self.padding_position is None else self.padding_position + 1)
@@ -179,7 +180,7 @@ class EncoderConfig:
         """The op that `hidden_act` names."""
         return ACTIVATIONS[self.hidden_act]
 
-    @property
+    @cached_property
     def relative_attention(self) -> bool:
         """Whether scores depend on how far apart query and key stand."""
         return self.position_embedding_type != "absolute" or self.family.relative_bias is not None
@@ -189,7 +190,7 @@ class EncoderConfig:
         """How many layers have weights of their own."""
         return self.num_hidden_groups * self.inner_group_num
 
-    @property
+    @cached_property
     def layer_weights(self) -> tuple[int, ...]:
         """Which set of weights each layer has, from the first to the last: 0, 1, 2, ... unless they are shared."""
         each_group = self.num_hidden_layers / self.num_hidden_groups  # layers; a fraction is HF's rule as well

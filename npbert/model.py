@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from npbert_kernels.ops import Backend, Batch, Floats, Forward, Program, Store
@@ -83,8 +83,7 @@ class Embedding:
         return len(self.weight[0])
 
 
-@dataclass(frozen=True)
-class Called:
+class Called(NamedTuple):
     """What came of a call, to be put into an output."""
 
     packed: batches.Packed
@@ -200,7 +199,7 @@ class EncoderModel:
         output_attentions: bool | None,
         output_hidden_states: bool | None,
     ) -> Called:
-        """Runs forward(hidden_states=, attentions=), which a model has one of, on a padded batch."""
+        """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch."""
         config = self.config
         attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
         hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
@@ -209,20 +208,19 @@ class EncoderModel:
         key = (hidden, attentions, has_embeds, has_head_mask)
         program = self._programs.get(key) or self._record(
             key,
-            forward(hidden_states=hidden, attentions=attentions),
+            forward(self._encoder, hidden_states=hidden, attentions=attentions),
             inputs_embeds=has_embeds,
             head_mask=has_head_mask,
         )
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
-        layers = self._encoder.layers
         if hidden:
-            names = (*map(hidden_state_name, range(len(layers))), LAST_HIDDEN_STATE)
+            names = (*map(hidden_state_name, range(len(self._encoder.layers))), LAST_HIDDEN_STATE)
             hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
         if attentions:
             probs = tuple(
                 batches.unpack_probs(packed, arrays.pop(attention_name(index)), layer.heads)
-                for index, layer in enumerate(layers)
+                for index, layer in enumerate(self._encoder.layers)
             )
         return Called(packed, arrays, hidden_states, probs)
 
@@ -258,9 +256,10 @@ class EncoderModel:
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
         self._weights.checkpoint.check_unchanged()
-        if not len(batch.positions):  # nothing to run: the shapes of something, and none of its rows
+        tokens = len(batch.positions)
+        if not tokens:  # nothing to run: the shapes of something, and none of its rows
             return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
-        if len(batch.positions) <= TOKEN_BUDGET:
+        if tokens <= TOKEN_BUDGET:
             return program(batch)
         parts = [program(part) for part in batches.split(batch, TOKEN_BUDGET)]
         # One output after another, each let go at once, so that only one is held twice.
@@ -393,7 +392,7 @@ class BareModel(EncoderModel):
             OSError: the file of the word embeddings was changed while it is in use.
         """
         called = self._call(
-            partial(model_forward, self._encoder),
+            model_forward,
             input_ids,
             attention_mask,
             token_type_ids,

@@ -44,7 +44,7 @@ class Batch:
     key_lens: Ints  # [B]
     first: Ints  # [B] the row of each sequence's position 0
     inputs_embeds: Floats | None = None  # [T, H]
-    head_mask: Floats | None = None  # [L, N] factors on the probabilities
+    head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
     selected: Ints | None = None  # [R] rows, ascending: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
@@ -94,7 +94,7 @@ class Ops(Protocol):
 
         qkv [T, 3 N D] is what linear gave with a weight placed with heads_out. In each sequence and head:
         softmax(q k^T / sqrt(D)) v over the first key_lens[b] rows; a sequence without keys gets zeros.
-        head_mask [N] multiplies the probabilities. The probabilities come flat: for each sequence
+        The first N of head_mask multiply the probabilities. The probabilities come flat: for each sequence
         [N, length, key_len], one after another.
 
         relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the

@@ -187,7 +187,7 @@ class ReferenceOps:
                 scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
             p = softmax(scores)
             if head_mask is not None:
-                p = p * head_mask[:, None, None].astype(p.dtype)
+                p = p * head_mask[:heads, None, None].astype(p.dtype)
             context[begin:end] = (p @ v[:, :keys]).transpose(1, 0, 2).reshape(end - begin, -1)
             all_probs.append(p.ravel())
         if not probs:

@@ -42,7 +42,7 @@ class Axis(IntEnum):
     FRAME_SEQUENCES,  # B
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
-    FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats
+    FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
 ) = range(14)

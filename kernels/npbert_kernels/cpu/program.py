@@ -91,13 +91,13 @@ class Program:
             buffers[at] = address(getattr(batch, source))
         offsets = None
         if self._probs:
-            sizes = recording.heads * (cu_seqlens[1:] - cu_seqlens[:-1]) * batch.key_lens
+            sizes = (cu_seqlens[1:] - cu_seqlens[:-1]) * batch.key_lens  # of a head
             offsets = np.concatenate([[0], np.cumsum(sizes)])
         arrays: dict[int, Floats] = {}
         for buffer in recording.outputs.values():
             if buffer.index not in arrays:
                 if buffer.flat and offsets is not None:
-                    array = np.empty(int(offsets[-1]), np.float32)
+                    array = np.empty(buffer.columns * int(offsets[-1]), np.float32)
                 else:
                     array = np.empty((sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32)
                 buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)

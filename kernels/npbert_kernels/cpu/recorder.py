@@ -31,7 +31,7 @@ class Buffer:
     per_sequence: bool = False  # rows are sequences, not tokens
     source: str | None = None  # the Batch's field, if it comes from there
     table: Table | None = None
-    flat: bool = False  # probabilities: no rows
+    flat: bool = False  # probabilities of so many heads: no rows
     first: int = 0  # the step that writes it
     last: int = 0  # the last step that reads it
     offset: int = 0  # in a chunk's memory, in bytes a row
@@ -53,7 +53,6 @@ class Recording:
     local_bytes: int  # of a chunk's memory, a row
     flops_per_token: float
     flops_per_pair: float  # of a query and a key
-    heads: int
     head_size: int
     keeps: list[Floats]  # what steps have the address of
 
@@ -70,7 +69,7 @@ class Recorder:
         self.buffers: list[Buffer] = []
         self.panel = selected().panel
         self.flops_per_token = self.flops_per_pair = 0.0
-        self.heads = self.head_size = 0
+        self.head_size = 0
         self.keeps: list[Floats] = []
 
     # -- ops -----------------------------------------------------------------------------------
@@ -166,13 +165,14 @@ class Recorder:
         probs: bool = False,
     ) -> tuple[Buffer, Buffer | None]:
         assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
-        self.heads, self.head_size = heads, max(self.head_size, qkv.head_size)
+        self.head_size = max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         out = self._local(heads * qkv.head_size)
-        shares = self._buffer(Buffer(Axis.FIXED, 0, 0, flat=True)) if probs else None
+        shares = self._buffer(Buffer(Axis.FIXED, heads, 0, flat=True)) if probs else None
         mask, row = head_mask if head_mask is not None else (None, 0)
         if mask is not None:
-            mask.columns, mask.row_bytes = heads, heads * 4
+            mask.columns = max(mask.columns, heads)  # its rows are as long as the layer with most heads wants
+            mask.row_bytes = mask.columns * 4
         self._step(
             Op.ATTENTION,
             {
@@ -300,7 +300,6 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         _plan([b for b in recorder.buffers if b.axis is Axis.LOCAL]),
         recorder.flops_per_token,
         recorder.flops_per_pair,
-        recorder.heads,
         recorder.head_size,
         recorder.keeps,
     )

@@ -151,7 +151,7 @@ def attention(frame, rank, chunk, step, shares):
             )
         probs = 0
         if probs_buffer != NONE:
-            at = word(word(frame, FRAME_PROBS_AT), sequence) + head * queries * n
+            at = word(word(frame, FRAME_PROBS_AT), sequence) * heads + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
         keys = q + heads * size * 4
         attend(q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs)
