@@ -74,32 +74,41 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """bert_folder(**config) -> a folder with random weights, made by transformers; one for each config."""
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """family_folder(model_type, **config) -> a folder with random weights, made by transformers, once for each."""
 
     @cache
-    def make(items: tuple[tuple[str, Any], ...]) -> Path:
+    def make(model_type: str, items: tuple[tuple[str, Any], ...]) -> Path:
         import torch
         import transformers
 
         torch.manual_seed(0)
-        model = transformers.BertModel(transformers.BertConfig(**dict(items)))
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **dict(items)))
+        config = model.config
+        if getattr(config, "position_embedding_type", "absolute") != "absolute":  # which transformers 5 lacks
+            shape = 2 * config.max_position_embeddings - 1, config.hidden_size // config.num_attention_heads
+            for name, module in list(model.named_modules()):
+                if name.endswith((".self", "attention")) and hasattr(module, "query"):
+                    module.distance_embedding = torch.nn.Embedding(*shape)
         with torch.no_grad():
             # As transformers starts them, biases are 0, norms 1, and attention is nearly even.
             for name, parameter in model.named_parameters():
                 fan_in = parameter.shape[-1] if parameter.ndim == 2 else 100
                 scale = 1.0 if "embeddings." in name and parameter.ndim == 2 else 1.5 * fan_in**-0.5
                 parameter.normal_(0, scale)
-                if name.endswith("LayerNorm.weight"):
+                if name.lower().endswith(("layernorm.weight", "layer_norm.weight")):
                     parameter.add_(1)
-        folder = tmp_path_factory.mktemp("bert")
+        folder = tmp_path_factory.mktemp(model_type)
         model.save_pretrained(folder)
         return folder
 
-    def with_defaults(**config: Any) -> Path:
-        return make(tuple(sorted({**SMALL, **config}.items())))
+    return lambda model_type, **config: make(model_type, tuple(sorted(config.items())))
 
-    return with_defaults
+
+@pytest.fixture(scope="session")
+def bert_folder(family_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """bert_folder(**config) -> the folder of a small BERT."""
+    return lambda **config: family_folder("bert", **{**SMALL, **config})
 
 
 def assert_as_close_as_torch(found: np.ndarray, truth: np.ndarray, torch_error: float, what: str = "output") -> None:

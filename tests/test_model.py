@@ -5,183 +5,26 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import transformers
 from conftest import SMALL, assert_as_close_as_torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from npbert_kernels.ops import Backend
 from npbert_kernels.reference import Reference
+from parity import FIELDS, Folders, assert_parity, draw_arguments, loaded, torch_errors, torch_model, torch_outputs
 
 from npbert import AutoModel, BertModel
 from npbert import model as model_module
 from npbert.batch import split
 from npbert.config import ACTIVATIONS
+from npbert.model import BareModel
 from npbert.outputs import BaseModelOutputWithPooling
-
-Folders = Callable[..., Path]
-FIELDS = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
-
-
-@cache
-def torch_model(folder: Path, dtype: torch.dtype) -> Any:
-    model = transformers.BertModel.from_pretrained(folder, attn_implementation="eager")
-    return model.to(dtype).eval()
-
-
-@cache
-def loaded(folder: Path, backend: Backend) -> BertModel:
-    return BertModel.from_pretrained(folder, backend=backend)
-
-
-def torch_outputs(folder: Path, dtype: torch.dtype, arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' outputs as arrays; for lists, one for each layer."""
-    model = torch_model(folder, dtype)
-    tensors = {name: torch.as_tensor(np.array(value)) for name, value in arguments.items()}
-    if "inputs_embeds" in tensors:
-        tensors["inputs_embeds"] = tensors["inputs_embeds"].to(dtype)
-    with torch.no_grad(), head_masked(model, tensors.pop("head_mask", None)):
-        output = model(**tensors, output_hidden_states=True, output_attentions=True)
-    found: dict[str, Any] = {
-        name: [t.numpy() for t in value] if isinstance(value, tuple) else value.numpy()
-        for name, value in output.items()
-    }
-    if "head_mask" in arguments:
-        found["attentions"] = [
-            p * f[:, None, None]
-            for p, f in zip(found["attentions"], factors(model, arguments["head_mask"]), strict=True)
-        ]
-    return found
-
-
-def factors(model: Any, head_mask: Any) -> np.ndarray:
-    """[L, N]."""
-    return np.broadcast_to(head_mask, (model.config.num_hidden_layers, model.config.num_attention_heads))
-
-
-class head_masked:  # noqa: N801
-    """transformers 5 has no head_mask. A factor on a head's probabilities is one on its values."""
-
-    def __init__(self, model: Any, head_mask: Any) -> None:
-        self.model = model
-        self.head_mask = head_mask
-        self.values = [layer.attention.self.value for layer in model.encoder.layer]
-
-    def __enter__(self) -> None:
-        self.kept = [(value.weight.clone(), value.bias.clone()) for value in self.values]
-        if self.head_mask is not None:
-            head_size = self.model.config.hidden_size // self.model.config.num_attention_heads
-            for value, row in zip(self.values, factors(self.model, self.head_mask), strict=True):
-                scale = torch.from_numpy(np.repeat(row, head_size)).to(value.weight.dtype)
-                value.weight.mul_(scale[:, None])
-                value.bias.mul_(scale)
-
-    def __exit__(self, *error: object) -> None:
-        for value, (weight, bias) in zip(self.values, self.kept, strict=True):
-            value.weight.copy_(weight)
-            value.bias.copy_(bias)
-
-
-def flat_outputs(outputs: dict[str, Any], arguments: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Each output, and each layer's, with where in it something is computed."""
-    B, S = outputs["last_hidden_state"].shape[:2]
-    keys = np.asarray(arguments.get("attention_mask", np.ones((B, S)))).astype(bool)
-    queries = keys.copy()
-    queries[:, 0] = True
-    there = {
-        "pooler_output": np.ones(B, bool),
-        "attentions": (queries[:, None, :, None] & keys[:, None, None]),
-    }
-    flat = {}
-    for name in FIELDS:
-        several = isinstance(outputs[name], (list, tuple))
-        for layer, array in enumerate(outputs[name] if several else [outputs[name]]):
-            where = there.get(name, queries)
-            if name == "attentions":
-                where = np.broadcast_to(where, array.shape)
-            flat[f"{name}[{layer}]" if several else name] = (array, where)
-    return flat
-
-
-MEASURED_TOKENS = 500
-
-
-def torch_errors(folder: Path, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
-    """The truth, and the largest error of torch's own float32 in each output.
-
-    The largest of a few numbers is a matter of luck, so torch is tried on more rows than a small batch has.
-    """
-    truth = torch_outputs(folder, torch.float64, arguments)
-    more = dict(arguments)
-    B, S = truth["last_hidden_state"].shape[:2]
-    copies = MEASURED_TOKENS // (B * S)
-    if copies > 1:
-        rng = np.random.default_rng(0)
-        for name, array in more.items():
-            if name != "head_mask":
-                more[name] = np.concatenate([array] * copies)
-        if "inputs_embeds" in more:
-            more["inputs_embeds"][B:] = rng.standard_normal(more["inputs_embeds"][B:].shape)
-        else:
-            vocab_size = torch_model(folder, torch.float64).config.vocab_size
-            more["input_ids"][B:] = rng.integers(0, vocab_size, more["input_ids"][B:].shape)
-    errors: dict[str, float] = {}
-    for batch in (arguments, more) if copies > 1 else (arguments,):
-        right, found = (
-            flat_outputs(torch_outputs(folder, dtype, batch), batch) for dtype in (torch.float64, torch.float32)
-        )
-        for name, (wanted, where) in right.items():
-            error = np.abs(found[name][0][where] - wanted[where]).max(initial=0)
-            errors[name] = max(errors.get(name, 0.0), error)
-    return truth, errors
-
-
-def assert_parity(folder: Path, backend: Backend, **arguments: Any) -> None:
-    """Every output, at every position that is computed; the others are 0."""
-    truth, errors = torch_errors(folder, arguments)
-    output = loaded(folder, backend)(**arguments, output_hidden_states=True, output_attentions=True)
-    found = flat_outputs(output, arguments)
-    wanted = flat_outputs(truth, arguments)
-    assert found.keys() == wanted.keys()
-    for name, (array, where) in found.items():
-        assert array.shape == wanted[name][0].shape
-        assert not array[~where].any(), f"{name}: not 0 where the mask excludes it"
-        assert_as_close_as_torch(array[where], wanted[name][0][where], errors[name], name)
-
-
-def draw_arguments(config: dict[str, Any], B: int, S: int, seed: int, **given: str | bool) -> dict[str, Any]:
-    """Arguments of a call. Each row keeps a token: what a row without any gives is tested by itself."""
-    rng = np.random.default_rng(seed)
-    arguments: dict[str, Any] = {}
-    if given.get("embeds"):
-        arguments["inputs_embeds"] = rng.standard_normal((B, S, config["hidden_size"]), np.float32)
-    else:
-        arguments["input_ids"] = rng.integers(0, config["vocab_size"], (B, S))
-    mask = given.get("mask", "none")
-    if mask == "right":
-        arguments["attention_mask"] = (np.arange(S) < rng.integers(1, S + 1, (B, 1))).astype(np.int64)
-    elif mask == "left":
-        arguments["attention_mask"] = (np.arange(S) >= rng.integers(0, S, (B, 1))).astype(np.int64)
-    elif mask == "holes":
-        holes = rng.random((B, S)) < 0.6
-        holes[np.arange(B), rng.integers(0, S, B)] = True
-        arguments["attention_mask"] = holes.astype(np.int64)
-    if given.get("types"):
-        arguments["token_type_ids"] = rng.integers(0, config["type_vocab_size"], (B, S))
-    if given.get("positions"):
-        arguments["position_ids"] = rng.integers(0, config["max_position_embeddings"], (B, S))
-    if given.get("head_mask"):
-        shape = (config["num_hidden_layers"], config["num_attention_heads"])
-        arguments["head_mask"] = rng.choice([0.0, 0.25, 1.0, 2.0], shape).astype(np.float32)
-    return arguments
-
 
 # Parity -------------------------------------------------------------------------------------------------
 
@@ -322,7 +165,7 @@ def test_bits_do_not_depend_on_the_batch(
 LISTS = [[5, 6, 7], [60], [1, 2, 3, 4, 5, 6, 7, 8, 9], [8, 8]]
 
 
-def pooled(model: BertModel, mode: str) -> np.ndarray:
+def pooled(model: BareModel, mode: str) -> np.ndarray:
     """By the model's own last_hidden_state, one list at a time."""
     rows = [model([ids]).last_hidden_state[0] for ids in LISTS]
     pool = {"cls": lambda x: x[0], "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}[mode]
@@ -404,14 +247,14 @@ def test_large_batches_are_run_in_parts(
 
 
 @pytest.fixture
-def model(bert_folder: Folders) -> BertModel:
+def model(bert_folder: Folders) -> BareModel:
     return loaded(bert_folder(), Reference())
 
 
 IDS = [[1, 2, 3], [4, 5, 6]]
 
 
-def test_output_by_attribute_key_and_index(model: BertModel) -> None:
+def test_output_by_attribute_key_and_index(model: BareModel) -> None:
     output = model(IDS, output_attentions=True)
     assert isinstance(output, BaseModelOutputWithPooling)
     assert output[0] is output.last_hidden_state is output["last_hidden_state"]
@@ -435,7 +278,7 @@ def test_output_by_attribute_key_and_index(model: BertModel) -> None:
         output.other  # noqa: B018
 
 
-def test_return_dict_false(model: BertModel) -> None:
+def test_return_dict_false(model: BareModel) -> None:
     found = model(IDS, output_hidden_states=True, return_dict=False)
     assert type(found) is tuple
     assert [np.shape(part) for part in found] == [(2, 3, 48), (2, 48), (3, 2, 3, 48)]
@@ -458,7 +301,7 @@ def test_the_config_gives_the_defaults(bert_folder: Folders, tmp_path: Path, nam
         assert key not in model(IDS, **{name: False})
 
 
-def test_last_hidden_state_ends_hidden_states(model: BertModel) -> None:
+def test_last_hidden_state_ends_hidden_states(model: BareModel) -> None:
     output = model(IDS, output_hidden_states=True)
     assert output.hidden_states[-1] is output.last_hidden_state
 
@@ -566,7 +409,7 @@ def test_a_program_is_recorded_once(bert_folder: Folders) -> None:
 # The rest of the class ----------------------------------------------------------------------------------
 
 
-def test_get_input_embeddings(model: BertModel, bert_folder: Folders) -> None:
+def test_get_input_embeddings(model: BareModel, bert_folder: Folders) -> None:
     table = torch_model(bert_folder(), torch.float32).get_input_embeddings()
     embeddings = model.get_input_embeddings()
     np.testing.assert_array_equal(embeddings.weight, table.weight.detach().numpy())
@@ -581,7 +424,7 @@ def test_get_input_embeddings(model: BertModel, bert_folder: Folders) -> None:
     np.testing.assert_array_equal(by_embeds.last_hidden_state, model(IDS).last_hidden_state)
 
 
-def test_num_parameters(model: BertModel, bert_folder: Folders) -> None:
+def test_num_parameters(model: BareModel, bert_folder: Folders) -> None:
     reference = torch_model(bert_folder(), torch.float32)
     assert model.num_parameters() == reference.num_parameters()
     assert model.num_parameters(only_trainable=True) == reference.num_parameters(only_trainable=True)
@@ -589,7 +432,7 @@ def test_num_parameters(model: BertModel, bert_folder: Folders) -> None:
     assert sum(count for _, count in model.parameter_table()) == reference.num_parameters()
 
 
-def test_eval_and_forward(model: BertModel) -> None:
+def test_eval_and_forward(model: BareModel) -> None:
     assert model.eval() is model
     np.testing.assert_array_equal(model.forward(IDS)[0], model(IDS)[0])
 
