@@ -338,8 +338,8 @@ def test_what_a_member_raises_is_raised(failing: int, error: BaseException, flop
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_members_at_the_barrier_leave_when_one_fails(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Native code in its barrier sees the abort, and the next launch begins anew."""
+def test_a_member_that_fails_holds_nobody_up(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others do its work or see the abort, what it raised is raised, and the next launch begins anew."""
     real = launch.entry()
     calls: list[int] = []
 
@@ -356,7 +356,8 @@ def test_members_at_the_barrier_leave_when_one_fails(failing: int, monkeypatch: 
         changed.setattr(launch, "entry", lambda: entry)
         with pytest.raises(MemoryError, match="in a member"):
             launch.launch_steps(step, target, members=3)
-    assert calls == [layout.ABORTED] * 2
+    assert len(calls) == 2
+    assert set(calls) <= {layout.COMPLETE, layout.ABORTED}
     launch.launch_steps(step, target, members=3)
 
 

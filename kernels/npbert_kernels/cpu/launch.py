@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops import Ints
 from . import layout
-from .layout import LINE, SYNC_ABORT, SYNC_SHARES, WORD
+from .layout import LINE, SYNC_ABORT, WORD, sync_bytes
 from .library import entry
 from .memory import address
 from .team import LONG, get_num_threads, team
@@ -21,7 +21,7 @@ class Frame:
     def __init__(self, steps: Ints, members: int) -> None:
         self.members = members
         self._steps = steps
-        sync = np.zeros((SYNC_SHARES + 2 * members * LINE) // WORD + LINE // WORD, np.int64)
+        sync = np.zeros((sync_bytes(members) + LINE) // WORD, np.int64)
         self._sync = sync[-address(sync) % LINE // WORD :]
         words = np.zeros(layout.FRAME_WORDS, np.int64)
         words[layout.FRAME_MEMBERS], words[layout.FRAME_SYNC] = members, address(self._sync)
@@ -31,10 +31,18 @@ class Frame:
         self._address = address(words)
         self._entry = entry()
 
+    def set_chunks(self, bounds: Ints) -> None:
+        """Chunk i of the next launch is sequences bounds[i] to bounds[i + 1]. The caller keeps bounds alive."""
+        chunks = len(bounds) - 1
+        slots = min(chunks, self.members)
+        self.words[layout.FRAME_CHUNK_COUNT], self.words[layout.FRAME_CHUNKS] = chunks, address(bounds)
+        self.words[layout.FRAME_SLOTS], self.words[layout.FRAME_GROUPS] = slots, -(-self.members // slots)
+
     def run(self, flops: float, keeps: object) -> None:
         """Launch. `keeps` is all that the frame and its steps have addresses of: members may outlive the caller's wish
         to wait for them. What is raised leaves the frame aborted for good: it can't be used again.
         """
+        self._sync.fill(0)
         if self.members == 1 and flops < LONG:
             self._entry(self._address, 0)
         else:
@@ -52,6 +60,6 @@ def launch_steps(steps: Ints, *keeps: object, members: int | None = None) -> Non
     """Run steps that need no batch once. `keeps` is what they have the addresses of."""
     frame = Frame(steps, members or get_num_threads())
     once = np.array([0, 1], np.int64)
-    frame.words[layout.FRAME_CU_SEQLENS], frame.words[layout.FRAME_SEQUENCES] = address(once), 1
-    frame.words[layout.FRAME_CHUNK] = 1
+    frame.words[layout.FRAME_CU_SEQLENS] = address(once)
+    frame.set_chunks(once)
     frame.run(0.0, (keeps, once))

@@ -29,27 +29,39 @@ class Axis(IntEnum):
     FIXED = 3  # the same whatever the chunk: tables, masks
 
 
-# The frame: one launch. Members get its address and their rank. The last five words change from call to call.
+# The frame: one launch. Members get its address and their rank. The last words change from call to call.
 (
     FRAME_MEMBERS,
     FRAME_SYNC,  # address: the words below
     FRAME_STEPS,  # address: [steps, STEP_WORDS]
     FRAME_STEP_COUNT,
     FRAME_BUFFERS,  # address: [buffers, BUFFER_WORDS]
-    FRAME_CHUNK,  # tokens in a chunk, about
+    FRAME_SLOT_BYTES,  # of one slot's buffers
     FRAME_SCRATCH,  # address: one area for each member
     FRAME_SCRATCH_BYTES,  # of one area
-    FRAME_SEQUENCES,  # B
+    FRAME_CHUNK_COUNT,
+    FRAME_SLOTS,  # how many chunks are under way at a time, at most one for each member
+    FRAME_GROUPS,  # of members in a slot: members / slots, rounded up
+    FRAME_CHUNKS,  # address: [chunks + 1], the first sequence of each
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
     FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
-) = range(14)
+) = range(17)
 
-# The words that members share, in bytes from FRAME_SYNC. Two sets of counters take turns from step to step. All are 0
-# before a launch, and again after it, unless it was aborted.
-SYNC_ARRIVED, SYNC_GENERATION, SYNC_ABORT, SYNC_SHARES = 0, LINE, 2 * LINE, 3 * LINE
+# The words that members share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
+# for each member, which no other touches; then the slots, each with a ticket for each group.
+SYNC_ABORT, SYNC_BEGUN, SYNC_FINISHED, SYNC_MEMBERS = 0, LINE, 2 * LINE, 3 * LINE
+MEMBER_SERIAL, MEMBER_GROUP, MEMBER_DONE, MEMBER_ITEMS, MEMBER_CLOCK = range(5)  # words of a member's line
+SLOT_SERIAL, SLOT_CHUNK, SLOT_DONE, SLOT_TICKETS = 0, LINE, 2 * LINE, 3 * LINE
+TICKET_BITS = 32  # a ticket: how many items are taken, and above these bits the serial number of their step
+
+
+def sync_bytes(members: int) -> int:
+    """Room for the shared words, whatever the number of slots: slots times groups is less than twice the members."""
+    return SYNC_MEMBERS + members * (LINE + SLOT_TICKETS + 2 * LINE)
+
 
 STEP_WORDS = 12
 BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_AXIS, BUFFER_WORDS = range(4)

@@ -19,17 +19,17 @@ GRAIN = 64  # rows: workspaces grow in these steps
 
 
 class Workspace:
-    """One caller's frame, buffers and scratch, for chunks of up to `rows` tokens and sequences of up to `longest`."""
+    """One caller's frame, buffers and scratch: `slots` chunks of up to `rows` tokens, sequences of up to `longest`."""
 
-    def __init__(self, recording: Recording, members: int, rows: int, longest: int) -> None:
-        self.members, self.rows, self.longest = members, rows, longest
+    def __init__(self, recording: Recording, members: int, slots: int, rows: int, longest: int) -> None:
+        self.members, self.slots, self.rows, self.longest = members, slots, rows, longest
         isa = selected()
         panels = round_up(longest, isa.panel) // isa.panel
         keys = panels * isa.panel * recording.head_size
         scores = isa.rows * (panels * isa.panel + ROW_PADDING)
         scratch = round_up((keys + scores + isa.panel) * 4, 4096) + LINE
         local = round_up(rows * recording.local_bytes, LINE)
-        self._memory = pages(local + members * scratch)
+        self._memory = pages(slots * local + members * scratch)
         base = address(self._memory)
         buffers = np.zeros(len(recording.buffers) * BUFFER_WORDS, np.int64)
         self.buffers = buffers.data
@@ -42,11 +42,11 @@ class Workspace:
         self.frame = Frame(recording.steps, members)
         words = self.frame.words
         words[layout.FRAME_BUFFERS] = address(buffers)
-        words[layout.FRAME_CHUNK] = CHUNK_TOKENS * members
-        words[layout.FRAME_SCRATCH], words[layout.FRAME_SCRATCH_BYTES] = base + local, scratch
+        words[layout.FRAME_SLOT_BYTES] = local
+        words[layout.FRAME_SCRATCH], words[layout.FRAME_SCRATCH_BYTES] = base + slots * local, scratch
 
-    def fits(self, members: int, rows: int, longest: int) -> bool:
-        return self.members == members and self.rows >= rows and self.longest >= longest
+    def fits(self, members: int, slots: int, rows: int, longest: int) -> bool:
+        return self.members == members and self.slots >= slots and self.rows >= rows and self.longest >= longest
 
 
 class Program:
@@ -84,8 +84,10 @@ class Program:
             }
         longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
         members = get_num_threads()
-        # a chunk is cut where a sequence ends nearest to a target of at most 3/2 of the chunk's tokens
-        workspace = self._workspace(members, min(tokens, CHUNK_TOKENS * members * 3 // 2 + longest), longest)
+        bounds = _chunks(cu_seqlens)
+        rows = tokens if len(bounds) == 2 else int(np.diff(cu_seqlens[bounds]).max())
+        workspace = self._workspace(members, min(members, len(bounds) - 1), rows, longest)
+        workspace.frame.set_chunks(bounds)
         words, buffers = workspace.frame.words, workspace.buffers
         for at, source in self._inputs:
             buffers[at] = address(getattr(batch, source))
@@ -102,25 +104,36 @@ class Program:
                     array = np.empty((sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32)
                 buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)
                 arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.columns]
-        words[layout.FRAME_SEQUENCES] = sequences
         words[layout.FRAME_CU_SEQLENS], words[layout.FRAME_KEY_LENS] = (
             address(cu_seqlens),
             address(batch.key_lens),
         )
         words[layout.FRAME_PROBS_AT] = 0 if offsets is None else address(offsets)
         words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
-        keeps = self, workspace, batch, arrays, offsets, cycles
+        keeps = self, workspace, batch, bounds, arrays, offsets, cycles
         workspace.frame.run(tokens * (recording.flops_per_token + longest * recording.flops_per_pair), keeps)
         self._free.append(workspace)
         return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 
-    def _workspace(self, members: int, rows: int, longest: int) -> Workspace:
+    def _workspace(self, members: int, slots: int, rows: int, longest: int) -> Workspace:
         """One that no other caller has: a free one, or a new one in place of those that are too small."""
         while self._free:
             try:
                 workspace = self._free.pop()
             except IndexError:  # another caller took it
                 break
-            if workspace.fits(members, rows, longest):
+            if workspace.fits(members, slots, rows, longest):
                 return workspace
-        return Workspace(self._recording, members, round_up(rows, GRAIN), round_up(longest, GRAIN))
+        return Workspace(self._recording, members, slots, round_up(rows, GRAIN), round_up(longest, GRAIN))
+
+
+def _chunks(cu_seqlens: Ints) -> Ints:
+    """The first sequence of each chunk, and B: equal chunks of about CHUNK_TOKENS, cut where sequences end."""
+    sequences, tokens = len(cu_seqlens) - 1, int(cu_seqlens[-1])
+    count = min(sequences, (tokens + CHUNK_TOKENS // 2) // CHUNK_TOKENS)
+    if count <= 1:
+        return np.array([0, sequences])
+    targets = np.arange(1, count) * tokens // count
+    after = np.searchsorted(cu_seqlens, targets)  # the first end at or behind each
+    nearer = targets - cu_seqlens[after - 1] < cu_seqlens[after] - targets
+    return np.unique(np.concatenate([[0], after - nearer, [sequences]]))

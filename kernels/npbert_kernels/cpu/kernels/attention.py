@@ -118,7 +118,7 @@ def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldo
 
 
 @kernel
-def attention(frame, rank, chunk, step, shares):
+def attention(frame, rank, chunk, step, slot):
     qkv_buffer, out_buffer = word(step, ATTENTION_QKV), word(step, ATTENTION_OUT)
     qkv, ldqkv = locate(frame, qkv_buffer, chunk), row_bytes(frame, qkv_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
@@ -131,7 +131,7 @@ def attention(frame, rank, chunk, step, shares):
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
     mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
     while True:
-        item = next_of(frame, rank, shares, chunk[3] * heads)
+        item = next_of(frame, rank, slot, chunk[3] * heads)
         if item < 0:
             return
         sequence, head = chunk[2] + item // heads, item % heads

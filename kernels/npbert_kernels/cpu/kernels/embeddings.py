@@ -24,7 +24,7 @@ GROUP = 4  # rows in one item
 
 
 @kernel
-def embed(frame, rank, chunk, step, shares):
+def embed(frame, rank, chunk, step, slot):
     """Tables have rows of exactly `width` floats and may end where a mapped file ends: tails are read by mask.
 
     Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
@@ -42,7 +42,7 @@ def embed(frame, rank, chunk, step, shares):
     whole = width // LANES * LANES
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
     while True:
-        item = next_of(frame, rank, shares, (chunk[1] + GROUP - 1) // GROUP)
+        item = next_of(frame, rank, slot, (chunk[1] + GROUP - 1) // GROUP)
         if item < 0:
             return
         for t in range(item * GROUP, min(chunk[1], (item + 1) * GROUP)):

@@ -1,4 +1,8 @@
-"""The one native entry: every member calls it once a launch and goes through the steps, with a barrier after each."""
+"""The one native entry: every member calls it once a launch, and works on chunks of the batch until all are finished.
+
+Each slot takes a chunk through all steps, then the next. Members begin in a slot of their own, so that with many chunks
+they do not meet, and help in the others when theirs is empty; with one chunk all share each of its steps.
+"""
 
 from __future__ import annotations
 
@@ -7,95 +11,132 @@ from numba import types
 from ..layout import (
     ABORTED,
     COMPLETE,
-    FRAME_CHUNK,
+    FRAME_CHUNK_COUNT,
+    FRAME_CHUNKS,
     FRAME_CU_SEQLENS,
+    FRAME_GROUPS,
     FRAME_MEMBERS,
     FRAME_PROFILE,
-    FRAME_SEQUENCES,
+    FRAME_SLOT_BYTES,
+    FRAME_SLOTS,
     FRAME_STEP_COUNT,
     FRAME_STEPS,
     FRAME_SYNC,
     LINE,
+    MEMBER_CLOCK,
+    MEMBER_DONE,
+    MEMBER_GROUP,
+    MEMBER_ITEMS,
+    MEMBER_SERIAL,
+    SLOT_CHUNK,
+    SLOT_DONE,
+    SLOT_SERIAL,
+    SLOT_TICKETS,
     STEP_WORDS,
+    SYNC_ABORT,
+    SYNC_BEGUN,
+    SYNC_FINISHED,
+    SYNC_MEMBERS,
     WORD,
     Op,
 )
 from .attention import attention
 from .embeddings import embed
-from .frame import shares_of, word
+from .frame import word
 from .gemm import linear
 from .layernorm import layer_norm, normalize
 from .packing import pack
 from .pooling import pool, take
 from .rate import rate
-from .simd import kernel, store_int
-from .sync import atomic_store, barrier, cycles
+from .simd import kernel, load_int, store_int
+from .sync import atomic_add, atomic_load, atomic_store, cycles, finish_step, wait
 
 EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE = (int(op) for op in Op)
 
 
 @kernel
-def end_of_chunk(cu_seqlens, sequences, first, tokens):
-    """Where the chunk that begins at sequence `first` ends: what is left is cut into equal chunks of about `tokens`."""
-    begin, left = word(cu_seqlens, first), word(cu_seqlens, sequences) - word(cu_seqlens, first)
-    target = begin + left // max(1, (left + tokens // 2) // tokens)
-    end = first + 1
-    while end < sequences and word(cu_seqlens, end) < target:
-        after = word(cu_seqlens, end + 1)
-        if after - target > target - word(cu_seqlens, end):
-            break
-        end += 1
-    return end
+def do_items(frame, rank, chunk, step, slot):
+    """Items of a step, until none is left to take."""
+    op = word(step, 0)
+    if op == LINEAR:
+        linear(frame, rank, chunk, step, slot)
+    elif op == ATTENTION:
+        attention(frame, rank, chunk, step, slot)
+    elif op == LAYER_NORM:
+        layer_norm(frame, rank, chunk, step, slot)
+    elif op == EMBED:
+        embed(frame, rank, chunk, step, slot)
+    elif op == TAKE:
+        take(frame, rank, chunk, step, slot)
+    elif op == POOL:
+        pool(frame, rank, chunk, step, slot)
+    elif op == NORMALIZE:
+        normalize(frame, rank, chunk, step, slot)
+    elif op == PACK:
+        pack(frame, rank, step, slot)
+    else:
+        rate(frame, rank, step, slot)
+
+
+@kernel
+def work(frame, rank, index):
+    """What there is to do in a slot's step; False if that is nothing."""
+    sync, slots, groups = word(frame, FRAME_SYNC), word(frame, FRAME_SLOTS), word(frame, FRAME_GROUPS)
+    member = sync + SYNC_MEMBERS + rank * LINE
+    slot = sync + SYNC_MEMBERS + word(frame, FRAME_MEMBERS) * LINE + index * (SLOT_TICKETS + groups * LINE)
+    serial = atomic_load(slot + SLOT_SERIAL)
+    if serial < 0:
+        return False
+    steps = word(frame, FRAME_STEP_COUNT)
+    bounds = word(frame, FRAME_CHUNKS) + (index + atomic_load(slot + SLOT_CHUNK)) * WORD
+    first, last = word(bounds, 0), word(bounds, 1)
+    begin, end = word(word(frame, FRAME_CU_SEQLENS), first), word(word(frame, FRAME_CU_SEQLENS), last)
+    chunk = (begin, end - begin, first, last - first, index * word(frame, FRAME_SLOT_BYTES))
+    store_int(member + MEMBER_SERIAL * WORD, serial)
+    store_int(member + MEMBER_GROUP * WORD, rank // slots % groups)
+    store_int(member + MEMBER_DONE * WORD, 0)
+    do_items(frame, rank, chunk, word(frame, FRAME_STEPS) + serial % steps * STEP_WORDS * WORD, slot)
+    done = word(member, MEMBER_DONE)
+    if done == 0:
+        return False
+    if atomic_add(slot + SLOT_DONE, done) + done == word(member, MEMBER_ITEMS):
+        if (serial + 1) % steps != 0:
+            finish_step(sync, slot, groups, serial + 1)
+        else:
+            following = atomic_add(sync + SYNC_BEGUN, 1) + slots
+            if following < word(frame, FRAME_CHUNK_COUNT):
+                atomic_store(slot + SLOT_CHUNK, following - index)
+                finish_step(sync, slot, groups, serial + 1)
+            else:
+                atomic_store(slot + SLOT_SERIAL, -1)
+            atomic_add(sync + SYNC_FINISHED, 1)
+    profile = word(frame, FRAME_PROFILE)
+    if profile != 0 and rank == 0:
+        now, at = cycles(), profile + serial % steps * WORD
+        store_int(at, load_int(at) + now - word(member, MEMBER_CLOCK))
+        store_int(member + MEMBER_CLOCK * WORD, now)
+    return True
 
 
 @kernel
 def run(frame, rank):
-    sync, members, sequences = (
-        word(frame, FRAME_SYNC),
-        word(frame, FRAME_MEMBERS),
-        word(frame, FRAME_SEQUENCES),
-    )
-    cu_seqlens, profile = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_PROFILE)
-    first, count = 0, 0
-    while first < sequences:
-        last = end_of_chunk(cu_seqlens, sequences, first, word(frame, FRAME_CHUNK))
-        begin = word(cu_seqlens, first)
-        chunk = (begin, word(cu_seqlens, last) - begin, first, last - first)
-        for s in range(word(frame, FRAME_STEP_COUNT)):
-            if rank == 0:  # the other counters: all have left the step before, none is in the next
-                for member in range(members):
-                    atomic_store(shares_of(frame, count + 1) + member * LINE, 0)
-            started = cycles() if profile != 0 else 0
-            step, shares = word(frame, FRAME_STEPS) + s * STEP_WORDS * WORD, shares_of(frame, count)
-            op = word(step, 0)
-            if op == LINEAR:
-                linear(frame, rank, chunk, step, shares)
-            elif op == ATTENTION:
-                attention(frame, rank, chunk, step, shares)
-            elif op == LAYER_NORM:
-                layer_norm(frame, rank, chunk, step, shares)
-            elif op == EMBED:
-                embed(frame, rank, chunk, step, shares)
-            elif op == TAKE:
-                take(frame, rank, chunk, step, shares)
-            elif op == POOL:
-                pool(frame, rank, chunk, step, shares)
-            elif op == NORMALIZE:
-                normalize(frame, rank, chunk, step, shares)
-            elif op == PACK:
-                pack(frame, rank, step, shares)
-            else:
-                rate(step)
-            count += 1
-            if not barrier(sync, members):
-                return ABORTED
-            if profile != 0 and rank == 0:
-                store_int(profile + s * WORD, word(profile, s) + cycles() - started)
-        first = last
-    if rank == 0:  # all have left the last step
-        for member in range(members):
-            atomic_store(shares_of(frame, count + 1) + member * LINE, 0)
-    return COMPLETE
+    sync, slots = word(frame, FRAME_SYNC), word(frame, FRAME_SLOTS)
+    store_int(sync + SYNC_MEMBERS + rank * LINE + MEMBER_CLOCK * WORD, cycles())
+    spins = 0
+    while atomic_load(sync + SYNC_ABORT) == 0:
+        worked = False
+        for turn in range(slots):  # the member's own slot first
+            worked = work(frame, rank, (rank + turn) % slots)
+            if worked:
+                break
+        if worked:
+            spins = 0
+        elif atomic_load(sync + SYNC_FINISHED) == word(frame, FRAME_CHUNK_COUNT):
+            return COMPLETE
+        else:
+            spins += 1
+            wait(spins)
+    return ABORTED
 
 
 ENTRY_SIGNATURE = types.int64(types.int64, types.int64)

@@ -13,17 +13,16 @@ from ..layout import (
     BUFFER_ROW_BYTES,
     BUFFER_WORDS,
     FRAME_BUFFERS,
+    FRAME_GROUPS,
     FRAME_MEMBERS,
     FRAME_SYNC,
-    LINE,
-    SYNC_SHARES,
     WORD,
     Axis,
 )
 from .simd import f32, inlined, load_int
 from .sync import next_item
 
-AXIS_TOKENS, AXIS_SEQUENCES = int(Axis.TOKENS), int(Axis.SEQUENCES)
+AXIS_LOCAL, AXIS_TOKENS, AXIS_SEQUENCES = int(Axis.LOCAL), int(Axis.TOKENS), int(Axis.SEQUENCES)
 
 
 @inlined
@@ -50,19 +49,18 @@ def row_bytes(frame, buffer):
 
 @inlined
 def locate(frame, buffer, chunk):
-    """The address of the chunk's first row in a buffer. chunk: (first token, tokens, first sequence, sequences)."""
+    """The address of the chunk's first row in a buffer.
+
+    chunk: (first token, tokens, first sequence, sequences, bytes from the first slot's buffers to this chunk's).
+    """
     entry = word(frame, FRAME_BUFFERS) + buffer * BUFFER_WORDS * WORD
     axis = word(entry, BUFFER_AXIS)
+    if axis == AXIS_LOCAL:
+        return word(entry, BUFFER_BASE) + chunk[-1]
     row = chunk[0] if axis == AXIS_TOKENS else chunk[2] if axis == AXIS_SEQUENCES else 0
     return word(entry, BUFFER_BASE) + row * word(entry, BUFFER_ROW_BYTES)
 
 
 @inlined
-def shares_of(frame, step_index):
-    """The counters of a step: two sets take turns."""
-    return word(frame, FRAME_SYNC) + SYNC_SHARES + (step_index & 1) * word(frame, FRAME_MEMBERS) * LINE
-
-
-@inlined
-def next_of(frame, rank, shares, items):
-    return next_item(word(frame, FRAME_SYNC), shares, rank, word(frame, FRAME_MEMBERS), items)
+def next_of(frame, rank, slot, items):
+    return next_item(word(frame, FRAME_SYNC), slot, word(frame, FRAME_MEMBERS), word(frame, FRAME_GROUPS), rank, items)

@@ -39,7 +39,7 @@ def add_bias(c, ldc, rows, bias):
 
 
 @kernel
-def linear(frame, rank, chunk, step, shares):
+def linear(frame, rank, chunk, step, slot):
     """x [rows, k] W [panels, k, PANEL] -> out [rows, panels PANEL]; each element is summed in the order of k."""
     x_buffer, out_buffer, residual_buffer = (
         word(step, LINEAR_X),
@@ -59,7 +59,7 @@ def linear(frame, rank, chunk, step, shares):
     tiles = (rows + blocks * ROWS - 1) // (blocks * ROWS) * blocks  # as many in each block: members get the same
     k_blocks = (k + KC - 1) // KC
     while True:
-        item = next_of(frame, rank, shares, blocks * panels)
+        item = next_of(frame, rank, slot, blocks * panels)
         if item < 0:
             return
         block, panel = item // panels, item % panels

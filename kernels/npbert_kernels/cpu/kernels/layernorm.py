@@ -46,7 +46,7 @@ def norm_row(x, weight, bias, width, eps, out):
 
 
 @kernel
-def layer_norm(frame, rank, chunk, step, shares):
+def layer_norm(frame, rank, chunk, step, slot):
     x_buffer, out_buffer = word(step, NORM_X), word(step, NORM_OUT)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
@@ -54,7 +54,7 @@ def layer_norm(frame, rank, chunk, step, shares):
     width = word(step, NORM_WIDTH)
     rows = chunk[3] if word(step, NORM_PER_SEQUENCE) else chunk[1]
     while True:
-        item = next_of(frame, rank, shares, (rows + GROUP - 1) // GROUP)
+        item = next_of(frame, rank, slot, (rows + GROUP - 1) // GROUP)
         if item < 0:
             return
         for i in range(item * GROUP, min(rows, (item + 1) * GROUP)):
@@ -62,14 +62,14 @@ def layer_norm(frame, rank, chunk, step, shares):
 
 
 @kernel
-def normalize(frame, rank, chunk, step, shares):
+def normalize(frame, rank, chunk, step, slot):
     x_buffer, out_buffer = word(step, NORMALIZE_X), word(step, NORMALIZE_OUT)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     width = word(step, NORMALIZE_WIDTH)
     rows = chunk[3] if word(step, NORMALIZE_PER_SEQUENCE) else chunk[1]
     while True:
-        i = next_of(frame, rank, shares, rows)
+        i = next_of(frame, rank, slot, rows)
         if i < 0:
             return
         squares = broadcast(0.0)

@@ -32,11 +32,11 @@ def pack_panel(source, stride, rows, k, target):
 
 
 @kernel
-def pack(frame, rank, step, shares):
+def pack(frame, rank, step, slot):
     source, stride, target = word(step, PACK_SOURCE), word(step, PACK_STRIDE), word(step, PACK_TARGET)
     rows, k = word(step, PACK_ROWS), word(step, PACK_K)
     while True:
-        panel = next_of(frame, rank, shares, (rows + PANEL - 1) // PANEL)
+        panel = next_of(frame, rank, slot, (rows + PANEL - 1) // PANEL)
         if panel < 0:
             return
         there = min(PANEL, rows - panel * PANEL)

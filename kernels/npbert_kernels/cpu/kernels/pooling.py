@@ -24,13 +24,13 @@ MEAN = POOL_CODES["mean"]
 
 
 @kernel
-def take(frame, rank, chunk, step, shares):
+def take(frame, rank, chunk, step, slot):
     x_buffer, out_buffer = word(step, TAKE_X), word(step, TAKE_OUT)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     rows, width = locate(frame, word(step, TAKE_ROWS), chunk), word(step, TAKE_WIDTH)
     while True:
-        b = next_of(frame, rank, shares, chunk[3])
+        b = next_of(frame, rank, slot, chunk[3])
         if b < 0:
             return
         row = load_int(rows + b * 8) - chunk[0]
@@ -39,14 +39,14 @@ def take(frame, rank, chunk, step, shares):
 
 
 @kernel
-def pool(frame, rank, chunk, step, shares):
+def pool(frame, rank, chunk, step, slot):
     x_buffer, out_buffer = word(step, POOL_X), word(step, POOL_OUT)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     width, mode = word(step, POOL_WIDTH), word(step, POOL_MODE)
     cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
     while True:
-        b = next_of(frame, rank, shares, chunk[3])
+        b = next_of(frame, rank, slot, chunk[3])
         if b < 0:
             return
         n = word(key_lens, chunk[2] + b)

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from ..isa import VECTORS
 from ..layout import RATE_ROUNDS, RATE_TARGET
-from .frame import word
+from .frame import next_of, word
 from .simd import F32S, ROWS, ZEROS, f32, i64, kernel, multiply_add, pointer, splat
 
 
@@ -46,5 +46,6 @@ def _multiply_adds(typing_context: Any, rounds: Any, target: Any) -> Any:
 
 
 @kernel
-def rate(step):
-    _multiply_adds(word(step, RATE_ROUNDS), word(step, RATE_TARGET))
+def rate(frame, rank, step, slot):
+    if next_of(frame, rank, slot, 1) == 0:
+        _multiply_adds(word(step, RATE_ROUNDS), word(step, RATE_TARGET))

@@ -1,4 +1,10 @@
-"""How the members of a team share a step and meet after it. Words are 64-bit, each on a cache line of its own."""
+"""How members share the work of a launch. Words are 64-bit, and those that several write have a cache line each.
+
+A chunk of the batch is under way in a slot, one step after another. A member takes items of the step, and adds how many
+it has done to the slot's count; who makes that count whole opens the next step. So nobody waits for a member, only for
+items: one that the system has put aside between two items holds nobody up. A ticket carries the serial number of its
+step, so that a member who comes late takes nothing of a step that it does not mean.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +16,21 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..layout import LINE, SYNC_ABORT, SYNC_ARRIVED, SYNC_GENERATION
-from .simd import i64, kernel, pointer
+from ..layout import (
+    LINE,
+    MEMBER_DONE,
+    MEMBER_GROUP,
+    MEMBER_ITEMS,
+    MEMBER_SERIAL,
+    SLOT_DONE,
+    SLOT_SERIAL,
+    SLOT_TICKETS,
+    SYNC_ABORT,
+    SYNC_MEMBERS,
+    TICKET_BITS,
+    WORD,
+)
+from .simd import i64, kernel, load_int, pointer, store_int
 
 SPINS = 400  # before a waiting member yields its processor: some microseconds, for it may be one that another needs
 _yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
@@ -67,43 +86,68 @@ def cycles(typing_context: Any) -> Any:
     return types.int64(), codegen
 
 
-@kernel
-def next_item(sync, shares, rank, members, items):
-    """The next of a step's items for this member, or -1: none is left, or the launch is aborted.
+@intrinsic
+def compare_exchange(typing_context: Any, address: Any, expected: Any, value: Any) -> Any:
+    """Whether the word was as expected, and is now value."""
 
-    Member r begins with its own share, items [n r / members, n (r + 1) / members), so that it meets the rows and
-    panels that its caches hold; when that is empty it helps the next.
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = pointer(builder, args[0], i64)
+        return builder.extract_value(builder.cmpxchg(word, args[1], args[2], "acq_rel", "acquire"), 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), codegen
+
+
+@kernel
+def next_item(sync, slot, members, groups, rank, items):
+    """The next of a step's items for this member, or -1: none is left, the step is over, or the launch is aborted.
+
+    A member of group g begins with that group's share, items [n g / groups, n (g + 1) / groups), so that it meets the
+    panels that its caches hold; when that is empty it helps the next. A step without items has one that nobody sees,
+    so that somebody is the last.
     """
+    member = sync + SYNC_MEMBERS + rank * LINE
+    store_int(member + MEMBER_ITEMS * WORD, max(items, 1))
     if atomic_load(sync + SYNC_ABORT) != 0:
         return -1
-    for turn in range(members):
-        group = (rank + turn) % members
-        first = items * group // members
-        size = items * (group + 1) // members - first
-        counter = shares + group * LINE
-        if atomic_load(counter) < size:
-            taken = atomic_add(counter, 1)
-            if taken < size:
-                return first + taken
+    done = load_int(member + MEMBER_DONE * WORD)
+    if members == 1:
+        if done < max(items, 1):
+            store_int(member + MEMBER_DONE * WORD, done + 1)
+        return done if done < items else -1
+    none_taken, group = (
+        load_int(member + MEMBER_SERIAL * WORD) << TICKET_BITS,
+        load_int(member + MEMBER_GROUP * WORD),
+    )
+    for turn in range(groups):
+        share = (group + turn) % groups
+        first, end = items * share // groups, items * (share + 1) // groups
+        if items == 0 and share == 0:
+            end = 1
+        ticket = slot + SLOT_TICKETS + share * LINE
+        while True:
+            seen = atomic_load(ticket)
+            taken = seen - none_taken  # out of range where the ticket is of another step
+            if taken < 0 or taken >= end - first:
+                break
+            if compare_exchange(ticket, seen, seen + 1):
+                store_int(member + MEMBER_DONE * WORD, done + 1)
+                return first + taken if items > 0 else -1
     return -1
 
 
 @kernel
-def barrier(sync, members):
-    """Wait until every member is here; False if the launch is aborted."""
-    if members > 1:
-        generation = atomic_load(sync + SYNC_GENERATION)
-        if atomic_add(sync + SYNC_ARRIVED, 1) == members - 1:
-            atomic_store(sync + SYNC_ARRIVED, 0)
-            atomic_add(sync + SYNC_GENERATION, 1)
-        else:
-            spins = 0
-            while atomic_load(sync + SYNC_GENERATION) == generation:
-                if atomic_load(sync + SYNC_ABORT) != 0:
-                    return False
-                spins += 1
-                if spins > SPINS:
-                    _yield()
-                else:
-                    pause()
-    return atomic_load(sync + SYNC_ABORT) == 0
+def finish_step(sync, slot, groups, serial):
+    """Open the slot's next step. Only the member that did the last item of a step calls this."""
+    atomic_store(slot + SLOT_DONE, 0)
+    for group in range(groups):
+        atomic_store(slot + SLOT_TICKETS + group * LINE, serial << TICKET_BITS)
+    atomic_store(slot + SLOT_SERIAL, serial)
+
+
+@kernel
+def wait(spins):
+    """A moment; the longer, the more there were of them."""
+    if spins > SPINS:
+        _yield()
+    else:
+        pause()
