@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+
 import numpy as np
 
 from ..ops import Batch, Floats, Ints
@@ -128,12 +130,14 @@ class Program:
 
 
 def _chunks(cu_seqlens: Ints) -> Ints:
-    """The first sequence of each chunk, and B: equal chunks of about CHUNK_TOKENS, cut where sequences end."""
-    sequences, tokens = len(cu_seqlens) - 1, int(cu_seqlens[-1])
-    count = min(sequences, (tokens + CHUNK_TOKENS // 2) // CHUNK_TOKENS)
-    if count <= 1:
-        return np.array([0, sequences])
-    targets = np.arange(1, count) * tokens // count
-    after = np.searchsorted(cu_seqlens, targets)  # the first end at or behind each
-    nearer = targets - cu_seqlens[after - 1] < cu_seqlens[after] - targets
-    return np.unique(np.concatenate([[0], after - nearer, [sequences]]))
+    """The first sequence of each chunk, and B. What is left is cut into equal chunks of about CHUNK_TOKENS, of which the
+    first ends with the sequence that ends nearest to it; and so on."""
+    ends = cu_seqlens.tolist()
+    bounds = [0]
+    while (first := bounds[-1]) < len(ends) - 1:
+        left = ends[-1] - ends[first]
+        target = ends[first] + left / max(1, round(left / CHUNK_TOKENS))
+        after = bisect.bisect_left(ends, target, first + 1, len(ends) - 1)
+        nearer = after - 1 > first and target - ends[after - 1] <= ends[after] - target
+        bounds.append(after - nearer)
+    return np.array(bounds)
