@@ -130,8 +130,10 @@ class Program:
 
 
 def _chunks(cu_seqlens: Ints) -> Ints:
-    """The first sequence of each chunk, and B. What is left is cut into equal chunks of about CHUNK_TOKENS, of which the
-    first ends with the sequence that ends nearest to it; and so on."""
+    """The first sequence of each chunk, and B.
+
+    What is left is cut into equal chunks of about CHUNK_TOKENS, and the first of them ends where a sequence does.
+    """
     ends = cu_seqlens.tolist()
     bounds = [0]
     while (first := bounds[-1]) < len(ends) - 1:
