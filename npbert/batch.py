@@ -323,16 +323,15 @@ def _token_types(config: EncoderConfig, token_type_ids: ArrayLike) -> Ints:
 
 
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:
-    """[L, N]; those of a layer's kept heads first, where some are pruned."""
+    """[L, the most heads that a layer keeps]: those of kept heads first, where some are pruned."""
     L, N = len(config.layer_weights), config.num_attention_heads
     factors = _floats("head_mask", head_mask)
     if factors.shape not in ((N,), (L, N)):
         _wrong("head_mask", f"the shape {[N]} or {[L, N]}", list(factors.shape))
-    rows: Floats = np.broadcast_to(factors, (L, N)).copy()
-    for row, weights in zip(rows, config.layer_weights, strict=True):
-        if weights in config.pruned_heads:
-            kept = row[config.kept_heads(weights)]
-            row[: len(kept)] = kept
+    heads = [config.kept_heads(weights) for weights in config.layer_weights]
+    rows = np.ones((L, max(map(len, heads))), np.float32)
+    for row, kept, given in zip(rows, heads, np.broadcast_to(factors, (L, N)), strict=True):
+        row[: len(kept)] = given[kept]
     return rows
 
 

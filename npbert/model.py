@@ -279,11 +279,10 @@ class EncoderModel:
             OSError: the model's file, which the weights are read from again, can't be read.
         """
         config = self.config
-        checked = head_lists("heads_to_prune", heads_to_prune, config.weight_sets, config.num_attention_heads)
-        pruned = {
-            layer: sorted({*config.pruned_heads.get(layer, ()), *checked.get(layer, ())})
-            for layer in {*config.pruned_heads, *checked}
-        }
+        layers, heads = config.weight_sets, config.num_attention_heads
+        checked = head_lists("heads_to_prune", heads_to_prune, layers, heads)
+        together = {index: {*config.pruned_heads.get(index, ()), *checked.get(index, ())} for index in range(layers)}
+        pruned = head_lists("heads_to_prune", together, layers, heads)
         self._place(replace(config, pruned_heads=pruned))
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:

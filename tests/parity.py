@@ -174,8 +174,14 @@ def assert_parity(folder: Path, backend: Backend, **arguments: Any) -> None:
     """Every output, at every position that is computed; the others are 0."""
     truth, errors = torch_errors(folder, arguments)
     output = loaded(folder, backend)(**arguments, output_hidden_states=True, output_attentions=True)
-    found = flat_outputs(dict(output), arguments)
-    wanted = flat_outputs(truth, arguments)
+    assert_close(dict(output), truth, errors, arguments)
+
+
+def assert_close(
+    output: dict[str, Any], truth: dict[str, Any], errors: dict[str, float], arguments: dict[str, Any]
+) -> None:
+    """Each output of a call to its truth; `errors` are torch's own."""
+    found, wanted = flat_outputs(output, arguments), flat_outputs(truth, arguments)
     assert found.keys() == wanted.keys()
     for name, (array, where) in found.items():
         assert array.shape == wanted[name][0].shape

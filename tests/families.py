@@ -1,0 +1,41 @@
+"""A small config of each family and variety, sizes no multiples of a tile: (model_type, HF's own keys)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COMMON = {
+    "vocab_size": 61,
+    "hidden_size": 42,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 50,
+    "max_position_embeddings": 40,
+}
+TYPES = {"type_vocab_size": 2}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("bert", {**COMMON, **TYPES}),
+    "bert, relative_key": ("bert", {**COMMON, **TYPES, "position_embedding_type": "relative_key"}),
+    "bert, relative_key_query": ("bert", {**COMMON, **TYPES, "position_embedding_type": "relative_key_query"}),
+    "distilbert": (
+        "distilbert",
+        {"vocab_size": 61, "dim": 42, "n_layers": 3, "n_heads": 3, "hidden_dim": 50, "max_position_embeddings": 40},
+    ),
+    "roberta": ("roberta", {**COMMON, "type_vocab_size": 1}),
+    "roberta, relative_key": ("roberta", {**COMMON, **TYPES, "position_embedding_type": "relative_key"}),
+    "xlm-roberta": ("xlm-roberta", {**COMMON, **TYPES, "layer_norm_eps": 1e-5}),
+    "camembert": ("camembert", {**COMMON, **TYPES, "pad_token_id": 3}),
+    "albert": ("albert", {**COMMON, **TYPES, "embedding_size": 26}),
+    "albert, groups": (
+        "albert",
+        {**COMMON, **TYPES, "embedding_size": 42, "num_hidden_groups": 2, "inner_group_num": 2},
+    ),
+    "albert, relative_key_query": (
+        "albert",
+        {**COMMON, **TYPES, "embedding_size": 26, "position_embedding_type": "relative_key_query"},
+    ),
+    "electra": ("electra", {**COMMON, **TYPES, "embedding_size": 26}),
+    "electra, not factorised": ("electra", {**COMMON, **TYPES, "embedding_size": 42}),
+    "mpnet": ("mpnet", COMMON),
+}
+RELATIVE = [name for name in FAMILIES if "relative" in name or name == "mpnet"]
