@@ -230,8 +230,9 @@ class EncoderConfig:
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
         if self.max_tokens < 1:
-            least = self.max_position_embeddings - self.max_tokens + 1
-            raise wrong("max_position_embeddings", f"at least {least}: positions begin there", self.max_tokens)
+            begin = self.max_position_embeddings - self.max_tokens
+            wanted = f"at least {begin + 1}: position 0 of a row is {begin}"
+            raise wrong("max_position_embeddings", wanted, self.max_position_embeddings)
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             wanted = "one of " + ", ".join(POSITION_EMBEDDING_TYPES)
             raise wrong("position_embedding_type", wanted, self.position_embedding_type)

@@ -137,7 +137,7 @@ def flat_outputs(outputs: dict[str, Any], arguments: dict[str, Any]) -> dict[str
     return flat
 
 
-MEASURED_TOKENS = 500
+MEASURED_TOKENS = 2000
 
 
 def torch_errors(folder: Path, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from npbert_kernels import ops
 from transformers.activations import ACT2FN
 
-from npbert.config import ACTIVATIONS, AutoConfig
-from npbert.families.bert import BertConfig
+import npbert
+from npbert import AlbertConfig, AutoConfig, BertConfig, DistilBertConfig
+from npbert.config import ACTIVATIONS
+from npbert.families import MODEL_TYPES
 
 SIZES = (
     "vocab_size",
@@ -44,8 +46,118 @@ def test_defaults_are_those_of_transformers() -> None:
     theirs = transformers.BertConfig().to_dict()
     ours = BertConfig().to_dict()
     shared = ours.keys() & theirs.keys()
-    assert ours.keys() - theirs.keys() == {"position_embedding_type", "pruned_heads"}  # keys of transformers 4
+    assert ours.keys() - theirs.keys() == NOT_IN_5
     assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
+
+
+FAMILY_CONFIGS = {
+    model_type: (getattr(npbert, f"{stem}Config"), getattr(transformers, f"{stem}Config"))
+    for model_type, (_, stem) in MODEL_TYPES.items()
+}
+NOT_IN_5 = {"position_embedding_type", "pruned_heads"}  # keys of transformers 4
+
+
+@pytest.mark.parametrize("model_type", FAMILY_CONFIGS)
+def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: str, tmp_path: Path) -> None:
+    ours, theirs = (config().to_dict() for config in FAMILY_CONFIGS[model_type])
+    meta = {"transformers_version", "_name_or_path", "chunk_size_feed_forward", "is_encoder_decoder"}
+    assert theirs.keys() - ours.keys() <= meta
+    assert ours.keys() - theirs.keys() <= NOT_IN_5
+    shared = ours.keys() & theirs.keys()
+    assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
+
+
+@pytest.mark.parametrize("model_type", FAMILY_CONFIGS)
+def test_each_family_is_written_and_read_back(model_type: str, tmp_path: Path) -> None:
+    ours, theirs = FAMILY_CONFIGS[model_type]
+    config = ours(vocab_size=77, max_position_embeddings=33, num_labels=3, pruned_heads={0: [2, 1]})
+    config.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path) == config
+    assert type(AutoConfig.from_pretrained(tmp_path)) is ours
+    read = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert type(read) is theirs
+    assert (read.vocab_size, read.max_position_embeddings, read.num_labels) == (77, 33, 3)
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
+        assert getattr(read, name) == getattr(config, name)
+
+
+def test_distilbert_s_own_keys_and_the_shared_names() -> None:
+    config = DistilBertConfig(dim=24, n_layers=2, n_heads=3, hidden_dim=17, activation="relu")
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (24, 2, 3)
+    assert (config.intermediate_size, config.hidden_act, config.activation_op, config.head_size) == (
+        17,
+        "relu",
+        "relu",
+        8,
+    )
+    by_names = DistilBertConfig.from_dict({"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3})
+    assert (by_names.dim, by_names.n_layers, by_names.n_heads, by_names.extra) == (24, 2, 3, {})
+    for key, value, message in (
+        ("dim", 23, r"dim: wanted a multiple of n_heads \(12\), found 23"),
+        ("n_layers", 0, "n_layers: wanted an integer from 1 to 1024, found 0"),
+        ("hidden_dim", 1.5, "hidden_dim: wanted an integer from 1 to 2147483647, found 1.5"),
+        ("activation", "swoosh", "activation: wanted one of gelu, .*, found 'swoosh'"),
+        ("seq_classif_dropout", 2, "seq_classif_dropout: wanted a number at least 0, at most 1, found 2"),
+        ("sinusoidal_pos_embds", 1, "sinusoidal_pos_embds: wanted true or false, found 1"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            DistilBertConfig(**{key: value})
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "camembert", "mpnet"])
+def test_positions_that_begin_behind_the_padding_s(model_type: str) -> None:
+    config, _ = FAMILY_CONFIGS[model_type]
+    assert config(max_position_embeddings=514).max_tokens == 512
+    with pytest.raises(
+        ValueError, match="^max_position_embeddings: wanted at least 3: position 0 of a row is 2, found 2"
+    ):
+        config(max_position_embeddings=2)
+    if model_type == "mpnet":
+        assert config(max_position_embeddings=514, pad_token_id=7).max_tokens == 512  # as transformers has it
+    else:
+        assert config(max_position_embeddings=514, pad_token_id=7).max_tokens == 506
+        with pytest.raises(ValueError, match=r"^pad_token_id: wanted an integer from 0 to .*, found None"):
+            config(pad_token_id=None)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "values", "message"),
+    [
+        ("albert", {"num_hidden_groups": 0}, "num_hidden_groups: wanted an integer from 1 to 1024, found 0"),
+        ("albert", {"inner_group_num": "1"}, "inner_group_num: wanted an integer from 1 to 1024, found '1'"),
+        ("albert", {"inner_group_num": 500}, "inner_group_num: wanted at most 1024 layers in all, found 500"),
+        ("albert", {"num_hidden_groups": 9, "inner_group_num": 300}, "inner_group_num: wanted at most 1024 layers"),
+        ("albert", {"embedding_size": 0}, "embedding_size: wanted an integer from 1 to 2147483647, found 0"),
+        ("albert", {"classifier_dropout_prob": -1}, "classifier_dropout_prob: wanted a number at least 0"),
+        ("albert", {"pruned_heads": {1: [0]}}, "pruned_heads: wanted for layers of 0 to 0, lists of heads of 0 to 63"),
+        ("electra", {"embedding_size": None}, "embedding_size: wanted an integer from 1 to 2147483647, found None"),
+        ("electra", {"summary_use_proj": 1}, "summary_use_proj: wanted true or false, found 1"),
+        ("mpnet", {"relative_attention_num_buckets": 31}, "relative_attention_num_buckets: wanted an integer from 32"),
+        ("mpnet", {"relative_attention_num_buckets": 1e9}, "relative_attention_num_buckets: wanted an integer from 32"),
+        ("roberta", {"is_decoder": True}, "is_decoder: wanted none: npbert runs encoders only, found True"),
+        ("roberta", {"model_type": "bert"}, "model_type: wanted 'roberta', found 'bert'"),
+    ],
+)
+def test_what_families_refuse(model_type: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        FAMILY_CONFIGS[model_type][0].from_dict(values)
+
+
+def test_layers_that_share_weights() -> None:
+    """HF's rule: group = int(layer / (layers / groups)), also where that is no whole number."""
+    assert AlbertConfig().layer_weights == (0,) * 12
+    assert AlbertConfig(num_hidden_layers=3, num_hidden_groups=2).layer_weights == (0, 0, 1)
+    grouped = AlbertConfig(num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    assert grouped.layer_weights == (0, 1, 0, 1, 2, 3, 2, 3)
+    assert grouped.weight_sets == 4
+    assert BertConfig(num_hidden_layers=3).layer_weights == (0, 1, 2)
+
+
+def test_pruned_heads_from_a_file() -> None:
+    config = BertConfig.from_dict({"pruned_heads": {"3": [1, 0, 1], "1": [], "0": [11]}})
+    assert config.pruned_heads == {0: [11], 3: [0, 1]}
+    assert config.kept_heads(3) == list(range(2, 12))
+    assert config.kept_heads(1) == list(range(12))
 
 
 def test_transformers_reads_what_is_saved_and_the_other_way_round(tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_a_call_is_run_in_parts(folder: Path, backend: Backend, config: dict[str
 def test_rows_longer_than_positions_where_the_rest_is_padding(family_folder: Folders, backend: Backend) -> None:
     """RoBERTa counts tokens, not columns."""
     model_type, config = FAMILIES["roberta"]
-    ids = np.full((10, 55), 1)
-    ids[:5, 20:50], ids[5:, ::2] = np.random.default_rng(0).integers(2, 61, (5, 30)), 9
+    ids = np.full((20, 55), 1)
+    ids[:10, 20:50], ids[10:, ::2] = np.random.default_rng(0).integers(2, 61, (10, 30)), 9
     mask = (ids != 1).astype(np.int64)
     mask[:, 0] = 1
     assert_parity(family_folder(model_type, **config), backend, input_ids=ids, attention_mask=mask)
