@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,10 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from families import FAMILIES
 
+import npbert
 from npbert import SentenceTransformer
 from npbert.cli import main
 from npbert.commands.bench import batches
+from npbert.weights import encoder_shapes
 
 COMMAND = [sys.executable, "-m", "npbert"]
 
@@ -179,6 +183,45 @@ def test_info_says_what_and_where_from(minilm: Path) -> None:
     assert memory[-1].startswith("all ")
     low, high = (float(figure) for figure in re.findall(r"([\d.]+) MB", memory[-1]))
     assert 60 < low < high < 300
+
+
+def test_info_of_bert_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its parameters are counted from the headers, so a file with holes where the weights would be does."""
+    config = npbert.BertConfig()
+    assert sum(math.prod(shape) for shape in encoder_shapes(config, pooler=True).values()) == 109_482_240
+    config.save_pretrained(tmp_path)
+    write_holes(tmp_path / "model.safetensors", encoder_shapes(config, pooler=True))
+    assert main(["info", str(tmp_path)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for wanted in (
+        "embeddings 23,837,184 21.8 % 95.3 MB",
+        "encoder 85,054,464 77.7 % 340.2 MB",
+        "pooler 590,592 0.5 % 2.4 MB",
+        "all 109,482,240 100.0 % 437.9 MB",
+    ):
+        assert wanted in lines
+
+
+def write_holes(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_info_of_every_family(family: str, family_folder: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    model_type, config = FAMILIES[family]
+    folder = family_folder(model_type, **config)
+    assert main(["info", str(folder)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    count = npbert.AutoModel.from_pretrained(folder, backend="reference").num_parameters()
+    assert any(line.startswith(f"all {count:,} 100.0 %") for line in lines)
+    assert any(line.startswith("layers ") and "of width 42, 3 heads of 14, feed-forward 50" in line for line in lines)
 
 
 def test_demo_finds_neighbours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,9 +108,7 @@ def test_distilbert_s_own_keys_and_the_shared_names() -> None:
 def test_positions_that_begin_behind_the_padding_s(model_type: str) -> None:
     config, _ = FAMILY_CONFIGS[model_type]
     assert config(max_position_embeddings=514).max_tokens == 512
-    with pytest.raises(
-        ValueError, match="^max_position_embeddings: wanted at least 3: position 0 of a row is 2, found 2"
-    ):
+    with pytest.raises(ValueError, match=r"^max_position_embeddings: wanted at least 3: position 0 .*, found 2$"):
         config(max_position_embeddings=2)
     if model_type == "mpnet":
         assert config(max_position_embeddings=514, pad_token_id=7).max_tokens == 512  # as transformers has it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from contextlib import suppress
 from pathlib import Path
 
 from npbert.checkpoint import Checkpoint
@@ -18,6 +19,7 @@ from npbert.weights import NamedWeights, encoder_shapes, has_pooler, parameter_t
 
 WORDS = "word embeddings"
 POOLER = "pooler"  # sentence vectors do without it
+GROUPS = {"attention": "encoder", "relative positions": "encoder", "feed-forward": "encoder", POOLER: POOLER}
 BYTES = 4  # of a float32
 
 
@@ -32,7 +34,8 @@ def run(given: argparse.Namespace) -> None:
         counts = dict(parameter_table(config, shapes))
         weights = _describe_weights(checkpoint)
     # What every process with a model holds, so that it is part of the memory.
-    AutoTokenizer.from_pretrained(settings.transformer)
+    with suppress(FileNotFoundError):  # a model does without a tokenizer
+        AutoTokenizer.from_pretrained(settings.transformer)
     importlib.import_module("npbert_kernels.cpu")
 
     print("\n".join(table(_facts(folder, config, settings, weights), "<<<")))
@@ -92,12 +95,21 @@ def _width(config: EncoderConfig, settings: SentenceFolder) -> int:
 
 
 def _parameter_table(counts: dict[str, int]) -> list[str]:
+    """Embeddings, encoder and pooler, the first two with what they are made of."""
     total = sum(counts.values())
     rows = [["part", "parameters", "share", "in float32"]]
-    rows += [
-        [part, f"{count:,}", f"{100 * count / total:.1f} %", megabytes(count * BYTES)] for part, count in counts.items()
-    ]
-    rows.append(["all", f"{total:,}", "100.0 %", megabytes(total * BYTES)])
+
+    def row(part: str, count: int) -> None:
+        rows.append([part, f"{count:,}", f"{100 * count / total:.1f} %", megabytes(count * BYTES)])
+
+    groups: dict[str, dict[str, int]] = {}
+    for part, count in counts.items():
+        groups.setdefault(GROUPS.get(part, "embeddings"), {})[part] = count
+    for group, parts in groups.items():
+        row(group, sum(parts.values()))
+        for part, count in parts.items() if len(parts) > 1 else ():
+            row(f"  {part}", count)
+    row("all", total)
     return table(rows, "<>>>")
 
 
