@@ -16,7 +16,7 @@ from bounds import embed_bound, norm_bound
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from npbert_kernels.ops import ACTIVATIONS, Batch
+from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch
 from npbert_kernels.reference import ACTIVATIONS as FUNCTIONS
 from npbert_kernels.reference import Reference, backend
 
@@ -204,21 +204,31 @@ def test_embed(dtype: Any, seed: int, tokens: int, width: int, rows_given: bool)
     assert_within(found, wanted, bound, dtype)
 
 
-@given(dtypes, seeds, lengths, widths, st.sampled_from(["mean", "max"]), st.data())
-def test_pool(dtype: Any, seed: int, lengths: list[int], width: int, mode: str, data: st.DataObject) -> None:
+@given(dtypes, seeds, lengths, widths, st.sampled_from(POOLINGS), st.booleans(), st.data())
+def test_pool(
+    dtype: Any, seed: int, lengths: list[int], width: int, mode: Any, from_first: bool, data: st.DataObject
+) -> None:
     f = Forward(dtype, seed)
     cu_seqlens = np.cumsum([0, *lengths])
     key_lens = np.array([data.draw(st.integers(0, length)) for length in lengths])
+    skipped = np.array([data.draw(st.integers(0, length - 1)) if from_first else 0 for length in lengths])
     x = f.rows(cu_seqlens[-1], width)
-    found = f.ops.pool(x, cu_seqlens, key_lens, mode)
-    for b, keys in enumerate(key_lens):
-        kept = truth(x[cu_seqlens[b] : cu_seqlens[b] + keys])
-        if keys == 0:
+    found = f.ops.pool(x, cu_seqlens, key_lens, mode, first=cu_seqlens[:-1] + skipped if from_first else None)
+    for b, (keys, skip) in enumerate(zip(key_lens, skipped, strict=True)):
+        kept = truth(x[cu_seqlens[b] + skip : cu_seqlens[b] + keys])
+        n = len(kept)
+        weights = torch.arange(skip + 1, keys + 1)[:, None] / max(1, sum(range(skip + 1, keys + 1)))
+        if n == 0:
             assert not found[b].any()
         elif mode == "max":
             assert_within(found[b], kept.amax(0), 0, dtype)
+        elif mode == "lasttoken":
+            assert_within(found[b], kept[-1], 0, dtype)
         else:
-            assert_within(found[b], kept.mean(0), (keys + 1) * f.eps * kept.abs().mean(0).numpy(), dtype)
+            shares = {"mean": 1 / n, "mean_sqrt_len_tokens": n**-0.5, "weightedmean": weights.double()}
+            terms = kept * shares[mode]
+            # a rounding for each addition, and some for weight, sum of weights, root and quotient
+            assert_within(found[b], terms.sum(0), (n + 4) * f.eps * terms.abs().sum(0).numpy(), dtype)
 
 
 @given(dtypes, seeds, st.integers(1, 9), widths, st.sampled_from([1.0, 1e-15, 0.0, 1e15]))

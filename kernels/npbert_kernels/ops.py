@@ -42,7 +42,7 @@ class Batch:
     token_types: Ints  # [T] rows of the token type embeddings
     cu_seqlens: Ints  # [B + 1]
     key_lens: Ints  # [B]
-    first: Ints  # [B] the row of each sequence's position 0
+    first: Ints  # [B] the row of each sequence's position 0, or the one at which its pooling begins
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
@@ -108,11 +108,12 @@ class Ops(Protocol):
     def take(self, x: Rows, rows: Rows) -> Rows:
         """x[rows]: [B, H] of the batch's `first`, [R, H] of its `selected`."""
 
-    def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling) -> Rows:
+    def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling, *, first: Rows | None = None) -> Rows:
         """[B, H], over the first n = key_lens[b] rows of each sequence; 0 where there are none.
 
         mean; max; mean_sqrt_len_tokens: sum / sqrt(n); weightedmean: row t = 0, 1, ... weighs t + 1;
         lasttoken: row n - 1.
+        first is the batch's: rows before first[b] are left out then, n counts the others, and t still counts all.
         """
 
     def concat(self, parts: Sequence[Rows]) -> Rows:

@@ -101,18 +101,18 @@ def softmax(scores: Array) -> Array:
     return probs
 
 
-def weightedmean(x: Array) -> Array:
-    weights = np.arange(1, len(x) + 1, dtype=x.dtype)[:, None]
+def weightedmean(x: Array, skipped: int) -> Array:
+    weights = np.arange(skipped + 1, skipped + len(x) + 1, dtype=x.dtype)[:, None]
     mean: Array = (weights * x).sum(axis=0) / weights.sum()
     return mean
 
 
-POOLINGS: dict[Pooling, Callable[[Array], Array]] = {  # [n, H] -> [H]
-    "mean": lambda x: x.mean(axis=0),
-    "max": lambda x: x.max(axis=0),
-    "mean_sqrt_len_tokens": lambda x: x.sum(axis=0) / math.sqrt(len(x)),
+POOLINGS: dict[Pooling, Callable[[Array, int], Array]] = {  # [n, H], the rows left out before them -> [H]
+    "mean": lambda x, skipped: x.mean(axis=0),
+    "max": lambda x, skipped: x.max(axis=0),
+    "mean_sqrt_len_tokens": lambda x, skipped: x.sum(axis=0) / math.sqrt(len(x)),
     "weightedmean": weightedmean,
-    "lasttoken": lambda x: x[-1],
+    "lasttoken": lambda x, skipped: x[-1],
 }
 
 
@@ -203,11 +203,12 @@ class ReferenceOps:
     def take(self, x: Array, rows: Ints) -> Array:
         return x[rows]
 
-    def pool(self, x: Array, cu_seqlens: Ints, key_lens: Ints, mode: Pooling) -> Array:
+    def pool(self, x: Array, cu_seqlens: Ints, key_lens: Ints, mode: Pooling, *, first: Ints | None = None) -> Array:
         pooled = np.zeros((len(key_lens), x.shape[1]), x.dtype)  # [B, H]
         for b, (begin, keys) in enumerate(zip(cu_seqlens[:-1], key_lens, strict=True)):
-            if keys:
-                pooled[b] = POOLINGS[mode](x[begin : begin + keys])
+            start = begin if first is None else first[b]
+            if start < begin + keys:
+                pooled[b] = POOLINGS[mode](x[start : begin + keys], start - begin)
         return pooled
 
     def concat(self, parts: Sequence[Array]) -> Array:
