@@ -42,7 +42,7 @@ def table(model: npbert.BertModel, case: str, runs: int = 15) -> list[tuple[str,
     rows: dict[str, list[float]] = {}
     for step, cycles in zip(program.steps, least, strict=True):
         name, work = layout.Op(step[0]).name.lower(), 0.0
-        if name == "linear" and not step[layout.LINEAR_PER_SEQUENCE]:
+        if name == "linear" and step[layout.LINEAR_ROWS] == layout.Axis.TOKENS:
             k, n = int(step[layout.LINEAR_K]), int(step[layout.LINEAR_PANELS]) * selected().panel
             name = f"linear {k} x {n}" + (", activation" if step[layout.LINEAR_ACTIVATION] else "")
             work = 2.0 * k * n * float(lengths.sum())

@@ -17,7 +17,14 @@ from npbert_kernels.cpu.isa import ARM, OTHER, X86, available, selected, table
 AVX2 = frozenset({"avx2", "fma", "bmi2", "f16c", "avx"})
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 # In numba's process the kernels are compiled for the target that `compile` would name.
-TESTS = ("test_activation.py", "test_ukernel.py", "test_ops_cpu.py", "test_guard.py")
+TESTS = (
+    "test_activation.py",
+    "test_ukernel.py",
+    "test_ops_cpu.py",
+    "test_ops_relative.py",
+    "test_ops_rows.py",
+    "test_guard.py",
+)
 
 
 def environment(name: str) -> dict[str, str]:

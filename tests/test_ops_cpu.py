@@ -244,22 +244,6 @@ def test_embed(seed: int, lengths: list[int], width: int, rows_given: bool) -> N
     assert_within(found["y"], truth["y"], embed_bound(parts, weight, bias, 1e-12, EPS))
 
 
-@given(seeds, lengths, widths, st.sampled_from(["mean", "max"]), st.data())
-def test_pool(seed: int, lengths: list[int], width: int, mode: Any, data: st.DataObject) -> None:
-    key_lens = [data.draw(st.integers(0, length)) for length in lengths]
-    (x,) = normal(seed, (sum(lengths), width))
-    found, truth = both(
-        lambda store: lambda ops, batch, x: {"y": ops.pool(x, batch.cu_seqlens, batch.key_lens, mode)},
-        [x],
-        batch_of(lengths, key_lens),
-    )
-    begins = np.cumsum([0, *lengths])
-    for b, keys in enumerate(key_lens):
-        kept = np.abs(x[begins[b] : begins[b] + keys]).astype(np.float64)
-        bound = (keys + 2) * EPS * kept.mean(axis=0) if keys and mode == "mean" else np.zeros(width)
-        assert_within(found["y"][b], truth["y"][b], bound)
-
-
 @pytest.mark.parametrize("mode", ["mean", "max"])
 @pytest.mark.parametrize("where", [0, 3, 6])
 def test_pool_keeps_nan(mode: Any, where: int) -> None:

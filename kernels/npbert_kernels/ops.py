@@ -46,7 +46,7 @@ class Batch:
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
-    selected: Ints | None = None  # [R] rows, ascending: for heads that look at some tokens only
+    selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
 
 

@@ -18,6 +18,7 @@ class Op(IntEnum):
     NORMALIZE = 6
     PACK = 7
     RATE = 8
+    CONCAT = 9
 
 
 class Axis(IntEnum):
@@ -26,7 +27,8 @@ class Axis(IntEnum):
     LOCAL = 0  # of one chunk of the batch; rows begin anew with each chunk
     TOKENS = 1  # all T of the batch
     SEQUENCES = 2  # all B of the batch
-    FIXED = 3  # the same whatever the chunk: tables, masks
+    SELECTED = 3  # all R of the batch
+    FIXED = 4  # the same whatever the chunk: tables, masks
 
 
 # The frame: one launch. Members get its address and their rank. The last words change from call to call.
@@ -45,10 +47,11 @@ class Axis(IntEnum):
     FRAME_CHUNKS,  # address: [chunks + 1], the first sequence of each
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
+    FRAME_CU_SELECTED,  # address: [B + 1]
     FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
-) = range(17)
+) = range(18)
 
 # The words that members share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
 # for each member, which no other touches; then the slots, each with a ticket for each group.
@@ -63,7 +66,7 @@ def sync_bytes(members: int) -> int:
     return SYNC_MEMBERS + members * (LINE + SLOT_TICKETS + 2 * LINE)
 
 
-STEP_WORDS = 12
+STEP_WORDS = 16
 BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_AXIS, BUFFER_WORDS = range(4)
 NONE = -1  # in place of a buffer
 
@@ -71,18 +74,21 @@ NONE = -1  # in place of a buffer
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT) = range(7, 12)
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
-LINEAR_PER_SEQUENCE = 9  # 1: rows are sequences, 0: tokens
+LINEAR_ROWS = 9  # the axis of its rows
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
-(ATTENTION_PROBS, ATTENTION_MASK_ROW) = range(7, 9)
-(NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_PER_SEQUENCE) = range(1, 8)
-(TAKE_X, TAKE_ROWS, TAKE_WIDTH, TAKE_OUT) = range(1, 5)
-(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT) = range(1, 5)
-(NORMALIZE_X, NORMALIZE_WIDTH, NORMALIZE_OUT, NORMALIZE_PER_SEQUENCE) = range(1, 5)
+(ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
+(ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
+(NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
+(TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)
+(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT, POOL_FIRST) = range(1, 6)
+(CONCAT_X, CONCAT_WIDTH, CONCAT_OUT, CONCAT_COLUMN, CONCAT_ZEROS, CONCAT_ROWS) = range(1, 7)
+(NORMALIZE_X, NORMALIZE_WIDTH, NORMALIZE_OUT, NORMALIZE_ROWS) = range(1, 5)
 (PACK_SOURCE, PACK_STRIDE, PACK_ROWS, PACK_K, PACK_TARGET) = range(1, 6)  # addresses
 (RATE_ROUNDS, RATE_TARGET) = range(1, 3)
 
 ACTIVATION_NONE = 0
 ACTIVATION_CODES = {"gelu_erf": 1, "gelu_tanh": 2, "relu": 3, "silu": 4, "tanh": 5}
-POOL_CODES = {"mean": 0, "max": 1}
+POOL_CODES = {"mean": 0, "max": 1, "mean_sqrt_len_tokens": 2, "weightedmean": 3, "lasttoken": 4}
+RELATIVE_NONE, RELATIVE_BIAS, RELATIVE_KEY, RELATIVE_KEY_QUERY = range(4)
 
 COMPLETE, ABORTED = 0, 1  # what the entry returns

@@ -84,6 +84,11 @@ class Program:
             return {
                 name: np.zeros((0, 0 if b.flat else b.columns), np.float32) for name, b in recording.outputs.items()
             }
+        counts = {
+            Axis.TOKENS: tokens,
+            Axis.SEQUENCES: sequences,
+            Axis.SELECTED: 0 if batch.selected is None else len(batch.selected),
+        }
         longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
         members = get_num_threads()
         bounds = _chunks(cu_seqlens)
@@ -103,17 +108,20 @@ class Program:
                 if buffer.flat and offsets is not None:
                     array = np.empty(buffer.columns * int(offsets[-1]), np.float32)
                 else:
-                    array = np.empty((sequences if buffer.per_sequence else tokens, buffer.row_bytes // 4), np.float32)
+                    array = np.empty((counts[buffer.rows], buffer.row_bytes // 4), np.float32)
                 buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)
                 arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.columns]
         words[layout.FRAME_CU_SEQLENS], words[layout.FRAME_KEY_LENS] = (
             address(cu_seqlens),
             address(batch.key_lens),
         )
+        words[layout.FRAME_CU_SELECTED] = 0 if batch.cu_selected is None else address(batch.cu_selected)
         words[layout.FRAME_PROBS_AT] = 0 if offsets is None else address(offsets)
         words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
         keeps = self, workspace, batch, bounds, arrays, offsets, cycles
-        workspace.frame.run(tokens * (recording.flops_per_token + longest * recording.flops_per_pair), keeps)
+        flops = tokens * longest * recording.flops_per_pair
+        flops += sum(counts[axis] * each for axis, each in recording.flops.items())
+        workspace.frame.run(flops, keeps)
         self._free.append(workspace)
         return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 

@@ -7,18 +7,19 @@ share memory as soon as nothing reads them any more.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ..ops import Activation, Batch, Floats, Forward, Ints, Ops, Placed, Pooling
+from ..ops import Activation, Batch, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
 from .layout import ACTIVATION_CODES, ACTIVATION_NONE, NONE, POOL_CODES, STEP_WORDS, Axis, Op
 from .memory import address
-from .store import Linear, Norm, Table, round_up
+from .store import Linear, Norm, Relative, Table, round_up
 
 
 @dataclass(eq=False)
@@ -28,7 +29,7 @@ class Buffer:
     axis: Axis
     columns: int
     row_bytes: int
-    per_sequence: bool = False  # rows are sequences, not tokens
+    rows: Axis = Axis.TOKENS  # what its rows are, of a chunk or of all: tokens, sequences or selected rows
     source: str | None = None  # the Batch's field, if it comes from there
     table: Table | None = None
     flat: bool = False  # probabilities of so many heads: no rows
@@ -51,7 +52,7 @@ class Recording:
     buffers: list[Buffer]
     outputs: dict[str, Buffer]
     local_bytes: int  # of a chunk's memory, a row
-    flops_per_token: float
+    flops: dict[Axis, float]  # a row of each axis
     flops_per_pair: float  # of a query and a key
     head_size: int
     keeps: list[Floats]  # what steps have the address of
@@ -68,7 +69,8 @@ class Recorder:
         self.steps: list[list[int]] = []
         self.buffers: list[Buffer] = []
         self.panel = selected().panel
-        self.flops_per_token = self.flops_per_pair = 0.0
+        self.flops = dict.fromkeys((Axis.TOKENS, Axis.SEQUENCES, Axis.SELECTED), 0.0)
+        self.flops_per_pair = 0.0
         self.head_size = 0
         self.keeps: list[Floats] = []
 
@@ -133,10 +135,9 @@ class Recorder:
     ) -> Buffer:
         if x.columns != weights.k:
             raise ValueError(f"linear: x has {x.columns} columns, the weight wants {weights.k}")
-        out = self._local(weights.columns, per_sequence=x.per_sequence)
+        out = self._local(weights.columns, rows=x.rows)
         out.head_size = weights.head_size
-        if not x.per_sequence:
-            self.flops_per_token += 2.0 * weights.k * weights.columns
+        self.flops[x.rows] += 2.0 * weights.k * weights.columns
         self._step(
             Op.LINEAR,
             {
@@ -148,7 +149,7 @@ class Recorder:
                 layout.LINEAR_RESIDUAL: residual,
                 layout.LINEAR_ACTIVATION: ACTIVATION_CODES[activation] if activation else ACTIVATION_NONE,
                 layout.LINEAR_OUT: out,
-                layout.LINEAR_PER_SEQUENCE: int(x.per_sequence),
+                layout.LINEAR_ROWS: x.rows,
             },
         )
         return out
@@ -163,6 +164,8 @@ class Recorder:
         head_size: int,
         head_mask: tuple[Buffer, int] | None = None,
         probs: bool = False,
+        relative: Relative | None = None,
+        columns: Buffer | None = None,
     ) -> tuple[Buffer, Buffer | None]:
         assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
         self.head_size = max(self.head_size, qkv.head_size)
@@ -184,12 +187,17 @@ class Recorder:
                 layout.ATTENTION_MASK: mask,
                 layout.ATTENTION_MASK_ROW: row,
                 layout.ATTENTION_PROBS: shares,
+                layout.ATTENTION_COLUMNS: None if relative is None else columns,
+                layout.ATTENTION_RELATIVE: layout.RELATIVE_NONE if relative is None else relative.kind,
+                layout.ATTENTION_TABLE: 0 if relative is None else self._weight(relative.rows),
+                layout.ATTENTION_STRIDE: 0 if relative is None else relative.rows.strides[0],
+                layout.ATTENTION_LAST: 0 if relative is None else relative.last,
             },
         )
         return out, shares
 
     def layer_norm(self, x: Buffer, norm: Norm) -> Buffer:
-        out = self._local(norm.width, per_sequence=x.per_sequence)
+        out = self._local(norm.width, rows=x.rows)
         self._step(
             Op.LAYER_NORM,
             {
@@ -199,21 +207,50 @@ class Recorder:
                 layout.NORM_EPS: bits(norm.eps),
                 layout.NORM_WIDTH: norm.width,
                 layout.NORM_OUT: out,
-                layout.NORM_PER_SEQUENCE: int(x.per_sequence),
+                layout.NORM_ROWS: x.rows,
             },
         )
         return out
 
     def take(self, x: Buffer, rows: Buffer) -> Buffer:
-        out = self._local(x.columns, per_sequence=True)
+        out = self._local(x.columns, rows=rows.rows)
         self._step(
             Op.TAKE,
-            {layout.TAKE_X: x, layout.TAKE_ROWS: rows, layout.TAKE_WIDTH: x.columns, layout.TAKE_OUT: out},
+            {
+                layout.TAKE_X: x,
+                layout.TAKE_INDEX: rows,
+                layout.TAKE_WIDTH: x.columns,
+                layout.TAKE_OUT: out,
+                layout.TAKE_ROWS: rows.rows,
+            },
         )
         return out
 
-    def pool(self, x: Buffer, cu_seqlens: Buffer, key_lens: Buffer, mode: Pooling) -> Buffer:
-        out = self._local(x.columns, per_sequence=True)
+    def concat(self, parts: Sequence[Buffer]) -> Buffer:
+        """A step for each part; the last also zeroes what lies behind, up to a whole panel."""
+        columns = sum(part.columns for part in parts)
+        out = self._local(columns, rows=parts[0].rows)
+        column = 0
+        for number, part in enumerate(parts, 1):
+            zeros = round_up(columns, self.panel) - columns if number == len(parts) else 0
+            self._step(
+                Op.CONCAT,
+                {
+                    layout.CONCAT_X: part,
+                    layout.CONCAT_WIDTH: part.columns,
+                    layout.CONCAT_OUT: out,
+                    layout.CONCAT_COLUMN: column,
+                    layout.CONCAT_ZEROS: zeros,
+                    layout.CONCAT_ROWS: out.rows,
+                },
+            )
+            column += part.columns
+        return out
+
+    def pool(
+        self, x: Buffer, cu_seqlens: Buffer, key_lens: Buffer, mode: Pooling, *, first: Buffer | None = None
+    ) -> Buffer:
+        out = self._local(x.columns, rows=Axis.SEQUENCES)
         self._step(
             Op.POOL,
             {
@@ -221,19 +258,20 @@ class Recorder:
                 layout.POOL_MODE: POOL_CODES[mode],
                 layout.POOL_WIDTH: x.columns,
                 layout.POOL_OUT: out,
+                layout.POOL_FIRST: first,
             },
         )
         return out
 
     def normalize(self, x: Buffer) -> Buffer:
-        out = self._local(x.columns, per_sequence=x.per_sequence)
+        out = self._local(x.columns, rows=x.rows)
         self._step(
             Op.NORMALIZE,
             {
                 layout.NORMALIZE_X: x,
                 layout.NORMALIZE_WIDTH: x.columns,
                 layout.NORMALIZE_OUT: out,
-                layout.NORMALIZE_PER_SEQUENCE: int(x.per_sequence),
+                layout.NORMALIZE_ROWS: x.rows,
             },
         )
         return out
@@ -244,9 +282,9 @@ class Recorder:
         self.buffers.append(buffer)
         return buffer
 
-    def _local(self, columns: int, *, per_sequence: bool = False) -> Buffer:
+    def _local(self, columns: int, *, rows: Axis = Axis.TOKENS) -> Buffer:
         row_bytes = (round_up(columns, self.panel) + ROW_PADDING) * 4
-        buffer = Buffer(Axis.LOCAL, columns, row_bytes, per_sequence, first=len(self.steps))
+        buffer = Buffer(Axis.LOCAL, columns, row_bytes, rows, first=len(self.steps))
         buffer.last = buffer.first
         return self._buffer(buffer)
 
@@ -272,7 +310,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
     recorder = Recorder()
 
     def symbol(source: str, axis: Axis, there: bool = True) -> Any:
-        return recorder._buffer(Buffer(axis, 1, 8, axis is Axis.SEQUENCES, source)) if there else None
+        return recorder._buffer(Buffer(axis, 1, 8, axis, source)) if there else None
 
     batch = Batch(
         ids=symbol("ids", Axis.TOKENS, not inputs_embeds),
@@ -283,11 +321,14 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         first=symbol("first", Axis.SEQUENCES),
         inputs_embeds=symbol("inputs_embeds", Axis.TOKENS, inputs_embeds),
         head_mask=symbol("head_mask", Axis.FIXED, head_mask),
+        columns=symbol("columns", Axis.TOKENS),
+        selected=symbol("selected", Axis.SELECTED),
+        cu_selected=symbol("cu_selected", Axis.FIXED),
     )
-    outputs: dict[str, Placed] = forward(cast(Ops, recorder), batch)
+    outputs: dict[str, Placed] = forward(recorder, batch)
     for buffer in outputs.values():
         if not buffer.flat:  # rows of the whole batch, in the caller's own array
-            buffer.axis = Axis.SEQUENCES if buffer.per_sequence else Axis.TOKENS
+            buffer.axis = buffer.rows
             buffer.row_bytes = round_up(buffer.columns, recorder.panel) * 4
     wanted = {buffer.index for buffer in outputs.values()}
     for step in recorder.steps:  # probabilities that the forward pass let go are not written
@@ -298,7 +339,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         recorder.buffers,
         outputs,
         _plan([b for b in recorder.buffers if b.axis is Axis.LOCAL]),
-        recorder.flops_per_token,
+        recorder.flops,
         recorder.flops_per_pair,
         recorder.head_size,
         recorder.keeps,

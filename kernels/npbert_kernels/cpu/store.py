@@ -43,6 +43,15 @@ class Table:
     rows: Floats  # [V, H]
 
 
+@dataclass(frozen=True, eq=False)
+class Relative:
+    """What attention adds to scores, and how."""
+
+    kind: int
+    rows: Floats  # a bias [N, 2P - 1] with a panel behind each row, or keys [2P - 1, D] with D up to whole panels
+    last: int  # P - 1
+
+
 def round_up(n: int, multiple: int) -> int:
     return (n + multiple - 1) // multiple * multiple
 
@@ -87,6 +96,19 @@ class Store:
 
     def table(self, rows: Floats) -> Table:
         return Table(rows)
+
+    def relative_bias(self, bias: Floats) -> Relative:
+        heads, distances = bias.shape
+        rows = np.zeros((heads, distances + self.isa.panel), np.float32)
+        rows[:, :distances] = bias
+        return Relative(layout.RELATIVE_BIAS, rows, distances // 2)
+
+    def relative_key(self, rows: Floats, *, query: bool) -> Relative:
+        distances, size = rows.shape
+        wide = np.zeros((distances, round_up(size, self.isa.panel)), np.float32)
+        wide[:, :size] = rows
+        kind = layout.RELATIVE_KEY_QUERY if query else layout.RELATIVE_KEY
+        return Relative(kind, wide, distances // 2)
 
     def _vector(self, values: Floats | None, length: int) -> Floats:
         kept = self._take(length)

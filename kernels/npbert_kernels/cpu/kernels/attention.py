@@ -10,20 +10,28 @@ import numpy as np
 
 from ..blocking import ROW_PADDING
 from ..layout import (
+    ATTENTION_COLUMNS,
     ATTENTION_HEADS,
+    ATTENTION_LAST,
     ATTENTION_MASK,
     ATTENTION_MASK_ROW,
     ATTENTION_OUT,
     ATTENTION_PROBS,
     ATTENTION_QKV,
+    ATTENTION_RELATIVE,
     ATTENTION_SCALE,
     ATTENTION_SIZE,
+    ATTENTION_STRIDE,
+    ATTENTION_TABLE,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PROBS_AT,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
+    RELATIVE_BIAS,
+    RELATIVE_KEY_QUERY,
+    RELATIVE_NONE,
 )
 from .activation import LOG2_E, power_of_two
 from .frame import locate, next_of, number, row_bytes, word
@@ -41,6 +49,7 @@ from .simd import (
     kernel,
     load,
     load_float,
+    load_int,
     maximum,
     store,
     store_float,
@@ -81,10 +90,52 @@ def scale_row(row, columns, factor):
 
 
 @kernel
-def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs):
+def add_bias(row, columns, i, n, table, last, scale):
+    """To a row's n scores, before they are scaled: table[j - i + last] / scale, i and j the columns of query and key.
+
+    May write up to the next whole vector; the table has a panel behind its end.
+    """
+    own, first, factor = load_int(columns + i * 8), load_int(columns), np.float32(1.0) / scale
+    if load_int(columns + (n - 1) * 8) - first == n - 1:  # no hole in the mask
+        bias = table + (first - own + last) * 4
+        for j in range(0, n * 4, LANES * 4):
+            store(row + j, fma(load(bias + j), factor, load(row + j)))
+    else:
+        for j in range(n):
+            bias = load_float(table + (load_int(columns + j * 8) - own + last) * 4)
+            store_float(row + j * 4, load_float(row + j * 4) + bias * factor)
+
+
+@kernel
+def add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, with_keys):
+    """To a row's n scores, before they are scaled: (q [+ key]) . table[i - j + last]; q [size], keys [n, size]."""
+    own = load_int(columns + i * 8)
+    for j in range(n):
+        distance = table + (own - load_int(columns + j * 8) + last) * size * 4
+        total = broadcast(0.0)
+        for d in range(0, size * 4, LANES * 4):
+            x = load(q + d)
+            if with_keys:
+                x = x + load(keys + j * ldkeys + d)
+            total = fma(x, load(distance + d), total)
+        store_float(row + j * 4, load_float(row + j * 4) + horizontal_sum(total))
+
+
+@kernel
+def add_relative(relative, row, i, n, q, keys, ldkeys, size, scale):
+    kind, columns, table, last = relative
+    if kind == RELATIVE_BIAS:
+        add_bias(row, columns, i, n, table, last, scale)
+    else:
+        add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, kind == RELATIVE_KEY_QUERY)
+
+
+@kernel
+def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative):
     """One head: q [queries, size], keys and v [n, size] -> out [queries, size]; probs [queries, n] or 0.
 
-    n >= 1, size a multiple of PANEL. scratch: panels of keys, then the scores of ROWS queries, then PANEL zeros.
+    n >= 1, size a multiple of PANEL. relative: (kind, address of the sequence's columns, the head's table, P - 1).
+    scratch: panels of keys, then the scores of ROWS queries, then PANEL zeros.
     """
     panels = (n + PANEL - 1) // PANEL
     ldscores = (panels * PANEL + ROW_PADDING) * 4
@@ -106,6 +157,8 @@ def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldo
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
+            if relative[0] != RELATIVE_NONE:
+                add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
             share = factor / softmax_row(at, n, scale)
             store_float(at + panels * PANEL_BYTES, share)
             if probs != 0:  # the context is made as without them, to the bit
@@ -130,6 +183,9 @@ def attention(frame, rank, chunk, step, slot):
     cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
     mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
+    kind, table, columns = word(step, ATTENTION_RELATIVE), word(step, ATTENTION_TABLE), 0
+    if kind != RELATIVE_NONE:
+        columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
     while True:
         item = next_of(frame, rank, slot, chunk[3] * heads)
         if item < 0:
@@ -154,4 +210,11 @@ def attention(frame, rank, chunk, step, slot):
             at = word(word(frame, FRAME_PROBS_AT), sequence) * heads + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
         keys = q + heads * size * 4
-        attend(q, keys, keys + heads * size * 4, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs)
+        v = keys + heads * size * 4
+        relative = (
+            kind,
+            columns + (begin - chunk[0]) * 8,
+            table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
+            word(step, ATTENTION_LAST),
+        )
+        attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative)

@@ -13,6 +13,7 @@ from ..layout import (
     COMPLETE,
     FRAME_CHUNK_COUNT,
     FRAME_CHUNKS,
+    FRAME_CU_SELECTED,
     FRAME_CU_SEQLENS,
     FRAME_GROUPS,
     FRAME_MEMBERS,
@@ -46,12 +47,12 @@ from .frame import word
 from .gemm import linear
 from .layernorm import layer_norm, normalize
 from .packing import pack
-from .pooling import pool, take
+from .pooling import concat, pool, take
 from .rate import rate
 from .simd import kernel, load_int, store_int
 from .sync import atomic_add, atomic_load, atomic_store, cycles, finish_step, wait
 
-EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE = (int(op) for op in Op)
+EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT = (int(op) for op in Op)
 
 
 @kernel
@@ -72,6 +73,8 @@ def do_items(frame, rank, chunk, step, slot):
         pool(frame, rank, chunk, step, slot)
     elif op == NORMALIZE:
         normalize(frame, rank, chunk, step, slot)
+    elif op == CONCAT:
+        concat(frame, rank, chunk, step, slot)
     elif op == PACK:
         pack(frame, rank, step, slot)
     else:
@@ -91,7 +94,19 @@ def work(frame, rank, index):
     bounds = word(frame, FRAME_CHUNKS) + (index + atomic_load(slot + SLOT_CHUNK)) * WORD
     first, last = word(bounds, 0), word(bounds, 1)
     begin, end = word(word(frame, FRAME_CU_SEQLENS), first), word(word(frame, FRAME_CU_SEQLENS), last)
-    chunk = (begin, end - begin, first, last - first, index * word(frame, FRAME_SLOT_BYTES))
+    begin_selected = end_selected = 0
+    if word(frame, FRAME_CU_SELECTED) != 0:
+        begin_selected = word(word(frame, FRAME_CU_SELECTED), first)
+        end_selected = word(word(frame, FRAME_CU_SELECTED), last)
+    chunk = (
+        begin,
+        end - begin,
+        first,
+        last - first,
+        begin_selected,
+        end_selected - begin_selected,
+        index * word(frame, FRAME_SLOT_BYTES),
+    )
     store_int(member + MEMBER_SERIAL * WORD, serial)
     store_int(member + MEMBER_GROUP * WORD, rank // slots % groups)
     store_int(member + MEMBER_DONE * WORD, 0)

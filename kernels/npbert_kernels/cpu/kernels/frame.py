@@ -22,7 +22,7 @@ from ..layout import (
 from .simd import f32, inlined, load_int
 from .sync import next_item
 
-AXIS_LOCAL, AXIS_TOKENS, AXIS_SEQUENCES = int(Axis.LOCAL), int(Axis.TOKENS), int(Axis.SEQUENCES)
+LOCAL, TOKENS, SEQUENCES, SELECTED, FIXED = (int(axis) for axis in Axis)
 
 
 @inlined
@@ -51,14 +51,21 @@ def row_bytes(frame, buffer):
 def locate(frame, buffer, chunk):
     """The address of the chunk's first row in a buffer.
 
-    chunk: (first token, tokens, first sequence, sequences, bytes from the first slot's buffers to this chunk's).
+    chunk: (first token, tokens, first sequence, sequences, first selected row, selected rows, bytes from the first
+    slot's buffers to this chunk's).
     """
     entry = word(frame, FRAME_BUFFERS) + buffer * BUFFER_WORDS * WORD
     axis = word(entry, BUFFER_AXIS)
-    if axis == AXIS_LOCAL:
-        return word(entry, BUFFER_BASE) + chunk[-1]
-    row = chunk[0] if axis == AXIS_TOKENS else chunk[2] if axis == AXIS_SEQUENCES else 0
+    if axis == LOCAL:
+        return word(entry, BUFFER_BASE) + chunk[6]
+    row = chunk[0] if axis == TOKENS else chunk[2] if axis == SEQUENCES else chunk[4] if axis == SELECTED else 0
     return word(entry, BUFFER_BASE) + row * word(entry, BUFFER_ROW_BYTES)
+
+
+@inlined
+def rows_of(chunk, axis):
+    """How many rows of an axis the chunk has."""
+    return chunk[1] if axis == TOKENS else chunk[3] if axis == SEQUENCES else chunk[5]
 
 
 @inlined

@@ -15,14 +15,14 @@ from ..layout import (
     LINEAR_K,
     LINEAR_OUT,
     LINEAR_PANELS,
-    LINEAR_PER_SEQUENCE,
     LINEAR_RESIDUAL,
+    LINEAR_ROWS,
     LINEAR_W,
     LINEAR_X,
     NONE,
 )
 from .activation import activate
-from .frame import locate, next_of, row_bytes, word
+from .frame import locate, next_of, row_bytes, rows_of, word
 from .simd import BYTES, PANEL, ROWS, inlined, kernel, load, store
 from .ukernel import tile
 
@@ -50,7 +50,7 @@ def linear(frame, rank, chunk, step, slot):
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     weights, bias = word(step, LINEAR_W), word(step, LINEAR_BIAS)
     k, panels, code = word(step, LINEAR_K), word(step, LINEAR_PANELS), word(step, LINEAR_ACTIVATION)
-    rows = chunk[3] if word(step, LINEAR_PER_SEQUENCE) else chunk[1]
+    rows = rows_of(chunk, word(step, LINEAR_ROWS))
     residual, ldresidual = bias, 0
     if residual_buffer != NONE:
         residual, ldresidual = locate(frame, residual_buffer, chunk), row_bytes(frame, residual_buffer)

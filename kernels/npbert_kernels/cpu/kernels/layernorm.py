@@ -8,16 +8,16 @@ from ..layout import (
     NORM_BIAS,
     NORM_EPS,
     NORM_OUT,
-    NORM_PER_SEQUENCE,
+    NORM_ROWS,
     NORM_WEIGHT,
     NORM_WIDTH,
     NORM_X,
     NORMALIZE_OUT,
-    NORMALIZE_PER_SEQUENCE,
+    NORMALIZE_ROWS,
     NORMALIZE_WIDTH,
     NORMALIZE_X,
 )
-from .frame import locate, next_of, number, row_bytes, word
+from .frame import locate, next_of, number, row_bytes, rows_of, word
 from .simd import LANES, broadcast, fma, horizontal_sum, keep_first, kernel, load, store
 
 GROUP = 8  # rows in one item
@@ -52,7 +52,7 @@ def layer_norm(frame, rank, chunk, step, slot):
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     weight, bias, eps = word(step, NORM_WEIGHT), word(step, NORM_BIAS), number(word(step, NORM_EPS))
     width = word(step, NORM_WIDTH)
-    rows = chunk[3] if word(step, NORM_PER_SEQUENCE) else chunk[1]
+    rows = rows_of(chunk, word(step, NORM_ROWS))
     while True:
         item = next_of(frame, rank, slot, (rows + GROUP - 1) // GROUP)
         if item < 0:
@@ -67,7 +67,7 @@ def normalize(frame, rank, chunk, step, slot):
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     width = word(step, NORMALIZE_WIDTH)
-    rows = chunk[3] if word(step, NORMALIZE_PER_SEQUENCE) else chunk[1]
+    rows = rows_of(chunk, word(step, NORMALIZE_ROWS))
     while True:
         i = next_of(frame, rank, slot, rows)
         if i < 0:
