@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,6 +37,25 @@ class Case:
             "token_type_ids": np.zeros_like(ids),
         }
 
+    def compared(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of an engine's output [B, S, H] what all engines must agree on: the real tokens."""
+        rows: NDArray[np.float32] = output[self.feed()["attention_mask"].astype(bool)]
+        return rows
+
+
+@dataclass(frozen=True)
+class TextCase(Case):
+    """A list of texts, of so many tokens each, special ones included."""
+
+    def texts(self, vocabulary: Sequence[str]) -> list[str]:
+        """Random words of a WordPiece vocabulary, each of which is one token."""
+        words = np.array([word for word in vocabulary if word.isascii() and word.isalpha() and word.islower()])
+        generator = np.random.default_rng(2)
+        return [" ".join(generator.choice(words, length - 2)) for length in self.lengths]
+
+    def compared(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        return output
+
 
 def _ragged() -> tuple[int, ...]:
     """Texts as they come: 32 log-normal lengths, 785 tokens, 1,760 when padded to the longest."""
@@ -52,6 +72,9 @@ CASES = {
         Case("ragged", _ragged()),
     )
 }
+
+TEXT_CASES = {case.name: case for case in (TextCase("32 mixed", _ragged()), TextCase("32 equal", (32,) * 32))}
+ALL_CASES: dict[str, Case] = {**CASES, **TEXT_CASES}
 
 
 @dataclass(frozen=True)

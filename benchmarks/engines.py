@@ -19,7 +19,7 @@ Run: TypeAlias = Callable[[], NDArray[np.float32]]
 
 
 class Engine(Protocol):
-    def prepare(self, case: Case) -> Run: ...
+    def prepare(self, case: Any) -> Run: ...
 
 
 class Npbert:

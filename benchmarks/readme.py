@@ -17,16 +17,28 @@ def section(result: dict[str, Any], plot: str) -> str:
     """What stands between the markers."""
     return "\n".join(
         [
-            report.speed(result),
+            report.speed(result["timings"]),
             "Median milliseconds of one batch, encoder only, float32, ± half the distance between the "
             "quartiles. The engines take turns in one run. The limit is the arithmetic of the real tokens "
             "over the rate at which the cores multiply and add, measured in the same run. "
             f"{report.describe_cases().capitalize()}.\n",
             f"![share of the limit by engine]({plot})\n",
+            *_tasks(result),
             report.footprint(result),
             report.machine_line(result),
         ]
     )
+
+
+def _tasks(result: dict[str, Any]) -> list[str]:
+    if not result.get("tasks"):
+        return []
+    return [
+        report.speed(result["tasks"], limit=False),
+        "Median milliseconds for 32 texts through a pipeline, tokenizer included; models of DistilBERT's size. "
+        "torch is transformers' pipelines, ONNX Runtime is called by hand; text after text, and in one padded "
+        f"batch. {report.describe_texts()}\n",
+    ]
 
 
 def replace(text: str, new: str) -> str:

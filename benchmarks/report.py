@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import targets
-from .cases import CASES
+from .cases import CASES, TEXT_CASES, Case
 from .engines import PEERS_TO_BEAT
 from .timing import ratio
 
@@ -26,14 +26,17 @@ def full(result: Record) -> str:
     """All of it."""
     parts = [f"# {result['machine']['cpu']}\n", machine_line(result)]
     if result.get("timings"):
-        parts += ["## Milliseconds a batch\n", speed(result)]
+        parts += ["## Milliseconds a batch\n", speed(result["timings"])]
+    if result.get("tasks"):
+        parts += ["## Milliseconds for 32 texts through a pipeline\n", speed(result["tasks"], limit=False)]
     if result.get("memory") or result.get("startup"):
         parts += ["## Memory and start\n", footprint(result)]
     reached = list(figures(result))
     if reached:
         parts += ["## Figures beside their targets\n", table(("figure", "wanted", "reached", ""), reached)]
         parts.append(reading(result))
-    disturbed = sum(t["disturbed_rounds"] for t in result.get("timings", []) if t["engine"] == "npbert")
+    timed = [*result.get("timings", []), *result.get("tasks", [])]
+    disturbed = sum(t["disturbed_rounds"] for t in timed if t["engine"] == "npbert")
     if disturbed:
         parts.append(f"{disturbed} rounds began while something else used the cores: run it again.\n")
     return "\n".join(parts)
@@ -50,9 +53,8 @@ def machine_line(result: Record) -> str:
     )
 
 
-def speed(result: Record) -> str:
+def speed(timings: list[Record], *, limit: bool = True) -> str:
     """A table for each number of threads: median ± half the quartiles' distance; bold is fastest."""
-    timings = result["timings"]
     engines = list(dict.fromkeys(t["engine"] for t in timings))
     compared = "npbert" in engines
     parts = []
@@ -62,10 +64,11 @@ def speed(result: Record) -> str:
             fastest = min(by_engine.values(), key=lambda t: t["median_ms"])
             cells = [_milliseconds(by_engine.get(e), bold=by_engine.get(e) is fastest) for e in engines]
             if compared:
-                cells += [_times(over_fastest(by_engine)), f"{by_engine['npbert']['share_of_limit']:.0%}"]
+                cells.append(_times(over_fastest(by_engine)))
+                cells += [f"{by_engine['npbert']['share_of_limit']:.0%}"] * limit
             rows.append([f"{model} {case}", *cells])
         head = [f"{threads} thread{'s' * (threads > 1)}", *engines]
-        parts.append(table(head + ["over the fastest peer", "of the limit"] * compared, rows))
+        parts.append(table(head + ["over the fastest peer", "of the limit"][: 1 + limit] * compared, rows))
     return "\n".join(parts)
 
 
@@ -112,6 +115,12 @@ def figures(result: Record) -> Iterator[list[str]]:
             yield _at_least(f"{name}, over CTranslate2", 1.0, ratio(by_engine["CTranslate2"], own))
         if threads == 1:
             yield _at_least(f"{name}, share of the limit", targets.SHARE[model][case], own["share_of_limit"])
+    for (model, case), by_engine in _groups(result.get("tasks", [])):
+        best = over_fastest(by_engine) if "npbert" in by_engine else None
+        if best is not None:
+            threads = by_engine["npbert"]["threads"]
+            name = f"{model} {case}, {threads} thread{'s' * (threads > 1)}, over transformers and ORT"
+            yield _at_least(name, targets.OVER_FASTEST_TASK[case], best)
     pairs = {(s["model"], s["case"], s["threads"]): s for s in result.get("scaling", [])}
     for (model, case, threads), two in pairs.items():
         if threads == 2 and (model, case, 1) in pairs and case in targets.TWO_OVER_ONE:
@@ -152,10 +161,20 @@ def reading(result: Record) -> str:
 
 
 def describe_cases() -> str:
-    ragged = CASES["ragged"]
+    return _described(CASES["ragged"])
+
+
+def describe_texts() -> str:
+    return f"{'; '.join(map(_described, TEXT_CASES.values()))}.".capitalize()
+
+
+def _described(case: Case) -> str:
+    shortest, longest = min(case.lengths), max(case.lengths)
+    if shortest == longest:
+        return f"{case.name}: {longest} tokens each"
     return (
-        f"ragged: {len(ragged.lengths)} texts of {min(ragged.lengths)} to {max(ragged.lengths)} tokens, "
-        f"{ragged.tokens} in all, {ragged.padded_tokens:,} when padded"
+        f"{case.name}: {len(case.lengths)} texts of {shortest} to {longest} tokens, {case.tokens} in all, "
+        f"{case.padded_tokens:,} when padded"
     )
 
 

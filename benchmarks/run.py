@@ -20,8 +20,9 @@ import numpy as np
 from . import first_run, gemm, machine, plot, readme, report, startup
 from .cases import CASES
 from .engines import ENGINES
-from .models import MODELS, default_cache, make
+from .models import MODELS, default_cache, make, make_task
 from .rate import core_rate, read_rate
+from .tasks import TASK_CASES, TASK_ENGINES
 from .turns import resident_bytes, time_in_turn
 
 RESULTS = Path(__file__).parent / "results"
@@ -74,6 +75,20 @@ def scaling(given: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
+def tasks(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Pipelines, tokenizer included."""
+    records = []
+    for name, cases in TASK_CASES.items():
+        for threads in given.threads:
+            lanes = [(engine, threads) for engine in TASK_ENGINES if engine.partition(",")[0] in given.engines]
+            model = make_task(name, given.cache)
+            chosen = cases[:1] if given.quick else cases
+            for timing in time_in_turn(model, lanes, chosen, given.rounds, given.seconds):
+                records.append(timing.record())
+                _tell("{model} {case} threads {threads} {engine}: {median_ms:.2f} ms".format(**records[-1]))
+    return records
+
+
 def memory(given: argparse.Namespace) -> list[dict[str, Any]]:
     threads = max(given.threads)
     return [
@@ -110,6 +125,7 @@ PARTS = {
     "memory": memory,
     "timings": timings,
     "scaling": scaling,
+    "tasks": tasks,
 }
 
 
@@ -128,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if part in given.only:
             _tell(f"{part} ...")
             result[part] = measure(given)
-    rates = [rate for part in ("timings", "scaling") for t in result.get(part, []) for rate in t["rates"]]
+    rates = [rate for part in ("timings", "scaling", "tasks") for t in result.get(part, []) for rate in t["rates"]]
     result["read_rate"] = read_rate()
     result["weight_bytes"] = weight_bytes(given)
     result["rate"] = float(np.median(rates or core_rate(0.5)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .cases import CASES, flops
+from .cases import ALL_CASES, flops
 from .models import Model
 
 
@@ -20,14 +20,14 @@ class Timing:
     rounds: list[list[float]]  # seconds of each call, by round
     rates: list[float]  # FLOP/s of one core, by round
     disturbed: int  # rounds that began while something else used the cores
-    difference: float  # from another engine's last hidden states, the largest
+    difference: float  # from another engine's output, the largest
 
     def record(self) -> dict[str, Any]:
         """For the JSON: median and quartiles of all calls. Of each round its median, since ratios between
         engines are formed within a round, where the machine was the same for both."""
         q1, median, q3 = np.percentile(np.concatenate(self.rounds), (25, 50, 75)) * 1e3
         of_rounds = np.array([np.median(times) for times in self.rounds])
-        work = flops(self.model.sizes(), CASES[self.case].lengths)
+        work = flops(self.model.sizes(), ALL_CASES[self.case].lengths)
         return {
             "model": self.model.name,
             "threads": self.threads,

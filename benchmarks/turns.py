@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .cases import CASES
+from .cases import ALL_CASES
 from .models import Model
 from .quiet import wait_for_quiet
 from .rate import core_rate
@@ -84,17 +84,16 @@ def time_in_turn(
 
 
 def largest_differences(workers: Sequence[Worker], case: str) -> list[float]:
-    """How far each worker's last hidden states lie from the last one's, on real tokens.
+    """How far each worker's output lies from the last one's: hidden states of real tokens, or scores.
 
     All must compute the same thing: more than 1e-3 apart is an error.
     """
-    mask = CASES[case].feed()["attention_mask"].astype(bool)
     outputs = []
     with tempfile.TemporaryDirectory() as folder:
         for worker in workers:
             path = Path(folder) / "out.npy"
             worker.ask(do="save", case=case, path=str(path))
-            outputs.append(np.load(path)[mask])
+            outputs.append(ALL_CASES[case].compared(np.load(path)))
     differences = [float(np.abs(output - outputs[-1]).max()) for output in outputs]
     if not max(differences) < 1e-3:
         by_engine = dict(zip([worker.engine for worker in workers], differences, strict=True))

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from .cases import CASES
+from .cases import ALL_CASES
 from .engines import ENGINES
 from .memory import largest_resident_bytes
 from .models import Model
+from .tasks import TASK_ENGINES, TASKS
 
 
 def turn(run: Callable[[], Any], seconds: float) -> list[float]:
@@ -54,7 +55,8 @@ def wait_until_quiet(longest: float = 1.0) -> None:
 
 
 def serve(engine: str, model: Model, threads: int, answer: Callable[[object], None]) -> None:
-    loaded = ENGINES[engine](model, threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers' own
+    loaded = (TASK_ENGINES if model.name in TASKS else ENGINES)[engine](model, threads)
     runs: dict[str, Callable[[], Any]] = {}
     answer("loaded")
     for line in sys.stdin:
@@ -64,7 +66,7 @@ def serve(engine: str, model: Model, threads: int, answer: Callable[[object], No
             continue
         name = request["case"]
         if name not in runs:
-            runs[name] = loaded.prepare(CASES[name])
+            runs[name] = loaded.prepare(ALL_CASES[name])
         if request["do"] == "save":
             np.save(request["path"], runs[name]())
             answer(None)

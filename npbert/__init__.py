@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         XLMRobertaConfig,
         XLMRobertaModel,
     )
+    from npbert.pipelines import pipeline
     from npbert.sentence_transformer import SentenceTransformer
     from npbert.tokenizer import (
         AlbertTokenizer,
@@ -90,6 +91,7 @@ __all__ = [
     "XLMRobertaTokenizerFast",
     "__version__",
     "get_num_threads",
+    "pipeline",
     "set_num_threads",
 ]
 
@@ -132,6 +134,7 @@ _MODULES = {
     "XLMRobertaTokenizer": "npbert.tokenizer",
     "XLMRobertaTokenizerFast": "npbert.tokenizer",
     "get_num_threads": "npbert_kernels.cpu",
+    "pipeline": "npbert.pipelines",
     "set_num_threads": "npbert_kernels.cpu",
 }
 

@@ -13,10 +13,7 @@ from typing import Any
 from npbert.commands import DEMO_MODEL, MisuseError
 
 MODEL_HELP = "a folder, a hub id, or package:NAME (an installed package that carries a model)"
-INPUT_HELP = (
-    "read the texts from FILE, or from standard input if it is '-': one a line, "
-    'or where FILE ends in .jsonl a JSON string or an object with "text" a line'
-)
+TEXT_LINE = 'a JSON string or an object with "text"'
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -41,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        command = importlib.import_module(f"npbert.commands.{given.verb}")
+        command = importlib.import_module(f"npbert.commands.{given.verb.replace('-', '_')}")
         _apply_threads(given)
         command.run(given)
         sys.stdout.flush()
@@ -63,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="npbert",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
-        description="BERT models without a framework: texts in, vectors out.",
+        description="BERT models without a framework: texts in, vectors and answers out.",
         epilog="'npbert VERB --help' tells more about each.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
@@ -77,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     embed.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     embed.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
-    embed.add_argument("--input", metavar="FILE", help=INPUT_HELP)
+    _input_options(embed, TEXT_LINE)
     embed.add_argument(
         "--output",
         metavar="FILE",
@@ -102,9 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     similarity.add_argument("query", metavar="QUERY", help="the text that the others are compared with")
     similarity.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
-    similarity.add_argument("--input", metavar="FILE", help=INPUT_HELP)
+    _input_options(similarity, TEXT_LINE)
     similarity.add_argument("--top-k", type=_positive, metavar="N", help="print the N most similar only")
     _engine_options(similarity)
+
+    _task_verbs(verbs)
 
     info = _verb(
         verbs,
@@ -145,6 +144,125 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
+    """A verb for each pipeline, and one for the tokenizer."""
+    fill_mask = _task_verb(
+        verbs,
+        "fill-mask",
+        "find the words that a text leaves out",
+        "Prints the likeliest words in the place of each mask token ([MASK] or <mask>, as the model has it).",
+    )
+    fill_mask.add_argument("--top-k", type=_positive, default=5, metavar="N", help="words for each mask (5)")
+    fill_mask.add_argument("--targets", metavar="WORDS", help="choose among these alone, with commas between them")
+    _truncation_option(fill_mask)
+
+    classify = _task_verb(
+        verbs,
+        "classify",
+        "label texts, or pairs of texts",
+        "Prints the likeliest label of each text, as a sentiment; the pairs of texts of a model of pairs come as "
+        "JSON lines.",
+        'a JSON string or an object with "text", and "text_pair" if it is a pair,',
+    )
+    classify.add_argument("--top-k", type=_positive, metavar="N", help="print a list of the N likeliest labels")
+    classify.add_argument(
+        "--function-to-apply",
+        choices=("none", "sigmoid", "softmax"),
+        help="how scores are made (as the model's config says)",
+    )
+    _truncation_option(classify)
+
+    ner = _task_verb(
+        verbs,
+        "ner",
+        "find names, or label tokens in other ways",
+        "Prints the entities of each text, and where they stand in it.",
+    )
+    ner.add_argument(
+        "--aggregation-strategy",
+        choices=("none", "simple", "first", "average", "max"),
+        default="none",
+        help="none: each token by itself (the default); the others join tokens to entities",
+    )
+    ner.add_argument("--ignore-labels", metavar="LABELS", default="O", help="leave these out, with commas between (O)")
+    ner.add_argument("--stride", type=_count, metavar="N", help="read long texts in windows that share N tokens")
+
+    qa = _verb(
+        verbs,
+        "qa",
+        "find answers in texts",
+        "Prints the span of each CONTEXT that answers QUESTION. Where the questions differ, both come as JSON lines.",
+    )
+    qa.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    qa.add_argument("question", metavar="QUESTION", nargs="?", help="the question")
+    qa.add_argument("texts", metavar="CONTEXT", nargs="*", help="a text that may hold the answer")
+    _input_options(qa, 'an object with "question" and "context"')
+    qa.add_argument("--top-k", type=_positive, default=1, metavar="N", help="print a list of the N likeliest answers")
+    qa.add_argument("--max-answer-len", type=_positive, default=15, metavar="N", help="tokens of an answer (15)")
+    qa.add_argument("--max-seq-len", type=_positive, metavar="N", help="tokens of a window (384, or the model's)")
+    qa.add_argument("--doc-stride", type=_count, metavar="N", help="tokens that windows share (128, or half a window)")
+    qa.add_argument("--impossible", action="store_true", help='let "" be an answer: that the text has none')
+    _task_options(qa)
+
+    zero_shot = _task_verb(
+        verbs,
+        "zero-shot",
+        "label texts with labels of your own",
+        "Prints LABELS for each text, the one that fits best first. The model is one of entailment (NLI).",
+    )
+    zero_shot.add_argument("--labels", metavar="LABELS", required=True, help="with commas between them")
+    zero_shot.add_argument(
+        "--hypothesis-template",
+        metavar="TEXT",
+        default="This example is {}.",
+        help='what is held against each text, with {} for a label ("This example is {}.")',
+    )
+    zero_shot.add_argument("--multi-label", action="store_true", help="score each label by itself: several may fit")
+
+    tokenize = _verb(
+        verbs,
+        "tokenize",
+        "show the tokens of texts",
+        "Prints the tokens of each text, and their ids.",
+    )
+    tokenize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    tokenize.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
+    _input_options(tokenize, TEXT_LINE)
+    tokenize.add_argument("--max-length", type=_positive, metavar="N", help="cut texts off after N tokens")
+    tokenize.add_argument("--no-special-tokens", action="store_true", help="leave [CLS], [SEP] and the like out")
+
+
+def _task_verb(
+    verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str, line: str = TEXT_LINE
+) -> VerbParser:
+    parser = _verb(verbs, name, summary, description)
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
+    _input_options(parser, line)
+    _task_options(parser)
+    return parser
+
+
+def _task_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch-size", type=_positive, metavar="N", help="texts at a time (as many as pay)")
+    _engine_options(parser)
+
+
+def _truncation_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--truncation", action="store_true", help="cut off what is too long for the model")
+
+
+def _input_options(parser: argparse.ArgumentParser, line: str) -> None:
+    parser.add_argument(
+        "--input",
+        metavar="FILE",
+        help=f"read from FILE, or from standard input if it is '-': a text a line, or JSON lines, {line} each",
+    )
+    parser.add_argument(
+        "--json-lines", action="store_true", help="lines are JSON; a FILE's are where its name ends in .jsonl"
+    )
+
+
 def _verb(verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str) -> VerbParser:
     parser = verbs.add_parser(name, help=summary, description=description)
     parser.set_defaults(parser=parser)
@@ -169,6 +287,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"wanted a positive whole number, found {text!r}")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"wanted a whole number, 0 or more, found {text!r}")
+    return int(text)
 
 
 def _apply_threads(given: argparse.Namespace) -> None:

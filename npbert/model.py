@@ -19,9 +19,11 @@ from npbert import batch as batches
 from npbert.bert import (
     LAST_HIDDEN_STATE,
     POOLER_OUTPUT,
+    Encoder,
     Pool,
     attention_name,
     embed_forward,
+    encode,
     hidden_state_name,
     model_forward,
 )
@@ -444,6 +446,26 @@ class BareModel(EncoderModel):
         if normalize:
             rows /= np.maximum(np.sqrt((rows * rows).sum(axis=1, keepdims=True)), 1e-12)
         return rows
+
+    def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
+        """The last layer's rows for each list of ids, without padding; any number of lists.
+
+        Args:
+            ids: lists of token ids, special tokens included.
+            token_types: as ids; None is 0 everywhere.
+
+        Returns:
+            float32 [length, H] for each list.
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        states = self.run_lists("predict", partial(_states_forward, self._encoder), ids, token_types)
+        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if len(ids) else []
+
+
+def _states_forward(encoder: Encoder) -> Forward:
+    return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
 
 
 def backend_for(device: str | None, backend: str | Backend) -> Backend:

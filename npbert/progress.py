@@ -18,14 +18,14 @@ class Progress:
     """Counts finished items and shows them. Use it in a `with` statement.
 
     Args:
-        total: how many items there are.
+        total: how many items there are; None where that is not known.
         description: what stands before the bar.
         unit: what one item is.
         show: True always draws the bar, False never does. None draws it where stderr is a terminal and
             the work has taken half a second.
     """
 
-    def __init__(self, total: int, description: str, unit: str, show: bool | None = None) -> None:
+    def __init__(self, total: int | None, description: str, unit: str, show: bool | None = None) -> None:
         self._total = total
         self._description = description
         self._unit = unit
@@ -44,7 +44,7 @@ class Progress:
         self._done += items
         if self._bar is not None:
             self._bar.update(items)
-        elif self._wanted and time.monotonic() - self._started >= self._delay and self._done < self._total:
+        elif self._wanted and time.monotonic() - self._started >= self._delay and self._done != self._total:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             bar = tqdm(total=self._total, desc=self._description, unit=" " + self._unit, leave=False)

@@ -12,6 +12,7 @@ import math
 import mmap
 import os
 import stat
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -247,15 +248,16 @@ def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], read: C
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("xb") as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        try:
             file.write(len(text).to_bytes(8, "little") + text)
             for name, shape in shapes.items():
                 values = np.ascontiguousarray(read(name), "<f4")
                 assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
-                file.write(values.reshape(-1).view(np.uint8).data)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+                file.write(values.data)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from npbert_kernels.ops import Backend
+from tasks import make_folder
+
+import npbert
 
 # Examples are the same in every run, and a shared machine's pauses are no failures.
 settings.register_profile("npbert", deadline=None, derandomize=True, database=None)
@@ -109,6 +112,32 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
 def bert_folder(family_folder: Callable[..., Path]) -> Callable[..., Path]:
     """bert_folder(**config) -> the folder of a small BERT."""
     return lambda **config: family_folder("bert", **{**SMALL, **config})
+
+
+@pytest.fixture(scope="session")
+def task_folder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """task_folder(architecture, **config) -> a small model with a head and MiniLM's tokenizer; one for each."""
+
+    @cache
+    def make(architecture: str, items: tuple[tuple[str, Any], ...]) -> Path:
+        if architecture != "BertModel" and not hasattr(npbert, "AutoModelForMaskedLM"):
+            pytest.skip("there are no models with heads yet")
+        return make_folder(tmp_path_factory.mktemp(architecture), minilm, architecture, **dict(items))
+
+    return lambda architecture, **config: make(architecture, tuple(sorted(config.items())))
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Callable[..., Any]:
+    """oracle(task, folder) -> transformers' pipeline; one for each."""
+
+    @cache
+    def make(task: str, folder: Path) -> Any:
+        import transformers
+
+        return transformers.pipeline(task, model=str(folder), tokenizer=str(folder), device=-1)
+
+    return make
 
 
 def assert_as_close_as_torch(found: np.ndarray, truth: np.ndarray, torch_error: float, what: str = "output") -> None:

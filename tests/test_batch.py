@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from npbert import BertConfig, MPNetConfig, RobertaConfig
 from npbert.batch import (
     REMEMBERED_TOKENS,
     checked_integers,
-    one_token,
     pack,
     pack_lists,
     split,
     unpack_probs,
     unpack_tokens,
 )
+from npbert.families.bert import BertConfig
 
 CONFIG = BertConfig(
     vocab_size=100,
@@ -33,11 +31,6 @@ CONFIG = BertConfig(
     intermediate_size=8,
     max_position_embeddings=20,
 )
-RELATIVE = replace(CONFIG, position_embedding_type="relative_key")
-SIZES = {"vocab_size": 100, "hidden_size": 4, "num_attention_heads": 2, "num_hidden_layers": 3, "intermediate_size": 8}
-ROBERTA = RobertaConfig(**SIZES, max_position_embeddings=24, pad_token_id=3)
-MPNET = MPNetConfig(**SIZES, max_position_embeddings=22)
-configs = st.sampled_from([CONFIG, RELATIVE, ROBERTA, MPNET])
 masks = st.tuples(st.integers(1, 6), st.integers(1, 20)).flatmap(
     lambda shape: arrays(np.int64, shape, elements=st.integers(0, 1))
 )
@@ -48,30 +41,17 @@ def numbered(B: int, S: int) -> np.ndarray:
     return (np.arange(B * S) % 100).reshape(B, S)
 
 
-def default_positions(config: Any, row: np.ndarray | int) -> list[int]:
-    """Of a row of ids, or of so many vectors, as transformers has them."""
-    pad = config.padding_position
-    if isinstance(row, int):
-        row = np.full(row, -1)
-    if pad is None:
-        return list(range(len(row)))
-    return [pad + int((row[: s + 1] != pad).sum()) if row[s] != pad else pad for s in range(len(row))]
-
-
-@given(configs, masks, st.booleans(), st.booleans(), st.booleans())
-def test_pack(config: Any, mask: np.ndarray, with_types: bool, with_positions: bool, embeds: bool) -> None:
+@given(masks, st.booleans(), st.booleans(), st.booleans())
+def test_pack(mask: np.ndarray, with_types: bool, with_positions: bool, embeds: bool) -> None:
     """Row by row: what is kept, in order, then column 0 where it is not."""
-    with_types = with_types and config.family.token_types
     B, S = mask.shape
     ids = numbered(B, S)
     rng = np.random.default_rng(0)
     types = rng.integers(0, 2, (B, S)) if with_types else None
     positions = rng.integers(0, 20, (B, S)) if with_positions else None
     vectors = rng.standard_normal((B, S, 4)) if embeds else None
-    packed = pack(config, None if embeds else ids, mask, types, positions, None, vectors)
+    packed = pack(CONFIG, None if embeds else ids, mask, types, positions, None, vectors)
     batch = packed.batch
-    if positions is None:
-        positions = np.array([default_positions(config, S if embeds else row) for row in ids])
 
     columns, cu_seqlens, key_lens, first = [], [0], [], []
     for b in range(B):
@@ -88,16 +68,12 @@ def test_pack(config: Any, mask: np.ndarray, with_types: bool, with_positions: b
     else:
         assert batch.inputs_embeds is None
         np.testing.assert_array_equal(batch.ids, ids[where])
-    np.testing.assert_array_equal(batch.positions, positions[where])
-    if config in (RELATIVE, MPNET):
-        np.testing.assert_array_equal(batch.columns, where[1])
-    else:
-        assert batch.columns is None
+    np.testing.assert_array_equal(batch.positions, where[1] if positions is None else positions[where])
     np.testing.assert_array_equal(batch.token_types, np.zeros(len(columns)) if types is None else types[where])
     np.testing.assert_array_equal(batch.cu_seqlens, cu_seqlens)
     np.testing.assert_array_equal(batch.key_lens, key_lens)
     np.testing.assert_array_equal(batch.first, first)
-    for array in (batch.ids, batch.inputs_embeds, batch.positions, batch.token_types, batch.cu_seqlens, batch.columns):
+    for array in (batch.ids, batch.inputs_embeds, batch.positions, batch.token_types, batch.cu_seqlens):
         assert array is None or array.flags.c_contiguous
     for array in (batch.positions, batch.token_types, batch.cu_seqlens, batch.key_lens, batch.first):
         assert array.dtype == np.int64
@@ -352,51 +328,21 @@ def test_bad_arrays(case: str) -> None:
 id_lists = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=20), max_size=8)
 
 
-@given(configs, id_lists)
-def test_lists_are_packed_as_arrays_are(config: Any, lists: list[list[int]]) -> None:
+@given(id_lists)
+def test_lists_are_packed_as_arrays_are(lists: list[list[int]]) -> None:
     S = max(map(len, lists), default=1)
     ids = np.zeros((len(lists), S), np.int64)
     mask = np.zeros_like(ids)
     for b, row in enumerate(lists):
         ids[b, : len(row)] = row
         mask[b, : len(row)] = 1
-    typed = config is CONFIG
-    types = [[i % 2 for i in row] for row in lists] if typed else None
-    padded = pack(config, ids, mask, ids % 2 if typed else None).batch
-    found = pack_lists(config, lists, types)
-    for name in ("ids", "positions", "token_types", "cu_seqlens", "key_lens", "first", "columns"):
+    types = [[i % 2 for i in row] for row in lists]
+    padded = pack(CONFIG, ids, mask, ids % 2).batch
+    found = pack_lists(CONFIG, lists, types)
+    for name in ("ids", "positions", "token_types", "cu_seqlens", "key_lens", "first"):
         np.testing.assert_array_equal(getattr(found, name), getattr(padded, name), err_msg=name)
-        assert getattr(found, name) is None or getattr(found, name).dtype == np.int64
-    assert not pack_lists(config, lists).token_types.any()
-
-
-@given(id_lists, st.integers(0, 99))
-def test_selected_rows(lists: list[list[int]], chosen: int) -> None:
-    """Here: the columns of ids that are at least `chosen`."""
-    columns = [[s for s, i in enumerate(row) if i >= chosen] for row in lists]
-    batch = pack_lists(CONFIG, lists, select=columns)
-    assert batch.selected is not None
-    assert batch.cu_selected is not None
-    assert batch.selected.dtype == batch.cu_selected.dtype == np.int64
-    np.testing.assert_array_equal(batch.ids[batch.selected], [i for row in lists for i in row if i >= chosen])
-    assert list(np.diff(batch.cu_selected)) == [len(row) for row in columns]
-
-
-@pytest.mark.parametrize(
-    ("select", "message"),
-    [
-        ([[0]], "columns: wanted 2 lists, as of ids, found 1"),
-        ([[0], [3]], "columns[1][0]: wanted 0 to 2, found 3"),
-        ([[0, 1], [2]], "columns[0]: wanted ascending numbers of 0 to 0, found [0, 1]"),
-        ([[-1], []], "columns[0][0]: wanted 0 to 2, found -1"),
-        ([[], [1, 1]], "columns[1]: wanted ascending numbers of 0 to 2, found [1, 1]"),
-        ([[], [2, 0]], "columns[1]: wanted ascending numbers of 0 to 2, found [2, 0]"),
-        ([[], [0.5]], "columns: wanted lists of integers, found the dtype float64"),
-    ],
-)
-def test_bad_selections(select: Any, message: str) -> None:
-    with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
-        pack_lists(CONFIG, [[5], [6, 7, 8]], select=select)
+        assert getattr(found, name).dtype == np.int64
+    assert not pack_lists(CONFIG, lists).token_types.any()
 
 
 @pytest.mark.parametrize(
@@ -444,34 +390,6 @@ def test_split(mask: np.ndarray, tokens: int, embeds: bool) -> None:
             assert array is None or array.flags.c_contiguous
         done += count
     assert done == B
-
-
-@given(id_lists.filter(bool), st.integers(1, 50))
-def test_split_columns_and_selected_rows(lists: list[list[int]], tokens: int) -> None:
-    columns = [[s for s in range(len(row)) if s % 3 == 1] for row in lists]
-    whole = pack_lists(RELATIVE, lists, select=columns)
-    done = 0
-    for part in split(whole, tokens):
-        count = len(part.key_lens)
-        wanted = pack_lists(RELATIVE, lists[done : done + count], select=columns[done : done + count])
-        for name in vars(wanted):
-            np.testing.assert_array_equal(getattr(part, name), getattr(wanted, name), err_msg=name)
-            array = getattr(part, name)
-            assert array is None or array.flags.c_contiguous
-        done += count
-    assert done == len(lists)
-
-
-def test_one_token_has_what_the_batch_has() -> None:
-    """So that a program that was made for the one runs on the other."""
-    for batch in (
-        pack(MPNET, np.zeros((0, 5), int), head_mask=[1, 2]).batch,
-        pack(CONFIG, None, inputs_embeds=np.zeros((0, 5, 4))).batch,
-        pack_lists(RELATIVE, [], select=[]),
-    ):
-        one = one_token(batch, CONFIG)
-        for name, array in vars(batch).items():
-            assert (array is None) == (getattr(one, name) is None), name
 
 
 def test_what_fits_is_not_split() -> None:

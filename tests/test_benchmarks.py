@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from npbert_kernels.ops import Backend
 
-from benchmarks import parity, readme, report, run, targets, worker
-from benchmarks.cases import CASES, Sizes, flops
+import npbert
+from benchmarks import parity, readme, report, run, targets, tasks, worker
+from benchmarks.cases import CASES, TEXT_CASES, Sizes, flops
 from benchmarks.engines import ENGINES, PEERS_TO_BEAT
 from benchmarks.gemm import record_linears
-from benchmarks.models import MODELS, Model
+from benchmarks.models import MODELS, TASK_MODELS, Model
+from benchmarks.tasks import TASK_CASES, TASKS
 from benchmarks.timing import Timing, ratio
 
 BASE = Sizes(12, 768, 3072)
@@ -25,6 +27,23 @@ def test_ragged_is_the_batch_that_was_promised() -> None:
     ragged = CASES["ragged"]
     assert (len(ragged.lengths), ragged.tokens, ragged.padded_tokens) == (32, 785, 1760)
     assert (min(ragged.lengths), max(ragged.lengths)) == (6, 55)
+
+
+def test_texts_have_the_tokens_that_were_promised(minilm: Path) -> None:
+    tokenizer = npbert.AutoTokenizer.from_pretrained(minilm)
+    for name in TASKS:
+        for case in TEXT_CASES.values():
+            folder = Model(name, minilm)
+            texts = tasks.texts_of(folder, case)
+            assert [len(ids) for ids in tokenizer(texts)["input_ids"]] == list(case.lengths)
+            assert [text.count("[MASK]") for text in texts] == [int(name == "fill-mask")] * 32
+            assert texts == tasks.texts_of(folder, case)
+
+
+def test_scores_are_those_of_all_answers_in_order() -> None:
+    one, two = {"label": "A", "score": 0.25}, {"label": "B", "score": 0.5}
+    assert tasks.scores([one, two]).tolist() == [0.25, 0.5]
+    assert tasks.scores([[one, two], [], [two]]).tolist() == [0.25, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -115,6 +134,10 @@ def result() -> dict[str, Any]:
             *(a_timing(e, t, threads=2) for e, t in {"npbert": 8.0, "torch": 6.0}.items()),
         ],
         "scaling": [a_timing("npbert", 12.0, case="1x128"), a_timing("npbert", 6.4, threads=2, case="1x128")],
+        "tasks": [
+            {**a_timing(e, t, case="32 mixed"), "model": "NER"}
+            for e, t in {"npbert": 100.0, "torch": 300.0, "torch, batched": 190.0}.items()
+        ],
         "memory": [
             {"model": "BERT-base", "engine": "npbert", "threads": 2, "bytes": 543_000_000},
             {"model": "BERT-base", "engine": "torch", "threads": 2, "bytes": 901_000_000},
@@ -130,7 +153,7 @@ def result() -> dict[str, Any]:
 
 
 def test_speed_table_names_the_fastest_and_the_ratio_to_the_fastest_peer(result: dict[str, Any]) -> None:
-    one, two = report.speed(result).split("\n\n")
+    one, two = report.speed(result["timings"]).split("\n\n")
     assert one.splitlines()[2] == (
         "| BERT-base 1x16 | **12.5** ±0.1 | 50.0 ±0.5 | 20.0 ±0.2 | 15.0 ±0.2 | 1.20x | 80% |"
     )
@@ -139,9 +162,17 @@ def test_speed_table_names_the_fastest_and_the_ratio_to_the_fastest_peer(result:
     assert two.splitlines()[2] == "| BERT-base 1x16 | 8.00 ±0.08 | **6.00** ±0.06 |  |  | 0.75x | 125% |"
 
 
+def test_the_table_of_tasks_has_no_limit(result: dict[str, Any]) -> None:
+    (table,) = report.speed(result["tasks"], limit=False).split("\n\n")
+    head, _, row = table.strip().splitlines()
+    assert head == "| 1 thread | npbert | torch | torch, batched | over the fastest peer |"
+    assert row == "| NER 32 mixed | **100** ±1 | 300 ±3 | 190 ±2 | 1.90x |"
+    assert row in readme.section(result, "plot.svg")
+
+
 def test_every_table_has_as_many_cells_as_its_head(result: dict[str, Any]) -> None:
     tables = [block for block in report.full(result).split("\n\n") if block.startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for block in tables:
         assert len({line.count("|") for line in block.strip().splitlines() if line.startswith("|")}) == 1
 
@@ -152,6 +183,7 @@ def test_figures_stand_beside_their_targets(result: dict[str, Any]) -> None:
     assert reached["BERT-base 1x16, 2 threads, over torch, ORT, OpenVINO"] == ("≥ 1.4", "0.75", "**no**")
     assert reached["BERT-base 1x16, 1 thread, over CTranslate2"] == ("≥ 1", "1.2", "yes")
     assert reached["BERT-base 1x128, two threads over one"] == ("≥ 1.85", "1.88", "yes")
+    assert reached["NER 32 mixed, 1 thread, over transformers and ORT"] == ("≥ 2", "1.9", "**no**")
     assert reached["BERT-base, resident MB"] == ("≤ 560", "543", "yes")
     assert reached["npbert embed, seconds to the first vector"] == ("≤ 0.32", "0.35", "**no**")
     assert reached["GEMM (16, 768, 768), share of the FMA rate"][2] == "**no**"
@@ -162,6 +194,8 @@ def test_every_case_and_model_has_its_targets() -> None:
     assert set(targets.SHARE) == set(targets.RESIDENT_MB) == set(MODELS)
     assert all(set(shares) == set(CASES) for shares in targets.SHARE.values())
     assert set(PEERS_TO_BEAT) < set(ENGINES)
+    assert {*TASK_CASES} == {*TASKS} == {*TASK_MODELS}
+    assert {case for cases in TASK_CASES.values() for case in cases} == {*targets.OVER_FASTEST_TASK} == {*TEXT_CASES}
 
 
 def test_disturbed_rounds_are_told(result: dict[str, Any]) -> None:

@@ -16,12 +16,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save, save_file
+from safetensors.numpy import save, save_file
 from safetensors.torch import save_file as save_torch
 
 from npbert import safetensors_file
 from npbert.checkpoint import Checkpoint
-from npbert.safetensors_file import SafetensorsFile, write_safetensors
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -600,48 +599,3 @@ def test_tensors_that_the_index_does_not_list(tmp_path: Path) -> None:
     message = r"index\.json: c: not in weight_map, yet in two shards, 1\.safetensors and 2\.safetensors"
     with pytest.raises(ValueError, match=message):
         Checkpoint.open(tmp_path)
-
-
-# Writing
-
-
-def test_what_is_written_is_what_the_library_reads(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    tensors = {
-        "a.b": rng.standard_normal((3, 5)),
-        "empty": np.zeros((0, 2)),
-        "é": np.array([1e-40]),
-        "last": -np.eye(2),
-    }
-    arrays = {name: array.astype(np.float32) for name, array in tensors.items()}
-    write_safetensors(tmp_path / "x.safetensors", {n: a.shape for n, a in arrays.items()}, lambda name: arrays[name])
-    read = load_file(tmp_path / "x.safetensors")
-    assert read.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(read[name], array)
-    with Checkpoint(dict.fromkeys(arrays, SafetensorsFile(tmp_path / "x.safetensors"))) as checkpoint:
-        assert checkpoint.map("last").ctypes.data % 4 == 0
-        np.testing.assert_array_equal(checkpoint.map("last"), arrays["last"])
-    assert (tmp_path / "x.safetensors").stat().st_mode & 0o777 == 0o666 & ~current_umask()
-
-
-def current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    (tmp_path / "x.safetensors").write_bytes(b"old")
-
-    def read(name: str) -> np.ndarray:
-        if name == "b":
-            raise OSError("gone")
-        return np.zeros(2, np.float32)
-
-    with pytest.raises(OSError, match="gone"):
-        write_safetensors(tmp_path / "x.safetensors", {"a": (2,), "b": (2,)}, read)
-    assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
-    assert (tmp_path / "x.safetensors").read_bytes() == b"old"
-    with pytest.raises(OSError, match="nowhere"):
-        write_safetensors(tmp_path / "nowhere" / "x.safetensors", {"a": (2,)}, read)

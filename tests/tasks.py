@@ -1,0 +1,83 @@
+"""Small checkpoints with heads, for pipelines: a real vocabulary, and weights that make answers differ."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZES = {
+    "vocab_size": 30522,  # MiniLM's vocabulary, which is BERT's
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 128,
+    "layer_norm_eps": 1e-12,
+}
+TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+HEADS = ("classifier", "qa_outputs", "predictions.transform")
+QUERIES = ("query", "q_lin")
+NER = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "LOC"]
+
+
+def make_folder(folder: Path, tokenizer: Path, architecture: str, seed: int = 0, **config: Any) -> Path:
+    """A model folder by transformers, whichever version, with the tokenizer of another folder.
+
+    The weights come from a generator that NumPy promises never to change.
+    """
+    import torch
+    import transformers
+
+    given = {**SIZES, **config}
+    if labels := given.pop("labels", None):
+        given["id2label"] = dict(enumerate(labels))
+        given["label2id"] = {label: index for index, label in enumerate(labels)}
+    kind = getattr(transformers, architecture)
+    model = kind(kind.config_class(**given))
+    generator = np.random.RandomState(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            values = generator.standard_normal(parameter.shape) * _scale(name, parameter.shape)
+            parameter.copy_(torch.from_numpy(values + (name.endswith("LayerNorm.weight"))))
+    model.save_pretrained(folder)
+    for file in TOKENIZER_FILES:
+        if (tokenizer / file).exists():
+            shutil.copyfile(tokenizer / file, folder / file)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**settings, "model_max_length": given["max_position_embeddings"]}), encoding="utf-8")
+    return folder
+
+
+def _scale(name: str, shape: tuple[int, ...]) -> float:
+    if "LayerNorm" in name or len(shape) == 1:
+        return 0.1
+    if "embeddings." in name:
+        return 1.0
+    sharp = any(part in name for part in (*HEADS, *QUERIES))  # else all tokens see, and say, nearly the same
+    return (4.0 if sharp else 1.5) / math.sqrt(shape[-1])
+
+
+def assert_same_answer(found: Any, wanted: Any, where: str = "answer") -> None:
+    """Key for key, in the same order, scores to 1e-5; what is found is made of plain Python values."""
+    if isinstance(wanted, dict):
+        assert type(found) is dict, f"{where}: {found!r}"
+        assert list(found) == list(wanted), where
+        for key, value in wanted.items():
+            assert_same_answer(found[key], value, f"{where}[{key!r}]")
+    elif isinstance(wanted, list | tuple):
+        assert type(found) is list, f"{where}: {found!r}"
+        assert len(found) == len(wanted), f"{where}: {found!r}, not {wanted!r}"
+        for index, (own, other) in enumerate(zip(found, wanted, strict=True)):
+            assert_same_answer(own, other, f"{where}[{index}]")
+    elif isinstance(wanted, float | np.floating):
+        assert type(found) is float, f"{where}: {found!r}"
+        assert abs(found - float(wanted)) <= 1e-5, f"{where}: {found!r}, not {float(wanted)!r}"
+    else:
+        assert type(found) is type(wanted), f"{where}: {found!r}, not {wanted!r}"
+        assert found == wanted, f"{where}: {found!r}, not {wanted!r}"
