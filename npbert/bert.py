@@ -79,7 +79,8 @@ def encoder_layer(
         head_size=config.head_size,
         head_mask=None if batch.head_mask is None else batch.head_mask[layer],
         probs=probs,
-        **({} if weights.relative is None else {"relative": weights.relative, "columns": batch.columns}),
+        relative=weights.relative,
+        columns=batch.columns,
     )
     if rows is not None:  # nothing below looks at other rows
         context, x = ops.take(context, rows), ops.take(x, rows)

@@ -63,10 +63,10 @@ POOLINGS: tuple[Pool, ...] = ("cls", "max", "mean")  # several are joined in thi
 class Embedding:
     """The word embeddings, read-only: as they stand in the file where that holds them as float32."""
 
-    weight: Floats  # [V, H]
+    weight: Floats  # [V, E]
 
     def __call__(self, input_ids: ArrayLike) -> Floats:
-        """Rows of the table: integers [...] -> float32 [..., H].
+        """Rows of the table: integers [...] -> float32 [..., E].
 
         Raises:
             ValueError: an id that is no integer or out of range.
@@ -81,7 +81,7 @@ class Embedding:
 
     @property
     def embedding_dim(self) -> int:
-        """H."""
+        """E."""
         return len(self.weight[0])
 
 

@@ -255,8 +255,11 @@ def load_layer(
     heads = len(config.kept_heads(index))
     # One [3 N D, H] from three: the hidden state is read once for all of them.
     parts = [prefix + name for name in (names.query, names.key, names.value)]
-    weight = np.concatenate([weights.read(f"{name}.weight") for name in parts])
-    bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
+    width = heads * config.head_size
+    weight, bias = np.empty((3 * width, config.hidden_size), np.float32), np.empty(3 * width, np.float32)
+    for part, name in enumerate(parts):
+        rows = slice(part * width, (part + 1) * width)
+        weight[rows], bias[rows] = weights.read(f"{name}.weight"), weights.read(f"{name}.bias")
     qkv = store.linear(weight, bias, heads_out=heads)
     del weight
     if config.position_embedding_type != "absolute":

@@ -173,8 +173,11 @@ def torch_errors(folder: Path, arguments: dict[str, Any]) -> tuple[dict[str, Any
 def assert_parity(folder: Path, backend: Backend, **arguments: Any) -> None:
     """Every output, at every position that is computed; the others are 0."""
     truth, errors = torch_errors(folder, arguments)
-    output = loaded(folder, backend)(**arguments, output_hidden_states=True, output_attentions=True)
+    model = loaded(folder, backend)
+    output = model(**arguments, output_hidden_states=True, output_attentions=True)
     assert_close(dict(output), truth, errors, arguments)
+    plain = dict(model(**arguments))
+    assert_close(plain, {name: truth[name] for name in plain}, errors, arguments)
 
 
 def assert_close(

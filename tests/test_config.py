@@ -437,17 +437,27 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from([entry.name for entry in fields(BertConfig)] + ["torch_dtype", "pruned_heads", "other"])
+DRAWN = st.sampled_from([ours for ours, _ in FAMILY_CONFIGS.values()]).flatmap(
+    lambda ours: st.tuples(
+        st.just(ours),
+        st.dictionaries(
+            st.sampled_from([entry.name for entry in fields(ours)] + ["torch_dtype", "hidden_size", "other"]),
+            JSON | st.integers(0, 64),
+            max_size=4,
+        ),
+    )
+)
 
 
-@settings(deadline=None)
-@given(st.dictionaries(KEYS, JSON | st.integers(0, 64), max_size=4))
-def test_any_json_makes_a_config_or_a_value_error(values: dict[str, Any]) -> None:
+@settings(deadline=None, max_examples=300)
+@given(DRAWN)
+def test_any_json_makes_a_config_or_a_value_error(drawn: tuple[Any, dict[str, Any]]) -> None:
+    ours, values = drawn
     try:
-        config = BertConfig.from_dict(values)
+        config = ours.from_dict(values)
     except ValueError as error:
         assert ": wanted " in str(error)  # noqa: PT017 (most draws are refused, and each must say why)
     else:
         assert config.hidden_size == config.num_attention_heads * config.head_size > 0
         written = json.dumps(config.to_dict())
-        assert json.dumps(BertConfig.from_dict(json.loads(written)).to_dict()) == written
+        assert json.dumps(ours.from_dict(json.loads(written)).to_dict()) == written

@@ -41,18 +41,6 @@ def folder(family: str, family_folder: Folders) -> Path:
     return family_folder(model_type, **config)
 
 
-@pytest.fixture(autouse=True)
-def _supported(request: pytest.FixtureRequest) -> None:
-    name = request.node.callspec.params.get("family", request.node.name) if hasattr(request.node, "callspec") else ""
-    if ("cpu" in request.node.name or "cpu_backend" in request.fixturenames) and (
-        "relative" in name or "mpnet" in name
-    ):
-        from npbert_kernels.cpu.store import Store
-
-        if not hasattr(Store, "relative_bias"):
-            pytest.skip("to come")
-
-
 def longest(folder: Path) -> int:
     return npbert.AutoConfig.from_pretrained(folder).max_tokens
 
@@ -140,6 +128,17 @@ def test_the_encoder_of_a_model_with_a_head(family: str, folder: Path, config: d
     model = AutoModel.from_pretrained(tmp_path, backend="reference", add_pooling_layer=False)
     arguments = draw_arguments(config, 2, 11, 0, types=True)
     np.testing.assert_array_equal(model(**arguments)[0], loaded(folder, Reference())(**arguments)[0])
+
+
+def test_a_row_masked_whole(folder: Path, backend: Backend) -> None:
+    """Attends to nothing, as if all heads were masked. Its neighbour does not notice."""
+    model = loaded(folder, backend)
+    ids, mask = np.array([[7, 8, 9], [14, 15, 16]]), np.array([[0, 0, 0], [1, 1, 0]])
+    found = model(ids, mask, output_attentions=True)
+    alone = model(ids[:1], np.array([[1, 0, 0]]), head_mask=np.zeros(3))
+    np.testing.assert_allclose(found[0][0, 0], alone[0][0, 0], rtol=0, atol=1e-5)
+    assert not any(p[0].any() for p in found.attentions)
+    np.testing.assert_allclose(found[0][1:], model(ids[1:], mask[1:])[0], rtol=0, atol=1e-5)
 
 
 def test_too_many_tokens(folder: Path, backend: Backend) -> None:

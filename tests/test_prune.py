@@ -33,8 +33,6 @@ def kept_heads(model: BareModel, pruned: dict[int, list[int]]) -> list[list[int]
 @pytest.mark.parametrize("head_mask", [False, True])
 @pytest.mark.parametrize("family", [name for name in FAMILIES if "albert, rel" not in name and "roberta, " not in name])
 def test_parity(family_folder: Folders, backend: Backend, family: str, head_mask: bool) -> None:
-    if backend.name == "cpu" and ("relative" in family or family == "mpnet"):
-        pytest.skip("to come")
     model_type, config = FAMILIES[family]
     folder, pruned = family_folder(model_type, **config), pruned_of(family)
     model = AutoModel.from_pretrained(folder, backend=backend)
