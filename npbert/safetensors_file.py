@@ -71,7 +71,7 @@ class SafetensorsFile:
         self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._closer = weakref.finalize(self, os.close, self._fd)
         self._seeking = threading.Lock()
-        self._mapped = False
+        self.mapped = False  # whether an array over the mapped file was given out
         try:
             self._identity = self._identify()
             self.entries = self._read_header()
@@ -148,7 +148,7 @@ class SafetensorsFile:
             pages = mmap.mmap(self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
         else:
             pages = mmap.mmap(self._descriptor(), length, access=mmap.ACCESS_READ, offset=offset)
-        self._mapped = True
+        self.mapped = True
         return self._shaped(name, np.frombuffer(pages, np.float32, entry.size, before))
 
     def check_unchanged(self) -> None:
@@ -158,11 +158,6 @@ class SafetensorsFile:
             size, was = found[2], self._identity[2]
             how = f"wanted {was} bytes, found {size}" if size != was else "it was written to"
             raise OSError(f"{self.path}: the file has changed since it was opened: {how}")
-
-    @property
-    def mapped(self) -> bool:
-        """Whether an array over the mapped file was given out."""
-        return self._mapped
 
     def close(self) -> None:
         """Arrays that were given out stay valid."""

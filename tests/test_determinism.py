@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import load_backend
+from families import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from npbert_kernels.cpu import get_num_threads, set_num_threads
 from npbert_kernels.cpu.blocking import CHUNK_TOKENS
+from parity import loaded
 from sentences import sentences
 
 from npbert import AutoModel, AutoTokenizer, BertModel, SentenceTransformer
@@ -105,8 +108,11 @@ def test_any_batch(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_many_chunks(small: BertModel, threads: int) -> None:
+@pytest.mark.parametrize("family", ["bert", "bert, relative_key_query", "roberta", "albert, groups", "mpnet"])
+def test_many_chunks(family_folder: Callable[..., Path], family: str, threads: int) -> None:
     """A batch of several chunks is cut elsewhere for each number of threads, and for each batch around a text."""
+    model_type, config = FAMILIES[family]
+    small = loaded(family_folder(model_type, **{**config, "max_position_embeddings": 256}), load_backend("cpu"))
     lengths = [1 + 37 * i % 200 for i in range(6 * CHUNK_TOKENS // 100)]
     assert sum(lengths) > 4 * CHUNK_TOKENS
     set_num_threads(threads)
