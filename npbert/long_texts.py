@@ -7,11 +7,15 @@ import string
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from tokenizers import Regex
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.normalizers import NFC, NFD, NFKC, NFKD, BertNormalizer, Lowercase, Precompiled, Replace, StripAccents
+from tokenizers.normalizers import Sequence as Normalizers
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace, WhitespaceSplit
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from npbert.texts import check_unicode
+from npbert.tokenizer_pipeline import steps_of
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -24,42 +28,14 @@ CHARS_PER_TOKEN = 6  # of a long text's beginning; English has 4 to 5, and too f
 class LongTexts:
     """Reads no more of a long text than its first tokens need. They are the same as without the cut.
 
-    A text is cut right after a character c where BERT's tokenizer always ends a word: white space, which
-    separates; punctuation, a word of its own; a Chinese character, which gets a space on either side. Then
-    the tokens of the part before the cut are the first tokens of the whole, because nothing looks across:
-
-    - an added token matches only where its own characters stand, and no c is a character of one; nor is c
-      white space where one is that takes all white space after it;
-    - the normalizer maps character by character, but for canonical decomposition, which reorders combining
-      marks up to a character that is none, and c is none;
-    - words are split after c, and WordPiece sees one word at a time.
-
-    That there are enough of them is counted, not guessed: where there are too few, more is read.
+    A text is cut where every tokenizer of its kind ends a word, so that the tokens of the part before the cut
+    are the first tokens of the whole, because nothing looks across. That there are enough of them is counted,
+    not guessed: where there are too few, more is read.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._end_of_word: str | None = None  # a pattern, compiled when there is a long text
-        normalizer = tokenizer.normalizer
-        if not (
-            isinstance(normalizer, BertNormalizer)
-            and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
-            and isinstance(tokenizer.model, WordPiece)
-        ):
-            return  # a pipeline of which the above isn't known: texts are read whole
-        added = tokenizer.get_added_tokens_decoder().values()
-        taken = {character for token in added for character in token.content}
-        for token in added:
-            if token.normalized:
-                taken |= set(normalizer.normalize_str(token.content))
-        if any(character.isspace() for character in taken):
-            return  # the normalizer makes many characters a space
-        ends = {*string.punctuation, *"、。！，？"} - taken
-        if not any(token.rstrip for token in added):
-            ends |= set(" \t\n\r")
-        chinese = "\u3400-\u4dbf\u4e00-\u9fff" if normalizer.handle_chinese_chars else ""
-        if any("\u3400" <= character <= "\u9fff" for character in taken):
-            chinese = ""
-        self._end_of_word = f"[{re.escape(''.join(sorted(ends)))}{chinese}]"
+        # A pattern of which the end is a place to cut, compiled when there is a long text.
+        self._end_of_word = _after_words(tokenizer) or _before_spaces(tokenizer)
 
     def encode(self, texts: Sequence[str], count: int, encode: Encode) -> list[Encoding]:
         """`encode(texts)`, where of a text of more than `count` tokens only the first are sure to be there.
@@ -80,6 +56,23 @@ class LongTexts:
             for index, beginning in zip(long, beginnings, strict=True):
                 shorter[index] = beginning
         return shorter
+
+    def shorten_pair(self, first: str, second: str | None, count: int, encode: Encode) -> tuple[str, str | None]:
+        """As `shorten`, of two texts of which the one with more tokens keeps more of them, or of one.
+
+        For when they share an odd number of tokens: the longer one gets the odd token. If they are equal, the
+        second one does.
+        """
+        if second is None:
+            return self.shorten([first], count, encode)[0], None
+        if self._end_of_word is None or max(len(first), len(second)) <= CHARS_PER_TOKEN * count:
+            return first, second
+        whole, other = encode([first, second])
+        swapped = len(whole) > len(other)
+        shorter, longer = (second, first) if swapped else (first, second)
+        (shorter,), (row,) = self._read([shorter], count, encode)
+        (longer,), _ = self._read([longer], max(count, len(row) + 1), encode)
+        return (longer, shorter) if swapped else (shorter, longer)
 
     def _read(self, texts: Sequence[str], count: int, encode: Encode) -> tuple[list[str], list[Encoding]]:
         """Beginnings of texts, and their tokens: `count` at least, or the text is whole."""
@@ -107,3 +100,82 @@ class LongTexts:
             check_unicode(text, "text")  # as if it were read whole
         end = re.compile(self._end_of_word).search(text, chars)
         return text[: end.end()] if end else text
+
+
+def _after_words(tokenizer: Tokenizer) -> str | None:
+    """Where to cut a text for BERT's pipeline; None for others.
+
+    Right after a character c where it always ends a word: white space, which separates; punctuation, a word of
+    its own; a Chinese character, which gets a space on either side.
+
+    - An added token matches only where its own characters stand, and no c is a character of one; nor is c
+      white space where one is that takes all white space after it.
+    - The normalizer maps character by character, but for canonical decomposition, which reorders combining
+      marks up to a character that is none, and c is none.
+    - Words are split after c, and WordPiece sees one word at a time.
+    """
+    normalizer = tokenizer.normalizer
+    if not (
+        isinstance(normalizer, BertNormalizer)
+        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        and isinstance(tokenizer.model, WordPiece)
+    ):
+        return None
+    taken = _taken(tokenizer)
+    if any(character.isspace() for character in taken):
+        return None  # the normalizer makes many characters a space
+    added = tokenizer.get_added_tokens_decoder().values()
+    ends = {*string.punctuation, *"、。！，？"} - taken
+    if not any(token.rstrip for token in added):
+        ends |= set(" \t\n\r")
+    chinese = "\u3400-\u4dbf\u4e00-\u9fff" if normalizer.handle_chinese_chars else ""
+    if any("\u3400" <= character <= "\u9fff" for character in taken):
+        chinese = ""
+    return f"[{re.escape(''.join(sorted(ends)))}{chinese}]"
+
+
+def _before_spaces(tokenizer: Tokenizer) -> str | None:
+    """Where to cut a text for byte-level BPE, and for sentencepiece's pipelines; None for others.
+
+    Between a letter or digit and white space after it.
+
+    - No added token has white space in it, and none takes all white space after it.
+    - Normalizers map character by character, or grapheme by grapheme (a space begins one), or reorder and
+      compose what is no white space; those that replace strings find none that begins with a letter or digit
+      and has white space in it.
+    - Words are split before white space, and the model sees one word at a time. A byte-level word may begin
+      with a space, and white space is told apart by what follows it, but none of that is before the cut.
+    """
+    pre_tokenizer = tokenizer.pre_tokenizer
+    words = steps_of(pre_tokenizer) if isinstance(pre_tokenizer, PreTokenizers) else [pre_tokenizer]
+    normalizer = tokenizer.normalizer
+    maps = steps_of(normalizer) if isinstance(normalizer, Normalizers) else [normalizer]
+    if not all(step is None or isinstance(step, MAPS) or repr(step) in REPLACEMENTS for step in maps):
+        return None
+    if len(words) == 1 and isinstance(words[0], ByteLevel) and words[0].use_regex and maps == [None]:
+        spaces = r" \t\n\r"
+    elif len(words) == 1 and isinstance(words[0], Metaspace) and words[0].split:
+        spaces = " "
+    elif len(words) == 2 and isinstance(words[0], WhitespaceSplit) and isinstance(words[1], Metaspace):
+        spaces = r" \t\n\r"
+    else:
+        return None
+    if any(character.isspace() for character in _taken(tokenizer)):
+        return None
+    if any(token.rstrip for token in tokenizer.get_added_tokens_decoder().values()):
+        return None
+    return rf"(?<=\w)(?=[{spaces}])"
+
+
+MAPS = (NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Precompiled)
+REPLACEMENTS = {repr(Replace(*pair)) for pair in (("``", '"'), ("''", '"'), (Regex(" {2,}"), " "))}
+
+
+def _taken(tokenizer: Tokenizer) -> set[str]:
+    """The characters of added tokens, as they are and as they are looked for."""
+    added = tokenizer.get_added_tokens_decoder().values()
+    taken = {character for token in added for character in token.content}
+    for token in added:
+        if token.normalized and tokenizer.normalizer is not None:
+            taken |= set(tokenizer.normalizer.normalize_str(token.content))
+    return taken

@@ -371,15 +371,18 @@ class PreTrainedTokenizerFast(Vocabulary):
         if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
             return texts
         paired = any(second is not None for second in texts.second)
-        if paired and lengths.truncation == "longest_first" and room % 2:
-            return texts  # the longer text of a pair gets the odd token, so both lengths matter
-        first = [text for text in texts.first if isinstance(text, str)]
-        others = [text for text in texts.second if isinstance(text, str)]
         count = lengths.max_length + 1  # so that a text that is too long stays too long
+        first = [text for text in texts.first if isinstance(text, str)]
+        second = [text for text in texts.second if text is None or isinstance(text, str)]
+        if paired and lengths.truncation == "longest_first" and room % 2:
+            both = zip(first, second, strict=True)
+            pairs = [self._long_texts.shorten_pair(a, b, count, self._fast) for a, b in both]
+            return Texts([a for a, _ in pairs], [b for _, b in pairs], texts.batched, texts.words)
+        others = [text for text in second if text is not None]
         shorter = iter(self._long_texts.shorten(others, count, self._fast))
-        second = [None if text is None else next(shorter) for text in texts.second]
+        shorter_second = [None if text is None else next(shorter) for text in second]
         shorter_first = self._long_texts.shorten(first, count, self._fast)
-        return Texts([*shorter_first], [*second], texts.batched, texts.words)
+        return Texts([*shorter_first], [*shorter_second], texts.batched, texts.words)
 
     def _like_backend(self, lengths: Lengths, stride: int = 0, padding_side: str | None = None) -> Tokenizer:
         """The backend, or one for this call that truncates and pads.

@@ -27,6 +27,7 @@ from npbert.tokenizer_families import (
     family_of_class,
 )
 from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens, set_switches
+from npbert.unigram_file import read_unigram
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -107,7 +108,8 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
         check_regular(file)
         data = file.read_bytes()
         with as_value_error(f"{file}: not a valid tokenizer.json"):
-            backend = Tokenizer.from_buffer(data)
+            exact = None if family is GENERIC else read_unigram(data)
+            backend = Tokenizer.from_buffer(data) if exact is None else exact
         # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
         # or ids are places in a list.
         found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tokenizers.models import BPE
+
 from npbert.tokenizer_config import Settings
 
 if TYPE_CHECKING:
@@ -185,7 +187,8 @@ class Vocabulary:
         text = self._backend.decode(_checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
         if clean_up is None:
             clean_up = self.clean_up_tokenization_spaces
-        return _cleaned(text) if clean_up else text
+        # Byte-level BPE keeps the spaces of the text, so those before punctuation stood there.
+        return _cleaned(text) if clean_up and not isinstance(self._backend.model, BPE) else text
 
 
 def _listed(value: Any) -> Any:

@@ -46,6 +46,30 @@ def minilm() -> Path:
     return config.parent
 
 
+@pytest.fixture(scope="session")
+def tokenizer(minilm: Path) -> Any:
+    """MiniLM's, which is BERT's."""
+    from npbert.tokenizer import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(minilm)
+
+
+@pytest.fixture(scope="session")
+def oracle(minilm: Path) -> Any:
+    """The same, of transformers."""
+    from tokenizing import load_oracle
+
+    return load_oracle(minilm)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """tokenizer_folder(model_type) -> a folder of that family to read, made once."""
+    from tokenizer_folders import make_folder
+
+    return cache(lambda kind: make_folder(kind, minilm, tmp_path_factory.mktemp(kind)))
+
+
 @pytest.fixture(params=["reference", "cpu"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend in turn."""

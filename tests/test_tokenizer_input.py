@@ -1,0 +1,100 @@
+"""What is no text, and arguments that don't go together, get a clear error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npbert.texts import TextError
+from npbert.tokenizer import BertTokenizer
+
+
+@pytest.mark.parametrize(
+    ("bad", "found"),
+    [
+        (None, "found None"),
+        (b"bytes", "found bytes"),
+        (7, "found int"),
+        (np.array(["a"]), "found ndarray"),
+        ("x\ud800", r"a lone surrogate, U\+D800, at character 1"),
+        ("\udfff" + "a " * 2000, r"a lone surrogate, U\+DFFF, at character 0"),
+        ("é a " * 2000 + "\udc00", r"a lone surrogate, U\+DC00, at character 8000"),
+    ],
+)
+def test_what_is_no_text_is_named_by_its_index(bad: Any, found: str, tokenizer: BertTokenizer) -> None:
+    for call, where in (
+        (lambda: tokenizer(["a", "b", bad]), r"text\[2\]"),
+        (lambda: tokenizer(["a", bad], truncation=True, max_length=8), r"text\[1\]"),
+        (lambda: tokenizer(["a", "b"], ["c", bad]), r"text_pair\[1\]"),
+        (lambda: tokenizer(["a", "b"], ["c", bad], truncation=True, max_length=9), r"text_pair\[1\]"),
+        (lambda: tokenizer([("a", "b"), ("c", bad)]), r"text(_pair)?\[1\](\[1\])?"),
+        (lambda: tokenizer([["a"], ["b", bad]], is_split_into_words=True), r"text\[1\]\[1\]"),
+        (lambda: tokenizer.encode_ids(["a", bad]), r"texts\[1\]"),
+        (lambda: tokenizer.encode_ids(["a", bad], max_length=8, start=32), r"texts\[33\]"),
+        (lambda: tokenizer.encode_ids(["a", "b"], ["c", bad], 8), r"pairs\[1\]"),
+    ):
+        with pytest.raises(TextError, match=f"^{where}: .*{found}") as raised:
+            call()
+        assert isinstance(raised.value, TypeError)
+        assert isinstance(raised.value, ValueError)
+
+
+def test_no_texts_at_all(tokenizer: BertTokenizer) -> None:
+    for bad, found in ((None, "None"), (b"x", "bytes"), (3, "int"), ({"a": 1}, "dict")):
+        with pytest.raises(TextError, match=f"^text: wanted a text.*found {found}"):
+            tokenizer(bad)
+    with pytest.raises(TextError, match=r"^text: wanted valid Unicode, found a lone surrogate"):
+        tokenizer("\ud800")
+    with pytest.raises(TextError, match=r"^text_pair: wanted a text"):
+        tokenizer("a", 3)
+    with pytest.raises(TextError, match=r"^text_pair: wanted a list as long as text, 1 items, found str"):
+        tokenizer(["a"], "b")
+    with pytest.raises(ValueError, match=r"^text_pair: wanted a list as long as text, 1 items, found 2"):
+        tokenizer(["a"], ["b", "c"])
+    with pytest.raises(TextError, match=r"^text: wanted a list of words, found str"):
+        tokenizer("a", is_split_into_words=True)
+    with pytest.raises(TextError, match=r"^texts: wanted a list of texts, found one text"):
+        tokenizer.encode_ids("abc")
+    with pytest.raises(ValueError, match=r"^pairs: wanted as many as texts, 2, found 1"):
+        tokenizer.encode_ids(["a", "b"], ["c"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"return_tensors": "pt"}, "^return_tensors: wanted 'np' .*found 'pt'; torch.from_numpy"),
+        ({"return_tensors": "tf"}, "^return_tensors: wanted 'np' .*found 'tf'$"),
+        ({"padding": "long"}, "^padding: wanted True, False, 'longest' or 'max_length', found 'long'"),
+        ({"truncation": "all"}, "^truncation: wanted True, False, 'longest_first'.*found 'all'"),
+        ({"padding_side": "up", "padding": True}, "^padding_side: wanted 'left' or 'right', found 'up'"),
+        ({"max_length": -1}, "^max_length: wanted a whole number, 0 or more, found -1"),
+        ({"max_length": 8.0}, "^max_length: wanted a whole number, 0 or more, found 8.0"),
+        ({"max_length": 1}, "^max_length: wanted at least 2, the special tokens alone, found 1"),
+        ({"max_length": True}, "^max_length: wanted a whole number, 0 or more, found True"),
+        ({"stride": -1}, "^stride: wanted a whole number, 0 or more, found -1"),
+        ({"max_length": 8, "stride": 6}, "^stride: wanted less than the 6 tokens that fit.*found 6"),
+        ({"pad_to_multiple_of": 0}, "^pad_to_multiple_of: wanted a whole number, 1 or more, found 0"),
+        (
+            {"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 8},
+            "^max_length: wanted a multiple of pad_to_multiple_of, 8.*found 9",
+        ),
+        ({"max_length": 4, "truncation": "only_second"}, "^text: can't be tokenized: .*[Ss]econd"),
+    ],
+)
+def test_bad_arguments(given: dict[str, Any], message: str, tokenizer: BertTokenizer) -> None:
+    with pytest.raises(ValueError, match=message):
+        tokenizer("a text of some ten tokens, or so it is said", **given)
+
+
+def test_rows_of_several_lengths_are_no_array(tokenizer: BertTokenizer) -> None:
+    with pytest.raises(ValueError, match=r"wants rows of one length, found 3 to 5 tokens; padding=True"):
+        tokenizer(["a", "a b c"], return_tensors="np")
+
+
+def test_a_panic_of_the_backend_is_a_value_error(tokenizer: BertTokenizer, capfd: pytest.CaptureFixture[str]) -> None:
+    """`tokenizers` asserts that the stride is less than what stays of each text of a pair."""
+    with pytest.raises(ValueError, match=r"^text: can't be tokenized: `stride` must be strictly less"):
+        tokenizer("a b c d e f", "g h i j k l", truncation=True, max_length=8, stride=2)
+    assert tokenizer("a")["input_ids"] == [101, 1037, 102]
