@@ -55,7 +55,7 @@ def tokenizer(minilm: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def oracle(minilm: Path) -> Any:
+def tokenizer_oracle(minilm: Path) -> Any:
     """The same, of transformers."""
     from tokenizing import load_oracle
 

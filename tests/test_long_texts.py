@@ -211,12 +211,12 @@ def test_other_families_give_what_the_whole_gives(kind: str, tokenizer_folder: C
     assert read < 4 * CHARS_PER_TOKEN * 65
 
 
-def test_two_long_texts_of_a_pair(tokenizer: BertTokenizer, oracle: Any) -> None:
+def test_two_long_texts_of_a_pair(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
     """An odd number of tokens to share: the longer text gets one more, so their lengths matter far from the cut."""
     longer, shorter = "a b " * 300, "c d, " * 100
     for first, second in ((longer, shorter), (shorter, longer), (longer, longer), (shorter * 3, "c d " * 300)):
         for length in (24, 25):
             cut = {"truncation": True, "max_length": length}
-            assert tokenizer(first, second, **cut)["input_ids"] == oracle(first, second, **cut)["input_ids"]
+            assert tokenizer(first, second, **cut)["input_ids"] == tokenizer_oracle(first, second, **cut)["input_ids"]
     # As many overflowing rows as each has of the other would be no end of them.
     assert len(tokenizer("a b " * 100_000, "c d " * 90_000, truncation=True)["input_ids"]) == 512

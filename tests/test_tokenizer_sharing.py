@@ -15,7 +15,7 @@ from tokenizing import EVERYTHING
 from npbert.tokenizer import BertTokenizer
 
 
-def test_a_call_changes_nothing_that_another_thread_sees(tokenizer: BertTokenizer, oracle: Any) -> None:
+def test_a_call_changes_nothing_that_another_thread_sees(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
     """Calls with all kinds of truncation and padding at once; setting them on one object would fail."""
     texts = random_texts(9, 40)
     kinds: list[dict[str, Any]] = [
@@ -26,7 +26,7 @@ def test_a_call_changes_nothing_that_another_thread_sees(tokenizer: BertTokenize
         {"padding": True, "pad_to_multiple_of": 8, "padding_side": "left"},
         {"truncation": True, "max_length": 5},
     ]
-    wanted = [dict(oracle(texts, **kind)) for kind in kinds]
+    wanted = [dict(tokenizer_oracle(texts, **kind)) for kind in kinds]
     before = tokenizer.backend_tokenizer.to_str()
     failures: list[Any] = []
     start = threading.Barrier(len(kinds))
