@@ -6,17 +6,21 @@ from another is which of an Encoder's parts it has: see `family` and `weights`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from npbert_kernels.ops import Batch, Floats, Forward, Ops, Placed, Rows
 
 from npbert.config import EncoderConfig
 
-Pool: TypeAlias = Literal["cls", "max", "mean"]
+Pool: TypeAlias = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+POOLS: tuple[Pool, ...] = get_args(Pool)
+Tail: TypeAlias = Callable[[Ops, Rows], Rows]  # what is done with pooled vectors: [B, width] -> [B, another]
 
 LAST_HIDDEN_STATE = "last_hidden_state"
 POOLER_OUTPUT = "pooler_output"
+EMBEDDING = "embedding"
 
 
 def hidden_state_name(layer: int) -> str:
@@ -137,22 +141,35 @@ def model_forward(encoder: Encoder, *, hidden_states: bool = False, attentions: 
     return forward
 
 
-def embed_forward(encoder: Encoder, pooling: tuple[Pool, ...], *, normalize: bool = False) -> Forward:
-    """One vector for each sequence and way of pooling, [B, H] each."""
+def embed_forward(
+    encoder: Encoder,
+    pooling: tuple[Pool, ...],
+    tail: Tail | None = None,
+    *,
+    normalize: bool = False,
+    skip: bool = False,
+) -> Forward:
+    """One vector for each sequence, [B, width]: what `pooling` gives side by side, then `tail`, then its direction.
+
+    With `skip`, pooling begins at the rows that the batch has in `first`.
+    """
 
     def forward(ops: Ops, batch: Batch) -> dict[str, Rows]:
         if pooling == ("cls",):  # the last layer is then needed for those rows alone
-            outputs = {"cls": encode(encoder, ops, batch, rows=batch.first)[0]}
+            vectors, _ = encode(encoder, ops, batch, rows=batch.first)
         else:
             x, _ = encode(encoder, ops, batch)
-            outputs = {mode: pool(ops, batch, x, mode) for mode in pooling}
-        return {mode: ops.normalize(rows) for mode, rows in outputs.items()} if normalize else outputs
+            parts = [pool(ops, batch, x, mode, skip=skip) for mode in pooling]  # [B, H] each
+            vectors = parts[0] if len(parts) == 1 else ops.concat(parts)
+        if tail is not None:
+            vectors = tail(ops, vectors)
+        return {EMBEDDING: ops.normalize(vectors) if normalize else vectors}
 
     return forward
 
 
-def pool(ops: Ops, batch: Batch, x: Rows, mode: Pool) -> Rows:
+def pool(ops: Ops, batch: Batch, x: Rows, mode: Pool, *, skip: bool = False) -> Rows:
     """[T, H] -> [B, H]."""
     if mode == "cls":
         return ops.take(x, batch.first)
-    return ops.pool(x, batch.cu_seqlens, batch.key_lens, mode)
+    return ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, **({"first": batch.first} if skip else {}))

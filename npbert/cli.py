@@ -103,6 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("--top-k", type=_positive, metavar="N", help="print the N most similar only")
     _engine_options(similarity)
 
+    validate = _verb(
+        verbs,
+        "validate",
+        "check a model that makes vectors, and say what its files ask for",
+        "Checks the settings, the tokenizer and the headers of the weights of a sentence-transformers folder, and "
+        "prints prompts, length, pooling and what comes after it, each with the file and the key that say so.",
+    )
+    validate.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+
     _task_verbs(verbs)
 
     info = _verb(

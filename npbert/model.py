@@ -17,10 +17,13 @@ from numpy.typing import ArrayLike
 
 from npbert import batch as batches
 from npbert.bert import (
+    EMBEDDING,
     LAST_HIDDEN_STATE,
     POOLER_OUTPUT,
+    POOLS,
     Encoder,
     Pool,
+    Tail,
     attention_name,
     embed_forward,
     encode,
@@ -55,8 +58,6 @@ BACKENDS = ("cpu", "reference")
 # Larger batches are run in parts of whole sequences: activations take 4 (5 H + I) bytes a token, 55 MB for
 # BERT-base at this many, and more rows at once make nothing faster.
 TOKEN_BUDGET = 2048
-
-POOLINGS: tuple[Pool, ...] = ("cls", "max", "mean")  # several are joined in this order
 
 
 @dataclass(frozen=True)
@@ -416,36 +417,43 @@ class BareModel(EncoderModel):
         pooling: Pool | Sequence[Pool] = "mean",
         normalize: bool = False,
         token_types: Sequence[Sequence[int]] | None = None,
+        *,
+        tail: Tail | None = None,
+        skip: int = 0,
     ) -> Floats:
         """One vector for each list of ids, pooled as part of the forward pass; any number of lists.
 
         Args:
             ids: lists of token ids, special tokens included, without padding.
-            pooling: "cls", "max" or "mean", or several, which are joined in this order.
+            pooling: "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken", or several,
+                whose vectors are joined in their order.
             normalize: divide each vector by its Euclidean norm.
             token_types: as ids; None is 0 everywhere.
+            tail: further ops on the vectors before they are normalized, with weights in the `backend`'s store.
+            skip: so many tokens at the beginning of each list are not pooled; its last token always is.
 
         Returns:
-            float32 [B, H times the number of poolings].
+            float32 [B, H times the number of poolings], or as wide as the tail makes it.
 
         Raises:
             ValueError, OSError: as a call of the model.
         """
-        given = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        if not given or not set(given) <= set(POOLINGS):
-            raise ValueError(f"pooling: wanted some of {', '.join(POOLINGS)}, found {pooling!r}")
-        modes = tuple(mode for mode in POOLINGS if mode in given)
-        joined = len(modes) > 1  # normalized as a whole, then, and not by the program
-        unit = normalize and not joined
-        vectors = self.run_lists(
-            (modes, unit), partial(embed_forward, self._encoder, modes, normalize=unit), ids, token_types
+        modes = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        if not modes or not set(modes) <= set(POOLS):
+            raise ValueError(f"pooling: wanted some of {', '.join(POOLS)}, found {pooling!r}")
+        batch = batches.pack_lists(self.config, ids, token_types)
+        if skip:
+            batch = replace(batch, first=batch.first + np.minimum(skip, batch.key_lens - 1))
+        key = (modes, tail, normalize, skip > 0)
+        program = self._programs.get(key) or self._record(
+            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0)
         )
-        if not joined:
-            return vectors[modes[0]]
-        rows = np.concatenate([vectors[mode] for mode in modes], axis=1)  # [B, modes * H]
-        if normalize:
-            rows /= np.maximum(np.sqrt((rows * rows).sum(axis=1, keepdims=True)), 1e-12)
-        return rows
+        return self._run(program, batch)[EMBEDDING]
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the model, and keeps the weights of a tail."""
+        return self._backend
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
         """The last layer's rows for each list of ids, without padding; any number of lists.

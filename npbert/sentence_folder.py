@@ -1,50 +1,55 @@
 """What a sentence-transformers folder asks for: modules.json and the files beside it, read and checked.
 
 Old folders, those of 5.4 and those of 6.0 name the same modules by different paths, so only the last part of
-a module's type counts. Where each setting came from is kept, for `npbert info`.
+a module's type counts. Where each setting came from is kept, for `npbert info` and `npbert validate`.
 """
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from npbert.bert import Pool
 from npbert.config import AutoConfig
+from npbert.config_values import show
 from npbert.file_names import MODULES_FILE
 from npbert.hub import MODEL_FILES
-from npbert.json_file import read_json_object, unique_keys
-from npbert.model import POOLINGS
+from npbert.json_file import read_json, read_json_object
+from npbert.prompts import checked_prompts
+from npbert.sentence_modules import Dense, Module, Pooling, read_module, read_pooling
 from npbert.similarity import SIMILARITIES
 from npbert.tokenizer_files import CONFIG_FILE as TOKENIZER_CONFIG
 from npbert.tokenizer_files import TOKENIZER_FILES
 
 SETTINGS_FILE = "config_sentence_transformers.json"
+TRANSFORMER_FILE = "sentence_bert_config.json"
 # The name depends on the age of the folder and on the family; the first that is there counts.
-TRANSFORMER_FILES = tuple(
-    f"sentence_{family}_config.json"
-    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+TRANSFORMER_FILES = (
+    TRANSFORMER_FILE,
+    *(
+        f"sentence_{family}_config.json"
+        for family in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+    ),
 )
 SENTENCE_FILES = (
     *(MODULES_FILE, SETTINGS_FILE, *TRANSFORMER_FILES, *MODEL_FILES, *TOKENIZER_FILES),
-    # In old folders the transformer has a folder of its own, and pooling has one in all of them.
-    *("*/config.json", "*/sentence_bert_config.json", "*/model.safetensors"),
-    *("*/tokenizer.json", "*/tokenizer_config.json", "*/vocab.txt"),
+    # In old folders the transformer has a folder of its own, and other modules have one in all of them.
+    *(f"*/{name}" for name in (*MODEL_FILES, *TRANSFORMER_FILES, *TOKENIZER_FILES)),
 )
 """What is wanted from the hub."""
 
-MODULES = ("Transformer", "Pooling", "Normalize")
-# In the order in which sentence-transformers joins the vectors of several.
-POOLING_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
+MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
+TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+"""The one modality_config that is what a Transformer does without one."""
+TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
+LENGTH = {"model_max_length"}
+ARGUMENTS = (*TOKENIZER_ARGUMENTS, "model_args", "config_args", "model_kwargs", "config_kwargs")
+# What these may say that changes no vector here.
+HARMLESS_ARGUMENTS = {
+    *("revision", "code_revision", "trust_remote_code", "token", "subfolder", "cache_dir", "local_files_only"),
+    *("attn_implementation", "torch_dtype", "dtype", "add_pooling_layer", "use_fast", "padding_side"),
 }
 
 
@@ -55,13 +60,15 @@ class SentenceFolder:
     transformer: Path  # the folder of config.json, the weights and the tokenizer
     max_seq_length: int
     do_lower_case: bool = False
-    pooling: tuple[Pool, ...] = ("mean",)
-    normalize: bool = False
+    pooling: Pooling = field(default_factory=Pooling)
+    modules: tuple[Module, ...] = ()  # what comes after pooling, in order
+    width: int = 0  # of the vectors, before they are truncated
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     similarity_fn_name: str = "cosine"
     truncate_dim: int | None = None
     sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
+    module_sources: tuple[str, ...] = ()  # of each of `modules`
 
 
 def read_sentence_folder(folder: Path) -> SentenceFolder:
@@ -72,27 +79,37 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         OSError: a file that modules.json speaks of can't be read.
         ValueError: a file is malformed, or asks for what is not supported; it and the module are named.
     """
-    modules = _read_modules(folder)
+    entries = read_modules(folder)
+    has_modules = (folder / MODULES_FILE).exists()
+    if has_modules:
+        _check_order(folder / MODULES_FILE, [kind for kind, _ in entries])
     sources: dict[str, str] = {}
-    transformer = folder / modules[0][1] if modules else folder
+    settings = _read_settings(folder / SETTINGS_FILE, has_modules, sources)
+    transformer = folder / entries[0][1] if entries else folder
     config = AutoConfig.from_pretrained(transformer)
 
-    pooling: tuple[Pool, ...] = ("mean",)
-    normalize = False
-    sources["pooling"] = sources["normalize"] = f"no {MODULES_FILE}: sentence-transformers' default"
-    if modules:
-        path = folder / modules[1][1] / "config.json"
-        pooling, key = _read_pooling(path, config.hidden_size)
-        sources["pooling"] = f"{path.relative_to(folder)}: {key}"
-        normalize = len(modules) > 2
-        sources["normalize"] = MODULES_FILE
-        for _, where in modules[2:]:
-            _check_normalize(folder / where / "config.json")
+    pooling = Pooling()
+    sources["pooling"] = f"no {MODULES_FILE}: sentence-transformers' default"
+    modules: list[Module] = []
+    module_sources: list[str] = []
+    width: int = config.hidden_size
+    if entries:
+        path = folder / entries[1][1]
+        pooling, key = read_pooling(path, width)
+        sources["pooling"] = f"{path.relative_to(folder) / 'config.json'}: {key}"
+        width *= len(pooling.modes)
+        for index, (kind, where) in enumerate(entries[2:], 2):
+            module, keys = read_module(kind, folder / where, width)
+            if module is not None:
+                modules.append(module)
+                file = Path(where) / "config.json"
+                module_sources.append(f"{file}: {keys}" if keys else f"{MODULES_FILE}: module {index}")
+                width = module.out_features if isinstance(module, Dense) else width
 
-    limit, do_lower_case = _read_transformer(transformer, TRANSFORMER_FILES if modules else (), sources)
-    positions: int = config.max_position_embeddings
-    if limit is None or limit > positions:
-        limit = positions
+    limit, do_lower_case = read_transformer(transformer, TRANSFORMER_FILES if entries else (), sources)
+    longest: int = config.max_tokens
+    if limit is None or limit > longest:
+        limit = longest
         sources["max_seq_length"] = "config.json: max_position_embeddings"
 
     return SentenceFolder(
@@ -100,29 +117,31 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         max_seq_length=limit,
         do_lower_case=do_lower_case,
         pooling=pooling,
-        normalize=normalize,
+        modules=tuple(modules),
+        width=width,
         sources=sources,
-        **_read_settings(folder / SETTINGS_FILE, bool(modules), sources),
+        module_sources=tuple(module_sources),
+        **settings,
     )
 
 
-def _read_modules(folder: Path) -> list[tuple[str, str]]:
-    """[(kind, path)] in order: Transformer, Pooling, any number of Normalize. Empty if there is no file."""
+def read_modules(folder: Path) -> list[tuple[str, str]]:
+    """[(kind, path)] in order, each one of MODULES. Empty if there is no modules.json.
+
+    Raises:
+        OSError, ValueError: the file can't be read, is malformed, or lists a module that is not supported.
+    """
     file = folder / MODULES_FILE
     if not file.exists():
         return []
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not a valid JSON file: {error}") from None
+    entries = read_json(file)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{file}: wanted a list of objects, one for each module")
-
     modules: list[tuple[str, str]] = []
     for index, entry in enumerate(entries):
         kind, path = entry.get("type"), entry.get("path", "")
         if not isinstance(kind, str) or not isinstance(path, str):
-            raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {entry!r}")
+            raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {show(entry)}")
         if not _stays_inside(path):
             raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {path!r}")
         kind = kind.rsplit(".", 1)[-1]
@@ -131,14 +150,18 @@ def _read_modules(folder: Path) -> list[tuple[str, str]]:
                 f"{file}: module {index} ({path or 'the folder itself'}) is a {entry['type']}, "
                 f"which is not supported; supported are {', '.join(MODULES)}"
             )
-        wanted = MODULES[min(index, 2)]
-        if kind != wanted:
-            raise ValueError(f"{file}: module {index}: wanted {wanted}, found {kind} ({entry['type']})")
         modules.append((kind, path))
-    if len(modules) < 2:
-        found = ", ".join(kind for kind, _ in modules) or "none"
-        raise ValueError(f"{file}: wanted a Transformer and a Pooling module, found {found}")
     return modules
+
+
+def _check_order(file: Path, kinds: list[str]) -> None:
+    """Transformer, Pooling, and then any of the others."""
+    for index, kind in enumerate(kinds):
+        wanted = MODULES[index : index + 1] if index < 2 else MODULES[2:]
+        if kind not in wanted:
+            raise ValueError(f"{file}: module {index}: wanted {' or '.join(wanted)}, found {kind}")
+    if len(kinds) < 2:
+        raise ValueError(f"{file}: wanted a Transformer and a Pooling module, found {', '.join(kinds) or 'none'}")
 
 
 def _stays_inside(path: str) -> bool:
@@ -146,62 +169,43 @@ def _stays_inside(path: str) -> bool:
     return not ({"..", "/"} & set(PurePosixPath(path).parts)) and not (set("\\:\0") & set(path))
 
 
-def _read_pooling(file: Path, hidden_size: int) -> tuple[tuple[Pool, ...], str]:
-    """The modes in the order in which their vectors are joined, and the key that named them."""
-    values = read_json_object(file)
-    for key in ("embedding_dimension", "word_embedding_dimension"):
-        if key in values and values[key] != hidden_size:
-            raise ValueError(f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {values[key]!r}")
-    if values.get("include_prompt", True) is not True:
-        raise ValueError(f"{file}: include_prompt: wanted true, found {values['include_prompt']!r}; not supported")
+def read_transformer(
+    folder: Path,
+    names: tuple[str, ...],
+    sources: dict[str, str],
+    task: str = "feature-extraction",
+    output: str = "token_embeddings",
+) -> tuple[int | None, bool]:
+    """max_seq_length, None where no file gives one, and do_lower_case.
 
-    if "pooling_mode" in values:
-        key = "pooling_mode"
-        named = values[key]
-        modes = named if isinstance(named, list) else [named]
-    else:
-        flags = {flag: values[flag] for flag in POOLING_FLAGS if flag in values}
-        for flag, value in flags.items():
-            if not isinstance(value, bool):
-                raise ValueError(f"{file}: {flag}: wanted true or false, found {value!r}")
-        chosen = [flag for flag, value in flags.items() if value]
-        key = ", ".join(chosen) or "no mode chosen: sentence-transformers' default"
-        modes = [POOLING_FLAGS[flag] for flag in chosen] or ["mean"]
-    for mode in modes:
-        if not isinstance(mode, str) or mode not in POOLINGS:
-            raise ValueError(f"{file}: pooling mode: supported are {', '.join(POOLINGS)}, found {mode!r}")
-    if not modes or len(set(modes)) < len(modes):
-        raise ValueError(f"{file}: {key}: wanted pooling modes, each once, found {modes}")
-    return tuple(modes), key
+    Args:
+        folder: the transformer's.
+        names: of the file that says so, newest first; none in a bare transformer's folder.
+        sources: gets where the two come from.
+        task, output: what the file must say, if it says it, of what the transformer is for.
 
-
-def _check_normalize(file: Path) -> None:
-    """Normalize may say which vectors it means; only the sentence's are normalised here."""
-    if not file.exists():  # older folders have no file for it
-        return
-    for key, value in read_json_object(file).items():
-        if key in ("module_input_name", "module_output_name") and value not in ("sentence_embedding", None):
-            raise ValueError(f"{file}: {key}: wanted 'sentence_embedding', found {value!r}; not supported")
-
-
-def _read_transformer(folder: Path, names: tuple[str, ...], sources: dict[str, str]) -> tuple[int | None, bool]:
-    """max_seq_length, None where no file gives one, and do_lower_case."""
+    Raises:
+        OSError, ValueError: a file can't be read, or has values that are wrong or not supported.
+    """
     limit: int | None = None
     lower = False
     sources["do_lower_case"] = "not set"
     file = next((folder / name for name in names if (folder / name).exists()), None)
     if file is not None:
         values = read_json_object(file)
-        _refuse_other_values(
-            file, values, {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
-        )
+        _check_supported(file, values, {"transformer_task": task, "module_output_name": output})
+        for key in TOKENIZER_ARGUMENTS:  # go before max_seq_length, as sentence-transformers has it
+            arguments = values.get(key) or {}
+            if limit is None and arguments.get("model_max_length") is not None:
+                limit = _whole_number(file, f"{key}: model_max_length", arguments["model_max_length"])
+                sources["max_seq_length"] = f"{file.name}: {key}: model_max_length"
         given = values.get("max_seq_length")
-        if given is not None:
+        if limit is None and given is not None:
             limit = _whole_number(file, "max_seq_length", given)
             sources["max_seq_length"] = f"{file.name}: max_seq_length"
         given = values.get("do_lower_case", False)
         if not isinstance(given, bool):
-            raise ValueError(f"{file}: do_lower_case: wanted true or false, found {given!r}")
+            raise ValueError(f"{file}: do_lower_case: wanted true or false, found {show(given)}")
         lower = given
         if "do_lower_case" in values:
             sources["do_lower_case"] = f"{file.name}: do_lower_case"
@@ -214,40 +218,45 @@ def _read_transformer(folder: Path, names: tuple[str, ...], sources: dict[str, s
     return limit, lower
 
 
-def _refuse_other_values(file: Path, values: dict[str, Any], wanted: dict[str, str]) -> None:
+def _check_supported(file: Path, values: dict[str, Any], wanted: dict[str, str]) -> None:
     for key, value in wanted.items():
         if values.get(key, value) != value:
-            raise ValueError(f"{file}: {key}: wanted {value!r}, found {values[key]!r}; not supported")
-    for key in ("query_length", "document_length", "query_expansion"):
+            raise ValueError(f"{file}: {key}: wanted {value!r}, found {show(values[key])}; not supported")
+    config = values.get("modality_config")
+    if config is not None and wanted["transformer_task"] == "feature-extraction" and config != TEXT_ONLY:
+        raise ValueError(f"{file}: modality_config: wanted {TEXT_ONLY}, found {show(config)}; not supported")
+    for key in ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path"):
         if values.get(key):
-            raise ValueError(f"{file}: {key}: wanted none, found {values[key]!r}; not supported")
+            raise ValueError(f"{file}: {key}: wanted none, found {show(values[key])}; not supported")
+    for key in ARGUMENTS:
+        arguments = values.get(key) or {}
+        if not isinstance(arguments, Mapping):
+            raise ValueError(f"{file}: {key}: wanted an object, found {show(arguments)}")
+        allowed = HARMLESS_ARGUMENTS | (
+            {"model_max_length"} if key in ("tokenizer_args", "processor_kwargs") else set()
+        )
+        if others := sorted(set(arguments) - allowed):
+            raise ValueError(f"{file}: {key}: not supported: {', '.join(sorted(others))}")
 
 
 def _whole_number(file: Path, key: str, value: object) -> int:
     # "No limit" is written as 1e30 and then some.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value < 1:
-        raise ValueError(f"{file}: {key}: wanted a positive whole number, found {value!r}")
+        raise ValueError(f"{file}: {key}: wanted a positive whole number, found {show(value)}")
     return int(min(value, 2**31))
 
 
 def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[str, Any]:
     """The fields of SentenceFolder that config_sentence_transformers.json sets."""
     values = read_json_object(file) if counts and file.exists() else {}
-    settings: dict[str, Any] = {}
-
-    prompts = values.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(text, (str, type(None))) for text in prompts.values()):
-        raise ValueError(f"{file}: prompts: wanted names and texts, found {prompts!r}")
-    settings["prompts"] = {name: text or "" for name, text in prompts.items()}
-
-    default = values.get("default_prompt_name")
-    if default is not None and default not in prompts:
-        raise ValueError(f"{file}: default_prompt_name: wanted one of {sorted(prompts)}, found {default!r}")
-    settings["default_prompt_name"] = default
+    kind = values.get("model_type", "SentenceTransformer")
+    if kind != "SentenceTransformer":
+        raise ValueError(f"{file}: model_type: wanted 'SentenceTransformer', found {show(kind)}")
+    settings: dict[str, Any] = read_prompts(file, values)
 
     name = values.get("similarity_fn_name")
     if name is not None and name not in SIMILARITIES:
-        raise ValueError(f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {name!r}")
+        raise ValueError(f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {show(name)}")
     settings["similarity_fn_name"] = name or "cosine"
 
     dim = values.get("truncate_dim")
@@ -255,3 +264,16 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
     for key in settings:
         sources[key] = f"{file.name}: {key}" if values.get(key) is not None else "not set"
     return settings
+
+
+def read_prompts(file: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """prompts and default_prompt_name.
+
+    Raises:
+        ValueError: they are no prompts, or the default is none of them.
+    """
+    prompts = checked_prompts(f"{file}: prompts", values.get("prompts") or {})
+    default = values.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise ValueError(f"{file}: default_prompt_name: wanted one of {sorted(prompts)}, found {show(default)}")
+    return {"prompts": prompts, "default_prompt_name": default}

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.auto import AutoModel
+from npbert.config_values import is_int, show
 from npbert.hub import resolve
-from npbert.model import POOLINGS
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
-from npbert.similarity import SIMILARITIES, similarity, unit_rows
+from npbert.prompts import checked_default, checked_prompts, chosen_prompt
+from npbert.sentence_arguments import check_batch_size, check_choice, check_no_tensor
+from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
+from npbert.sentence_forward import place
+from npbert.sentence_modules import Normalize
+from npbert.sentence_save import save_folder
+from npbert.sentence_tokenizer import read_tokenizer
+from npbert.similarity import SIMILARITIES, pairwise, similarity, unit_rows
 from npbert.texts import TextError, check_texts, check_unicode
-from npbert.tokenizer import AutoTokenizer, PreTrainedTokenizerFast
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -28,7 +35,7 @@ class SentenceTransformer:
 
     Args:
         model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries one).
-        device: None or "cpu"; here for sentence-transformers' sake.
+        device: where to compute: None or "cpu".
         prompts: texts that `encode` puts before each text, by name; they go before those of the folder.
         default_prompt_name: the prompt that is used when `encode` is given none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; the folder's where None.
@@ -58,7 +65,6 @@ class SentenceTransformer:
         truncate_dim: int | None = None,
         backend: str = "cpu",
     ) -> None:
-        _check_device(device)
         folder = resolve(
             model_name_or_path,
             revision=revision,
@@ -67,23 +73,22 @@ class SentenceTransformer:
             local_files_only=local_files_only,
             patterns=SENTENCE_FILES,
         )
-        settings = read_sentence_folder(folder)
-        self.prompts = {"query": "", "document": "", **settings.prompts, **(prompts or {})}
-        self.default_prompt_name = default_prompt_name or settings.default_prompt_name
-        if self.default_prompt_name is not None and self.default_prompt_name not in self.prompts:
-            found = self.default_prompt_name
-            raise ValueError(f"default_prompt_name: wanted one of {sorted(self.prompts)}, found {found!r}")
+        self.settings = settings = read_sentence_folder(folder)
+        given = {} if prompts is None else checked_prompts("prompts", prompts)
+        self.prompts = {"query": "", "document": "", **settings.prompts, **given}
+        self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
         self.similarity_fn_name = similarity_fn_name or settings.similarity_fn_name
-        self.truncate_dim = _checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
-        self.pooling = settings.pooling
-        joined = [mode for mode in POOLINGS if mode in settings.pooling]  # the order in which the model joins several
-        blocks = [joined.index(mode) for mode in settings.pooling]
-        self._blocks = blocks if blocks != sorted(blocks) else None
-        self._normalize = settings.normalize
+        self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
+        self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
-        self.tokenizer = _tokenizer(settings)
-        self.model = AutoModel.from_pretrained(settings.transformer, add_pooling_layer=False, backend=backend)
+        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
+        self.model = AutoModel.from_pretrained(
+            settings.transformer, add_pooling_layer=False, device=device, backend=backend
+        )
+        self._device = device or "cpu"
         self.tokenizer.check_vocabulary(self.model.config.vocab_size)
+        self._tail = place(settings.modules, self.model.backend) if settings.modules else None
+        self._unit = bool(settings.modules) and isinstance(settings.modules[-1], Normalize)
 
     @property
     def max_seq_length(self) -> int:
@@ -92,7 +97,7 @@ class SentenceTransformer:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
-        positions: int = self.model.config.max_position_embeddings
+        positions: int = self.model.config.max_tokens
         if value is None:
             value = positions
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= positions:
@@ -116,8 +121,8 @@ class SentenceTransformer:
 
     @property
     def device(self) -> str:
-        """Always "cpu"."""
-        return "cpu"
+        """Where the model is."""
+        return self._device
 
     def get_embedding_dimension(self) -> int:
         """The length of the vectors that `encode` gives."""
@@ -154,7 +159,7 @@ class SentenceTransformer:
             precision: "float32", or fewer bits for the whole set: "int8", "uint8", "binary", "ubinary".
             convert_to_numpy: False gives a list of vectors instead of one array.
             convert_to_tensor: refused, since there is no torch here.
-            device: None or "cpu".
+            device: None, or the model's.
             normalize_embeddings: divide each vector by its Euclidean norm, whatever the folder says.
             truncate_dim: keep this many leading numbers of each vector.
 
@@ -166,30 +171,35 @@ class SentenceTransformer:
             ValueError: an argument is not what is wanted, or a text is no text; its index is named, and
                 the error is a TypeError as well.
         """
-        if convert_to_tensor:
-            raise ValueError(
-                "convert_to_tensor: wanted False, found True: npbert gives NumPy arrays; "
-                "torch.from_numpy makes a tensor of one"
-            )
-        _check_device(device)
-        _check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
-        _check_choice("precision", precision, PRECISIONS)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: wanted a positive whole number, found {batch_size!r}")
-        dim = self._kept(self.truncate_dim if truncate_dim is None else _checked_dim(truncate_dim))
+        check_no_tensor(convert_to_tensor)
+        check_choice("device", device, (None, self._device))
+        check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
+        check_choice("precision", precision, PRECISIONS)
+        check_batch_size(batch_size)
+        dim = self._kept(self.truncate_dim if truncate_dim is None else self._checked_dim(truncate_dim))
         single = isinstance(sentences, str)
-        texts = self._texts(sentences, self._prompt(prompt, prompt_name))
+        before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
+        texts = _texts(sentences, before)
+        skip = 0 if self.include_prompt or not before else self._prompt_tokens(before)
 
         # Packing computes nothing on padding, so texts need not be sorted by length, and stay in their order.
         if output_value != "sentence_embedding":
-            items = self._encode_tokens(texts, output_value, batch_size, show_progress_bar, dim, normalize_embeddings)
+            items: list[Any] = []
+            for _, ids in self._batches(texts, batch_size, show_progress_bar):
+                # Copies, so that one text's rows do not keep those of its whole batch alive.
+                tokens = [rows.copy() for rows in self.model.predict(ids)]  # [T, H] each
+                if output_value == "token_embeddings":
+                    items += tokens
+                    continue
+                vectors = self.embed_ids(ids, skip=skip)[:, :dim]
+                items += _all_outputs(ids, tokens, unit_rows(vectors) if normalize_embeddings else vectors)
             return items[0] if single else items
 
         # Cutting a vector comes before dividing it by its norm, but after the folder's own Normalize.
         cut = dim < self._kept(None)
         vectors = np.empty((len(texts), dim), dtype=np.float32)
         for start, ids in self._batches(texts, batch_size, show_progress_bar):
-            rows = self._embed(ids, self._normalize or (normalize_embeddings and not cut))
+            rows = self.embed_ids(ids, normalize=normalize_embeddings and not cut, skip=skip)
             vectors[start : start + len(ids)] = rows[:, :dim]
         if normalize_embeddings and cut:
             vectors = unit_rows(vectors)
@@ -230,29 +240,68 @@ class SentenceTransformer:
         """
         return similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
+    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+        """[n]: how similar each vector of [n, H] is to the one in its place of [n, H], by `similarity_fn_name`.
+
+        Raises:
+            ValueError: they are not vectors of numbers, not of one length, or not as many.
+        """
+        return pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Whether a prompt's tokens are pooled with the text's; the folder says so at first.
+
+        Raises:
+            ValueError: it is not True or False.
+        """
+        check_choice("include_prompt", include_prompt, (True, False))
+        self.include_prompt = include_prompt
+
+    def embed_ids(self, ids: list[list[int]], *, normalize: bool = False, skip: int = 0) -> Floats:
+        """The vectors of tokenized texts, [B, H], not truncated.
+
+        Args:
+            ids: lists of token ids, special tokens included.
+            normalize: divide each vector by its Euclidean norm, whatever the folder says.
+            skip: so many tokens at the beginning of each are not pooled.
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        settings = self.settings
+        again = normalize and not self._unit
+        return self.model.embed(ids, settings.pooling.modes, again, tail=self._tail, skip=skip)
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Writes a folder that sentence-transformers, and this class, read the same model from.
+
+        Raises:
+            OSError: a file can't be written, or one of the model's own can't be read any more.
+        """
+        save_folder(self, Path(path))
+
+    save = save_pretrained
+
     def _kept(self, truncate_dim: int | None) -> int:
-        full: int = self.model.config.hidden_size * len(self.pooling)
-        return full if truncate_dim is None else min(full, truncate_dim)
+        width = self.settings.width
+        return width if truncate_dim is None else min(width, truncate_dim)
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        if prompt is not None:
-            return prompt
-        name = self.default_prompt_name if prompt_name is None else prompt_name
-        if name is None:
-            return ""
-        if name not in self.prompts:
-            raise ValueError(f"prompt_name: wanted one of {sorted(self.prompts)}, found {name!r}")
-        return self.prompts[name]
+    def _checked_dim(self, value: int | None) -> int | None:
+        if value is None:
+            return None
+        if not is_int(value) or value < 1:
+            raise ValueError(f"truncate_dim: wanted a positive whole number, found {show(value)}")
+        if value > self.settings.width:  # sentence-transformers has it, too
+            warnings.warn(
+                f"truncate_dim: {value} is beyond the {self.settings.width} numbers of a vector: none is cut off",
+                stacklevel=3,
+            )
+        return value
 
-    def _texts(self, sentences: str | Iterable[str], prompt: str) -> list[str]:
-        if isinstance(sentences, str):
-            check_unicode(sentences, "sentences")
-            return [prompt + sentences]
-        if isinstance(sentences, (bytes, bytearray, dict)) or not isinstance(sentences, Iterable):
-            raise TextError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
-        texts = list(sentences)
-        check_texts(texts, "sentences")  # all of them, before the first is embedded
-        return [prompt + text for text in texts] if prompt else texts
+    def _prompt_tokens(self, prompt: str) -> int:
+        """How many tokens a text begins with because of a prompt."""
+        (ids,) = self.tokenizer.encode_ids([prompt], max_length=self._max_seq_length)
+        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
 
     def _batches(
         self, texts: list[str], batch_size: int, show_progress_bar: bool | None
@@ -264,70 +313,25 @@ class SentenceTransformer:
                 yield start, self.tokenizer.encode_ids(batch, max_length=self._max_seq_length)
                 progress.advance(len(batch))
 
-    def _embed(self, ids: list[list[int]], normalize: bool) -> Floats:
-        vectors = self.model.embed(ids, self.pooling, normalize)
-        if self._blocks is not None:
-            vectors = np.concatenate([np.split(vectors, len(self._blocks), axis=1)[b] for b in self._blocks], axis=1)
-        return vectors
 
-    def _encode_tokens(
-        self,
-        texts: list[str],
-        output_value: OutputValue | None,
-        batch_size: int,
-        show_progress_bar: bool | None,
-        dim: int,
-        normalize_embeddings: bool,
-    ) -> list[Any]:
-        items: list[Any] = []
-        for _, ids in self._batches(texts, batch_size, show_progress_bar):
-            lengths = [len(row) for row in ids]
-            mask = np.arange(max(lengths)) < np.array(lengths)[:, None]  # [B, S]
-            padded = np.zeros(mask.shape, dtype=np.int64)
-            padded[mask] = np.concatenate(ids)
-            hidden = self.model(input_ids=padded, attention_mask=mask).last_hidden_state  # [B, S, H]
-            # Copies, so that one row does not keep its whole batch alive.
-            tokens = [row[:length].copy() for row, length in zip(hidden, lengths, strict=True)]
-            if output_value == "token_embeddings":
-                items += tokens
-                continue
-            vectors = self._embed(ids, self._normalize)[:, :dim]
-            if normalize_embeddings:
-                vectors = unit_rows(vectors)
-            items += [
-                {
-                    "input_ids": np.array(row, dtype=np.int64),
-                    "attention_mask": np.ones(len(row), dtype=np.int64),
-                    "token_embeddings": token_embeddings,
-                    "sentence_embedding": vector.copy(),
-                }
-                for row, token_embeddings, vector in zip(ids, tokens, vectors, strict=True)
-            ]
-        return items
+def _texts(sentences: str | Iterable[str], prompt: str) -> list[str]:
+    if isinstance(sentences, str):
+        check_unicode(sentences, "sentences")
+        return [prompt + sentences]
+    if isinstance(sentences, (bytes, bytearray, dict)) or not isinstance(sentences, Iterable):
+        raise TextError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
+    texts = list(sentences)
+    check_texts(texts, "sentences")  # all of them, before the first is embedded
+    return [prompt + text for text in texts] if prompt else texts
 
 
-def _tokenizer(settings: SentenceFolder) -> PreTrainedTokenizerFast:
-    tokenizer = AutoTokenizer.from_pretrained(settings.transformer)
-    if settings.do_lower_case:
-        from tokenizers.normalizers import Lowercase, Sequence
-
-        # Before what the tokenizer itself does: its own lower case would take the accents off as well.
-        backend = tokenizer.backend_tokenizer
-        backend.normalizer = Sequence([Lowercase(), *([backend.normalizer] if backend.normalizer else [])])
-    return tokenizer
-
-
-def _check_device(device: object) -> None:
-    if device not in (None, "cpu"):
-        raise ValueError(f"device: wanted None or 'cpu', found {device!r}")
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}: wanted one of {', '.join(map(repr, choices))}, found {value!r}")
-
-
-def _checked_dim(value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"truncate_dim: wanted a positive whole number, found {value!r}")
-    return value
+def _all_outputs(ids: list[list[int]], tokens: list[Floats], vectors: Floats) -> list[dict[str, Any]]:
+    return [
+        {
+            "input_ids": np.array(row, dtype=np.int64),
+            "attention_mask": np.ones(len(row), dtype=np.int64),
+            "token_embeddings": token_embeddings,
+            "sentence_embedding": vector.copy(),
+        }
+        for row, token_embeddings, vector in zip(ids, tokens, vectors, strict=True)
+    ]

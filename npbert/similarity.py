@@ -47,6 +47,14 @@ SIMILARITIES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "manhattan": manhattan,
 }
 
+# The same of rows in pairs: [n] from [n, H] and [n, H].
+PAIRWISE: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "cosine": lambda a, b: np.sum(unit_rows(a) * unit_rows(b), axis=1),
+    "dot": lambda a, b: np.sum(a * b, axis=1),
+    "euclidean": lambda a, b: -np.sqrt(np.sum(np.square(a - b), axis=1)),
+    "manhattan": lambda a, b: -np.sum(np.abs(a - b), axis=1),
+}
+
 
 def as_rows(name: str, embeddings: ArrayLike) -> Floats:
     """[n, H] from one vector [H], several [n, H], or a list of vectors.
@@ -69,12 +77,28 @@ def similarity(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Flo
     Raises:
         ValueError: the vectors are not of one length, or are not numbers.
     """
+    return SIMILARITIES[name](*_both(embeddings1, embeddings2))
+
+
+def pairwise(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+    """[n]: the named similarity of each row of [n, H] to the same row of another [n, H].
+
+    Raises:
+        ValueError: the vectors are not of one length, not as many, or are not numbers.
+    """
+    a, b = _both(embeddings1, embeddings2)
+    if len(a) != len(b):
+        raise ValueError(f"embeddings1 and embeddings2: wanted as many vectors in both, found {len(a)} and {len(b)}")
+    return PAIRWISE[name](a, b)
+
+
+def _both(embeddings1: ArrayLike, embeddings2: ArrayLike) -> tuple[Floats, Floats]:
     a, b = as_rows("embeddings1", embeddings1), as_rows("embeddings2", embeddings2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"embeddings1 and embeddings2: wanted vectors of one length, found {a.shape[1]} and {b.shape[1]}"
         )
-    return SIMILARITIES[name](a, b)
+    return a, b
 
 
 def _by_row(a: Floats, b: Floats, scores_of: Callable[[Floats], Floats]) -> Floats:

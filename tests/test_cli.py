@@ -174,7 +174,7 @@ def test_info_says_what_and_where_from(minilm: Path) -> None:
         "weights F32, 90.9 MB; computed in float32 model.safetensors",
         "max length 256 tokens sentence_bert_config.json: max_seq_length",
         "pooling mean 1_Pooling/config.json: pooling_mode_mean_tokens",
-        "normalised yes modules.json",
+        "then Normalize: vectors of length 1 modules.json: module 2",
         "word embeddings 11,720,448 51.6 % 46.9 MB",  # 30,522 x 384
         "all 22,713,216 100.0 % 90.9 MB",  # as transformers' BertModel counts
     ):

@@ -22,6 +22,7 @@ from parity import FIELDS, Folders, assert_parity, draw_arguments, loaded, torch
 from npbert import AutoModel, BertModel
 from npbert import model as model_module
 from npbert.batch import split
+from npbert.bert import POOLS
 from npbert.config import ACTIVATIONS
 from npbert.model import BareModel
 from npbert.outputs import BaseModelOutputWithPooling
@@ -185,12 +186,26 @@ def test_embed(backend: Backend, bert_folder: Folders, mode: Any, normalize: boo
     np.testing.assert_array_equal(model.embed(LISTS, [mode], normalize), found)
 
 
-def test_embed_joins_in_sentence_transformers_order(backend: Backend, bert_folder: Folders) -> None:
+def test_embed_joins_in_the_order_asked_for(backend: Backend, bert_folder: Folders) -> None:
     model = loaded(bert_folder(), backend)
-    wanted = np.concatenate([pooled(model, mode) for mode in ("cls", "max", "mean")], axis=1)
+    wanted = np.concatenate([pooled(model, mode) for mode in ("mean", "cls", "max")], axis=1)
     np.testing.assert_allclose(model.embed(LISTS, ("mean", "cls", "max")), wanted, rtol=0, atol=1e-5)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     found = model.embed(LISTS, ("mean", "cls", "max"), normalize=True)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["cls", "max", "mean"])
+def test_embed_with_a_tail_from_the_third_token_on(backend: Backend, bert_folder: Folders, mode: Any) -> None:
+    model = loaded(bert_folder(), backend)
+    weight = np.random.default_rng(0).standard_normal((5, 48), np.float32)
+    placed = model.backend.store(0).linear(weight, None)
+    found = model.embed(LISTS, mode, normalize=True, tail=lambda ops, x: ops.linear(x, placed), skip=2)
+    rows = [model([ids]).last_hidden_state[0] for ids in LISTS]
+    pool = {"cls": lambda x: x[0], "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}[mode]
+    wanted = np.stack([pool(x[min(2, len(x) - 1) :]) for x in rows]) @ weight.T
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    assert found.shape == (len(LISTS), 5)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
@@ -212,7 +227,7 @@ def test_embed_nothing(backend: Backend, bert_folder: Folders, pooling: Any, wid
 
 @pytest.mark.parametrize("pooling", ["sum", [], ["mean", "sum"]])
 def test_embed_refuses_other_poolings(bert_folder: Folders, pooling: Any) -> None:
-    message = f"pooling: wanted some of cls, max, mean, found {pooling!r}"
+    message = f"pooling: wanted some of {', '.join(POOLS)}, found {pooling!r}"
     with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
         loaded(bert_folder(), Reference()).embed(LISTS, pooling)
 

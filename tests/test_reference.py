@@ -217,7 +217,7 @@ def test_pool(
     for b, (keys, skip) in enumerate(zip(key_lens, skipped, strict=True)):
         kept = truth(x[cu_seqlens[b] + skip : cu_seqlens[b] + keys])
         n = len(kept)
-        weights = torch.arange(skip + 1, keys + 1)[:, None] / max(1, sum(range(skip + 1, keys + 1)))
+        weights = torch.arange(skip + 1, skip + n + 1, dtype=torch.float64)[:, None]
         if n == 0:
             assert not found[b].any()
         elif mode == "max":
@@ -225,7 +225,7 @@ def test_pool(
         elif mode == "lasttoken":
             assert_within(found[b], kept[-1], 0, dtype)
         else:
-            shares = {"mean": 1 / n, "mean_sqrt_len_tokens": n**-0.5, "weightedmean": weights.double()}
+            shares = {"mean": 1 / n, "mean_sqrt_len_tokens": n**-0.5, "weightedmean": weights / weights.sum()}
             terms = kept * shares[mode]
             # a rounding for each addition, and some for weight, sum of weights, root and quotient
             assert_within(found[b], terms.sum(0), (n + 4) * f.eps * terms.abs().sum(0).numpy(), dtype)

@@ -56,12 +56,12 @@ def _times(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """[runs] milliseconds."""
     for _ in range(WARM_UP):
-        model.model.embed(ids, model.pooling, True)
+        model.embed_ids(ids, normalize=True)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < FEWEST or (time.perf_counter() < end and len(times) < MOST):
         started = time.perf_counter()
-        model.model.embed(ids, model.pooling, True)
+        model.embed_ids(ids, normalize=True)
         times.append((time.perf_counter() - started) * 1e3)
     return np.array(times)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from npbert.checkpoint import Checkpoint
 from npbert.commands.process import megabytes, peak_memory
+from npbert.commands.settings import setting_rows
 from npbert.commands.table import table
 from npbert.config import AutoConfig, EncoderConfig
 from npbert.hub import resolve
@@ -53,10 +54,8 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def _facts(folder: Path, config: EncoderConfig, settings: SentenceFolder, weights: tuple[str, str]) -> list[list[str]]:
-    sources = settings.sources
-    prompts = ", ".join(f"{name}={text!r}" for name, text in settings.prompts.items() if text)
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
-    rows = [
+    return [
         ["folder", str(folder), ""],
         ["architecture", architecture, "config.json: architectures"],
         [
@@ -68,30 +67,8 @@ def _facts(folder: Path, config: EncoderConfig, settings: SentenceFolder, weight
         ],
         ["vocabulary", f"{config.vocab_size:,} tokens", "config.json: vocab_size"],
         ["weights", *weights],
-        ["max length", f"{settings.max_seq_length} tokens", sources["max_seq_length"]],
-        [
-            "lower case",
-            "yes, before the tokenizer" if settings.do_lower_case else "as the tokenizer does",
-            sources["do_lower_case"],
-        ],
-        ["pooling", " + ".join(settings.pooling), sources["pooling"]],
-        ["normalised", "yes" if settings.normalize else "no", sources["normalize"]],
-        [
-            "vector",
-            f"{_width(config, settings)} numbers",
-            sources["truncate_dim"] if settings.truncate_dim else "width and pooling",
-        ],
-        ["similarity", settings.similarity_fn_name, sources["similarity_fn_name"]],
-        ["prompts", prompts or "none", sources["prompts"]],
+        *setting_rows(settings),
     ]
-    if settings.default_prompt_name is not None:
-        rows.append(["default prompt", settings.default_prompt_name, sources["default_prompt_name"]])
-    return rows
-
-
-def _width(config: EncoderConfig, settings: SentenceFolder) -> int:
-    full: int = config.hidden_size * len(settings.pooling)
-    return min(full, settings.truncate_dim or full)
 
 
 def _parameter_table(counts: dict[str, int]) -> list[str]:

@@ -1,0 +1,56 @@
+"""Prompts: texts that are put before each text, by name, as sentence-transformers has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from npbert.config_values import show
+from npbert.texts import check_unicode
+
+
+def checked_prompts(where: str, prompts: Any) -> dict[str, str]:
+    """Names and texts; null, as files have it, is an empty text.
+
+    Raises:
+        ValueError: they are not.
+    """
+    wanted = f"{where}: wanted names and texts"
+    if not isinstance(prompts, Mapping):
+        raise ValueError(f"{wanted}, found {show(prompts)}")
+    checked = {}
+    for name, text in prompts.items():
+        if not isinstance(name, str) or not isinstance(text, str | None):
+            raise ValueError(f"{wanted}, found {show({name: text})}")
+        checked[name] = text or ""
+    return checked
+
+
+def chosen_prompt(prompts: Mapping[str, str], default: str | None, prompt_name: str | None, prompt: str | None) -> str:
+    """The prompt itself, where it is given; else the one named, else the default one, else none.
+
+    Raises:
+        ValueError: there is none of that name, or the prompt is no text.
+    """
+    if prompt is not None:
+        if not isinstance(prompt, str):
+            raise ValueError(f"prompt: wanted a text (str), found {show(prompt)}")
+        check_unicode(prompt, "prompt")
+        return prompt
+    name = default if prompt_name is None else prompt_name
+    if name is None:
+        return ""
+    if not isinstance(name, str) or name not in prompts:
+        raise ValueError(f"prompt_name: wanted one of {sorted(prompts)}, found {show(name)}")
+    return prompts[name]
+
+
+def checked_default(prompts: Mapping[str, str], name: str | None) -> str | None:
+    """The name of the default prompt, if there is one.
+
+    Raises:
+        ValueError: it is none of the prompts'.
+    """
+    if name is not None and name not in prompts:
+        raise ValueError(f"default_prompt_name: wanted one of {sorted(prompts)}, found {show(name)}")
+    return name

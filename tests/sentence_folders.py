@@ -1,0 +1,56 @@
+"""sentence-transformers folders for tests: of MiniLM's with other files in it, and their oracle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SAME = 2e-6  # asked for: 17 roundings of the greatest number that a unit vector can hold
+# Vectors that are not normalised hold numbers of up to some 4, after six layers. Taking the wrong mode,
+# length or case moves them by 0.01 and more.
+CLOSE = 1e-5
+
+TEXTS = [
+    "Yeast turns sugar into gas.",
+    "",
+    "Ünïcödé, 日本語 and 👩‍👩‍👧!",
+    "word " * 400,
+    "The quick brown fox jumps over the lazy dog, and then it sleeps for a while.",
+]
+
+
+def oracle(folder: Path, **arguments: Any) -> Any:
+    """The folder as sentence-transformers' own model."""
+    import sentence_transformers
+    import torch
+
+    torch.set_num_threads(2)
+    return sentence_transformers.SentenceTransformer(str(folder), device="cpu", **arguments)
+
+
+def with_files(source: Path, target: Path, files: dict[str, Any] | None = None) -> Path:
+    """target: a folder like source, but for {file: content, None to leave it out}."""
+    files = files or {}
+    top = {file.partition("/")[0] for file in files}
+    for path in source.iterdir():
+        if path.name not in top:
+            (target / path.name).symlink_to(path)
+    for name, content in files.items():
+        if content is not None:
+            (target / name).parent.mkdir(exist_ok=True, parents=True)
+            (target / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return target
+
+
+def modules(*types: str, first: str = "") -> list[dict[str, Any]]:
+    """What modules.json holds of modules of these types."""
+    return [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": f"{index}_{kind.split('.')[-1]}" if index else first,
+            "type": kind,
+        }
+        for index, kind in enumerate(types)
+    ]
