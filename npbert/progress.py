@@ -48,9 +48,10 @@ class Progress:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             bar = tqdm(total=self._total, desc=self._description, unit=" " + self._unit, leave=False)
-            elapsed = time.monotonic() - self._started
-            bar.start_t -= elapsed  # what went before the bar counts in the rate
-            bar.last_print_t -= elapsed
+            if not bar.disable:  # by TQDM_DISABLE
+                elapsed = time.monotonic() - self._started
+                bar.start_t -= elapsed  # what went before the bar counts in the rate
+                bar.last_print_t -= elapsed
             bar.update(self._done)
             self._bar = bar
 

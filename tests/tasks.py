@@ -10,18 +10,26 @@ from typing import Any
 
 import numpy as np
 
+MAX_LENGTH = 128
 SIZES = {
     "vocab_size": 30522,  # MiniLM's vocabulary, which is BERT's
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "intermediate_size": 48,
-    "max_position_embeddings": 128,
+    "max_position_embeddings": MAX_LENGTH,
     "layer_norm_eps": 1e-12,
 }
-TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-HEADS = ("classifier", "qa_outputs", "predictions.transform")
-QUERIES = ("query", "q_lin")
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+HEADS = ("classifier", "qa_outputs", "predictions", "lm_head.dense", "vocab_transform", "summary")
+QUERIES = ("query", "q_lin", "attn.q")
 NER = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "LOC"]
 
 
@@ -50,7 +58,7 @@ def make_folder(folder: Path, tokenizer: Path, architecture: str, seed: int = 0,
             shutil.copyfile(tokenizer / file, folder / file)
     path = folder / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**settings, "model_max_length": given["max_position_embeddings"]}), encoding="utf-8")
+    path.write_text(json.dumps({**settings, "model_max_length": MAX_LENGTH}), encoding="utf-8")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,6 +231,13 @@ def test_a_progress_bar(make: Callable[..., Any], capsys: pytest.CaptureFixture[
     assert "0 texts [" in capsys.readouterr().err  # nobody knows of how many
     make("text-classification", show_progress_bar=True)(["a", "b"])
     assert "0/2" in capsys.readouterr().err
+
+
+def test_a_progress_bar_can_be_switched_off_for_all() -> None:
+    code = "from npbert.progress import Progress\nwith Progress(2, 'work', 'texts', True) as bar: bar.advance(1)"
+    env = {**os.environ, "TQDM_DISABLE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=env)
+    assert done.stderr == ""
 
 
 # --- what is no input

@@ -20,7 +20,7 @@ LONG = " ".join([TEXT, OTHER, TEXT, TEXT] * 4)
 
 @pytest.fixture(scope="module")
 def folder(task_folder: Callable[..., Path]) -> Path:
-    return task_folder("BertForTokenClassification", labels=tuple(NER))
+    return task_folder("BertForTokenClassification", labels=tuple(NER), seed=44)  # one that gives every label
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_answers_are_worth_comparing(ner: Any) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
-@pytest.mark.parametrize("stride", [0, 7, 60, 125])
+@pytest.mark.parametrize("stride", [0, 7, 100])
 def test_windows(folder: Path, ner: Any, oracle: Callable[..., Any], strategy: str, stride: int) -> None:
     texts = [LONG, TEXT, LONG[:900]]
     arguments = {"aggregation_strategy": strategy, "stride": stride}

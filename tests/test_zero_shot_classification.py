@@ -40,7 +40,8 @@ def test_answers(
     wanted = oracle("zero-shot-classification", make(*NLI))
     found = classify(inputs, candidate_labels=labels, multi_label=multi_label)
     assert_same_answer(found, wanted(inputs, candidate_labels=labels, multi_label=multi_label))
-    assert_same_answer(classify(inputs, labels, multi_label=multi_label), found)
+    assert classify(sequences=inputs, candidate_labels=labels, multi_label=multi_label) == found
+    assert classify(inputs, labels, multi_label=multi_label) == found
 
 
 @pytest.mark.parametrize("labels", [("ENTAILMENT", "not"), ("not", "entails", "other")])

@@ -28,11 +28,19 @@ class FillMaskArguments:
     top_k: int = 5
     targets: str | Sequence[str] | None = None
     tokenizer_kwargs: Mapping[str, Any] | None = None
-    target_ids: tuple[int, ...] | None = None  # internal: those of targets
 
     def __post_init__(self) -> None:
         checked_top_k(self.top_k)
         Reading.of("tokenizer_kwargs", self.tokenizer_kwargs)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the arguments come to with a model's vocabulary."""
+
+    top_k: int
+    target_ids: tuple[int, ...] | None  # None: all tokens
+    reading: dict[str, Any]  # for the tokenizer
 
 
 class FillMaskPipeline(Pipeline):
@@ -48,26 +56,25 @@ class FillMaskPipeline(Pipeline):
     arguments_type = FillMaskArguments
     too_long_hint = 'tokenizer_kwargs={"truncation": True} cuts it off'
 
-    def prepare(self, arguments: FillMaskArguments) -> FillMaskArguments:
+    def prepare(self, arguments: FillMaskArguments) -> Settled:
         if self.tokenizer.mask_token_id is None:
             raise ValueError("tokenizer: wanted one with a mask token, found none")
+        reading = Reading.of("tokenizer_kwargs", arguments.tokenizer_kwargs).for_tokenizer()
         if arguments.targets is None:
-            checked_top_k(arguments.top_k, self.model.config.vocab_size)
-            return arguments
+            return Settled(checked_top_k(arguments.top_k, self.model.config.vocab_size), None, reading)
         ids = self._target_ids(arguments.targets)
-        return replace(arguments, target_ids=ids, top_k=min(arguments.top_k, len(ids)))
+        return Settled(min(arguments.top_k, len(ids)), ids, reading)
 
-    def shaped(self, answer: Any, inputs: Any, arguments: FillMaskArguments) -> Any:
+    def shaped(self, answer: Any, inputs: Any, arguments: Settled) -> Any:
         return answer[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answer
 
-    def read(self, item: Any, where: str, arguments: FillMaskArguments) -> Text:
+    def read(self, item: Any, where: str, arguments: Settled) -> Text:
         return read_text(item, where)
 
-    def encode(self, items: Sequence[Text], arguments: FillMaskArguments) -> list[list[Row]]:
-        reading = Reading.of("tokenizer_kwargs", arguments.tokenizer_kwargs).for_tokenizer()
+    def encode(self, items: Sequence[Text], arguments: Settled) -> list[list[Row]]:
         mask = self.tokenizer.mask_token_id
         rows = []
-        for item, (row,) in zip(items, self.rows_of_texts(items, **reading), strict=True):
+        for item, (row,) in zip(items, self.rows_of_texts(items, **arguments.reading), strict=True):
             columns = [column for column, token in enumerate(row.ids) if token == mask]
             if not columns:
                 raise ValueError(
@@ -76,7 +83,7 @@ class FillMaskPipeline(Pipeline):
             rows.append([replace(row, columns=columns)])
         return rows
 
-    def answer(self, item: Text, rows: list[Row], outputs: list[Floats], arguments: FillMaskArguments) -> Any:
+    def answer(self, item: Text, rows: list[Row], outputs: list[Floats], arguments: Settled) -> Any:
         (row,), (logits,) = rows, outputs  # [masks, V]
         alone = len(logits) == 1
         pad = self.tokenizer.pad_token_id

@@ -82,9 +82,11 @@ class ZeroShotClassificationPipeline(Pipeline):
                 stacklevel=3,
             )
 
-    def __call__(self, inputs: Any, candidate_labels: str | Sequence[str] | None = None, **arguments: Any) -> Any:
+    def __call__(  # type: ignore[override]  # the name is transformers'
+        self, sequences: Any, candidate_labels: str | Sequence[str] | None = None, **arguments: Any
+    ) -> Any:
         """As `Pipeline`; the labels may be the second argument."""
-        return super().__call__(inputs, candidate_labels=candidate_labels, **arguments)
+        return super().__call__(sequences, candidate_labels=candidate_labels, **arguments)
 
     def read(self, item: Any, where: str, arguments: ZeroShotClassificationArguments) -> Text:
         if arguments.candidate_labels is None:
