@@ -177,11 +177,17 @@ class EncoderModel:
         """Called after the encoder's weights were placed, and again whenever heads are pruned."""
 
     def _place(self, config: EncoderConfig) -> None:
+        weights, before = self._weights, getattr(self, "config", config)
         store = self._backend.store(store_nbytes(self._shapes(config)))
-        self._weights.kept = pruning(self._stored_config, config)
-        self._encoder = load_encoder(config, self._weights, store, pooler=self._pooler)
-        self._place_head(config, self._weights, store)
+        try:
+            weights.kept = pruning(self._stored_config, config)
+            encoder = load_encoder(config, weights, store, pooler=self._pooler)
+            self._place_head(config, weights, store)
+        except BaseException:
+            weights.kept = pruning(self._stored_config, before)
+            raise
         self.config = config
+        self._encoder = encoder
         self._programs: dict[object, Program] = {}
 
     def _shapes(self, config: EncoderConfig) -> Shapes:

@@ -15,6 +15,7 @@ from npbert_kernels.reference import Reference
 from parity import Folders, assert_close, draw_arguments, loaded, torch_errors
 
 from npbert import AutoModel
+from npbert.checkpoint import Checkpoint
 from npbert.model import BareModel
 
 PRUNED = {0: [1], 2: [0, 2]}
@@ -119,6 +120,27 @@ def test_a_file_that_is_gone(family_folder: Folders, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"model\.safetensors: the file has changed"):
         model.save_pretrained(tmp_path / "saved")
     assert [file.name for file in (tmp_path / "saved").iterdir()] == ["config.json"]
+
+
+def test_a_file_that_can_not_be_read_for_a_while(
+    family_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that could not be pruned is what it was, and is saved as that."""
+    model_type, config = FAMILIES["bert"]
+    model = AutoModel.from_pretrained(family_folder(model_type, **config), backend="reference")
+    model.prune_heads({0: [1]})
+    wanted = model([[5, 6]])[0]
+
+    def fail(self: Checkpoint, name: str) -> None:
+        raise OSError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "read", fail)
+        with pytest.raises(OSError, match="not now"):
+            model.prune_heads({1: [0]})
+    np.testing.assert_array_equal(model([[5, 6]])[0], wanted)
+    model.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(AutoModel.from_pretrained(tmp_path, backend="reference")([[5, 6]])[0], wanted)
 
 
 def test_saving_over_the_own_file(family_folder: Folders, tmp_path: Path) -> None:
