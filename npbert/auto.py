@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from npbert.config import AutoConfig
-from npbert.families import family_class
+from npbert.families import MODEL_TYPES, family_class
+from npbert.head_models import (
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForNextSentencePrediction,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+    HeadModel,
+)
 from npbert.hub import resolve
-from npbert.model import BareModel
+from npbert.model import BareModel, EncoderModel
+
+Model = TypeVar("Model", bound=EncoderModel)
 
 
-class AutoModel:
-    """Picks the bare encoder's class by the `model_type` of a config.json."""
+class _Auto(Generic[Model]):
+    """Picks the class of one kind by the `model_type` of a config.json."""
+
+    kind: ClassVar[str]  # what the classes' names end with
 
     @classmethod
     def from_pretrained(
@@ -24,13 +37,83 @@ class AutoModel:
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
         **model_arguments: Any,
-    ) -> BareModel:
+    ) -> Model:
         """Loads a model: a folder, a hub id, or `package:NAME`. Other arguments go to the class picked.
 
         Raises:
             OSError: no such model, or a file can't be read.
-            ValueError: `model_type` is missing or not supported, or as the class that it names says.
+            ValueError: `model_type` is missing or not supported, its family has no such model, or as the class
+                that it names says.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        model: type[BareModel] = family_class(AutoConfig.from_pretrained(folder).model_type, "Model")
+        model_type = AutoConfig.from_pretrained(folder).model_type
+        model: type[Model] | None = family_class(model_type, cls.kind)
+        if model is None:
+            having = ", ".join(other for other in MODEL_TYPES if family_class(other, cls.kind))
+            wanted = f"a model_type that has a {cls.kind} ({having})" if having else "another class"
+            raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}")
         return model.from_pretrained(folder, **model_arguments)
+
+
+class AutoModel(_Auto[BareModel]):
+    """Picks the bare encoder's class by the `model_type` of a config.json."""
+
+    kind = "Model"
+
+
+class AutoModelForPreTraining(_Auto[HeadModel]):
+    """Picks BertForPreTraining and its like by the `model_type` of a config.json."""
+
+    kind = "ForPreTraining"
+
+
+class AutoModelForMaskedLM(_Auto[ForMaskedLM]):
+    """Picks BertForMaskedLM and its like by the `model_type` of a config.json."""
+
+    kind = "ForMaskedLM"
+
+
+class AutoModelForNextSentencePrediction(_Auto[ForNextSentencePrediction]):
+    """Picks BertForNextSentencePrediction by the `model_type` of a config.json."""
+
+    kind = "ForNextSentencePrediction"
+
+
+class AutoModelForSequenceClassification(_Auto[ForSequenceClassification]):
+    """Picks BertForSequenceClassification and its like by the `model_type` of a config.json."""
+
+    kind = "ForSequenceClassification"
+
+
+class AutoModelForMultipleChoice(_Auto[ForMultipleChoice]):
+    """Picks BertForMultipleChoice and its like by the `model_type` of a config.json."""
+
+    kind = "ForMultipleChoice"
+
+
+class AutoModelForTokenClassification(_Auto[ForTokenClassification]):
+    """Picks BertForTokenClassification and its like by the `model_type` of a config.json."""
+
+    kind = "ForTokenClassification"
+
+
+class AutoModelForQuestionAnswering(_Auto[ForQuestionAnswering]):
+    """Picks BertForQuestionAnswering and its like by the `model_type` of a config.json."""
+
+    kind = "ForQuestionAnswering"
+
+
+class AutoModelForCausalLM:
+    """Here for those who look for it: npbert runs encoders, which see what follows a token."""
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], **arguments: Any) -> HeadModel:
+        """Loads nothing.
+
+        Raises:
+            ValueError: always; says what fills in words.
+        """
+        raise ValueError(
+            f"{os.fspath(name)}: AutoModelForCausalLM: npbert runs encoders only, which generate no text; "
+            "AutoModelForMaskedLM fills in words"
+        )

@@ -29,6 +29,17 @@ class Packed(NamedTuple):
     length: int  # S
     rows: Ints | None = None  # [T] where each packed row stands in B * S; None where all stand in place
 
+    def kept(self) -> NDArray[np.bool_]:
+        """[B, S]: what the attention mask keeps."""
+        mask = np.zeros(self.sequences * self.length, np.bool_)
+        batch = self.batch
+        is_key = np.zeros(len(batch.positions) + 1, np.int64)  # + 1 where keys begin, - 1 where they end
+        np.add.at(is_key, batch.cu_seqlens[:-1], 1)
+        np.add.at(is_key, batch.cu_seqlens[:-1] + batch.key_lens, -1)
+        keys = np.cumsum(is_key[:-1]).astype(np.bool_)
+        mask[np.arange(len(keys)) if self.rows is None else self.rows] = keys
+        return mask.reshape(self.sequences, self.length)
+
 
 def pack(
     config: EncoderConfig,
@@ -38,6 +49,7 @@ def pack(
     position_ids: ArrayLike | None = None,
     head_mask: ArrayLike | None = None,
     inputs_embeds: ArrayLike | None = None,
+    padding: bool = False,
 ) -> Packed:
     """Checks a call's arrays and packs the tokens that the mask keeps.
 
@@ -48,6 +60,7 @@ def pack(
         token_type_ids: [B, S] integers; None is 0 everywhere. Families without token types take none.
         position_ids: [B, S] or [1, S] integers; None counts each row's columns, or in RoBERTa's kin its tokens.
         head_mask: [N] or [L, N] finite factors on the attention probabilities.
+        padding: pack what the mask excludes as well, as queries that are never keys.
 
     Raises:
         ValueError: names the argument, where in it, what was wanted and what was found.
@@ -100,7 +113,7 @@ def pack(
     if kept is None:
         return Packed(Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, stands), B, S)
 
-    rows, cu_seqlens, key_lens, first = _keep(kept)
+    rows, cu_seqlens, key_lens, first = _keep_all(kept) if padding else _keep(kept)
     batch = Batch(
         ids=None if ids is None else ids[rows],
         positions=positions[rows],
@@ -297,6 +310,16 @@ def _keep(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
     rows[is_key] = np.flatnonzero(kept)
     rows[~is_key] = np.flatnonzero(asks_only) * S
     return rows, cu_seqlens, key_lens, first
+
+
+def _keep_all(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
+    """As _keep, with all that is not kept behind what is."""
+    B, S = kept.shape
+    key_lens = np.count_nonzero(kept, axis=1)
+    begins = np.arange(B) * S
+    order = np.argsort(~kept, axis=1, kind="stable")  # [B, S] columns
+    first = begins + np.where(kept[:, 0], 0, key_lens)
+    return (order + begins[:, None]).reshape(-1), np.arange(B + 1) * S, key_lens, first
 
 
 def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints, shape: tuple[int, int]) -> Ints:

@@ -6,7 +6,10 @@ name a linear or a LayerNorm, whose tensors are `<name>.weight` and `<name>.bias
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from npbert_kernels.ops import Activation
 
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
@@ -28,6 +31,26 @@ class LayerNames:
 
 
 @dataclass(frozen=True)
+class HeadNames:
+    """A head: a linear with an activation, a LayerNorm, a linear; the first two only where it has them."""
+
+    out: str  # the last linear; of a decoder, whose weight may be tied to the word embeddings, see `Decoder`
+    dense: str | None = None
+    activation: Activation | None = None  # None: the config's hidden_act
+    activation_key: str | None = None  # the config's key that names the activation, where that is not hidden_act
+    norm: str | None = None
+    factorised: bool = False  # dense leads to E, not to H
+    pooled: bool = False  # dense is the encoder's pooler
+    bias: str | None = None  # the bias's name, where it is not `<out>.bias`
+    bias_aliases: tuple[str, ...] = ()  # what files may call it instead
+    tied: bool = False  # the last weight is the word embeddings', unless the config says otherwise
+
+
+TOKEN_CLASSIFICATION, QUESTION_ANSWERING = HeadNames(out="classifier"), HeadNames(out="qa_outputs")
+POOLED_CLASSIFIER = HeadNames(out="classifier", pooled=True)
+
+
+@dataclass(frozen=True)
 class Family:
     """The defaults are BERT's."""
 
@@ -40,3 +63,4 @@ class Family:
     token_types: bool = True
     relative_bias: str | None = None  # added to all layers' scores, by how far query and key are apart
     pretraining: str = r"cls\..+"  # a pattern: what files often carry besides, and a bare encoder has no use for
+    heads: Mapping[str, HeadNames] = field(default_factory=dict)  # by what they are for: see `heads`

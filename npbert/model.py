@@ -107,8 +107,6 @@ class EncoderModel:
     """
 
     config_class: ClassVar[type[EncoderConfig]]
-    needs_pooler: ClassVar[bool] = False
-
     config: EncoderConfig
 
     def __init__(self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool) -> None:
@@ -144,7 +142,7 @@ class EncoderModel:
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend), pooler=cls.needs_pooler)
+        return cls._load(folder, backend_for(device, backend), pooler=cls.uses_pooler())
 
     @classmethod
     def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None) -> Self:
@@ -159,7 +157,7 @@ class EncoderModel:
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
             head = cls.head_shapes(config)
             shapes = {**encoder_shapes(config, pooler=pooler), **head}
-            weights = NamedWeights(checkpoint, config.family.prefix, shapes, head)
+            weights = NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
             weights.warn_left_over(harmless(config), stacklevel=3)
             return cls(config, weights, backend, pooler=pooler)
         except BaseException:
@@ -169,8 +167,18 @@ class EncoderModel:
     # What a head adds -----------------------------------------------------------------------------------------
 
     @classmethod
+    def uses_pooler(cls) -> bool:
+        """Whether the head begins with the encoder's pooler."""
+        return False
+
+    @classmethod
     def head_shapes(cls, config: EncoderConfig) -> Shapes:
         """The head's tensors by HF's names, without those that are tied to the encoder's."""
+        return {}
+
+    @classmethod
+    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, str]:
+        """What files may call a tensor of the head -> its name. Where both are there they are one tensor, saved twice."""
         return {}
 
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
@@ -207,12 +215,18 @@ class EncoderModel:
         inputs_embeds: ArrayLike | None,
         output_attentions: bool | None,
         output_hidden_states: bool | None,
+        padding: bool = False,
     ) -> Called:
-        """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch."""
+        """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
+
+        padding: compute what the mask excludes as well.
+        """
         config = self.config
         attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
         hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
-        packed = batches.pack(config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        packed = batches.pack(
+            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
+        )
         has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
         key = (hidden, attentions, has_embeds, has_head_mask)
         program = self._programs.get(key) or self._record(

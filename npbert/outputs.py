@@ -49,3 +49,70 @@ class BaseModelOutputWithPooling(ModelOutput):
     pooler_output: Floats | None = None  # [B, H]
     hidden_states: tuple[Floats, ...] | None = None  # the embeddings, then each layer's: [B, S, H]
     attentions: tuple[Floats, ...] | None = None  # each layer's: [B, N, S, S]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadOutput(ModelOutput):
+    """What a model with one head returns; `loss` where labels were given. All arrays are float32."""
+
+    loss: float | None = None
+    logits: Floats | None = None  # always there, as what follows it need not be
+    hidden_states: tuple[Floats, ...] | None = None  # as in BaseModelOutputWithPooling
+    attentions: tuple[Floats, ...] | None = None
+
+
+class MaskedLMOutput(HeadOutput):
+    """logits [B, S, V]."""
+
+
+class NextSentencePredictorOutput(HeadOutput):
+    """logits [B, 2]: that the second text follows the first, that it does not."""
+
+
+class SequenceClassifierOutput(HeadOutput):
+    """logits [B, num_labels]."""
+
+
+class MultipleChoiceModelOutput(HeadOutput):
+    """logits [B, choices]."""
+
+
+class TokenClassifierOutput(HeadOutput):
+    """logits [B, S, num_labels]."""
+
+
+class ElectraForPreTrainingOutput(HeadOutput):
+    """logits [B, S]: above 0 that a token was replaced."""
+
+
+@dataclass(frozen=True, eq=False)
+class QuestionAnsweringModelOutput(ModelOutput):
+    """Where an answer begins and where it ends, [B, S] each."""
+
+    loss: float | None = None
+    start_logits: Floats | None = None
+    end_logits: Floats | None = None
+    hidden_states: tuple[Floats, ...] | None = None
+    attentions: tuple[Floats, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BertForPreTrainingOutput(ModelOutput):
+    """prediction_logits [B, S, V], seq_relationship_logits [B, 2]."""
+
+    loss: float | None = None
+    prediction_logits: Floats | None = None
+    seq_relationship_logits: Floats | None = None
+    hidden_states: tuple[Floats, ...] | None = None
+    attentions: tuple[Floats, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertForPreTrainingOutput(ModelOutput):
+    """prediction_logits [B, S, V], sop_logits [B, 2]: that the texts are in order, that they are swapped."""
+
+    loss: float | None = None
+    prediction_logits: Floats | None = None
+    sop_logits: Floats | None = None
+    hidden_states: tuple[Floats, ...] | None = None
+    attentions: tuple[Floats, ...] | None = None

@@ -137,6 +137,7 @@ class NamedWeights:
     Args:
         shapes: canonical name -> shape, of all that are wanted.
         head: those of them that belong to a head, and not to the encoder.
+        aliases: other names of some -> their canonical names, for files that lack these.
 
     Raises:
         ValueError: weights are missing (all are listed), are there twice, or have another shape.
@@ -148,6 +149,7 @@ class NamedWeights:
         prefix: str,
         shapes: Mapping[str, tuple[int, ...]],
         head: Collection[str] = (),
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.shapes = shapes
@@ -163,6 +165,9 @@ class NamedWeights:
                 raise ValueError(f"{where}: {name}: wanted once, found as {self._stored[name]} and {stored}")
             else:
                 self._stored[name] = stored
+        for alias, name in (aliases or {}).items():
+            if name not in self._stored and alias in self.left_over:
+                self._stored[name] = self.left_over.pop(alias)
         if missing := [name for name in shapes if name not in self._stored]:
             hint = "; AutoModel loads the encoder alone" if any(name in head for name in missing) else ""
             raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}{hint}")

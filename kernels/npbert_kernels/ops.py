@@ -33,8 +33,8 @@ class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
 
     The rows of sequence b are cu_seqlens[b] to cu_seqlens[b + 1]; each sequence has at least one. Its first
-    key_lens[b] rows are what the attention mask keeps, in order. Rows after them (at most one: position 0,
-    where the mask excludes it) ask but are not asked: they are queries, never keys, and never pooled.
+    key_lens[b] rows are what the attention mask keeps, in order. Rows after them, which the mask excludes (position 0,
+    or all where a loss counts them) ask but are not asked: they are queries, never keys, and never pooled.
     """
 
     ids: Ints | None  # [T] rows of the word embeddings; None where inputs_embeds are given

@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.config import LayersConfig
-from npbert.family import Family, LayerNames
+from npbert.family import (
+    POOLED_CLASSIFIER,
+    QUESTION_ANSWERING,
+    TOKEN_CLASSIFICATION,
+    Family,
+    HeadNames,
+    LayerNames,
+)
+from npbert.head_models import (
+    AlbertForPreTrainingModel,
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 
 
@@ -35,6 +50,22 @@ class AlbertConfig(LayersConfig):
         always_projected=True,
         pooler="pooler",
         pretraining=r"(predictions|sop_classifier)\..+",
+        heads={
+            "masked_lm": HeadNames(
+                dense="predictions.dense",
+                factorised=True,
+                norm="predictions.LayerNorm",
+                out="predictions.decoder",
+                bias="predictions.bias",
+                bias_aliases=("predictions.decoder.bias",),
+                tied=True,
+            ),
+            "sentence_order": HeadNames(out="sop_classifier.classifier", pooled=True),
+            "sequence_classification": POOLED_CLASSIFIER,
+            "multiple_choice": POOLED_CLASSIFIER,
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
     )
 
     vocab_size: int = 30000
@@ -56,5 +87,41 @@ class AlbertConfig(LayersConfig):
 
 class AlbertModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertModel"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForPreTraining(AlbertForPreTrainingModel):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForPreTraining"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForMaskedLM"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForSequenceClassification"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForMultipleChoice"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForTokenClassification"""
+
+    config_class = AlbertConfig
+
+
+class AlbertForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForQuestionAnswering"""
 
     config_class = AlbertConfig

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.config import LayersConfig
-from npbert.family import Family
+from npbert.family import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
+from npbert.head_models import (
+    BertForPreTrainingModel,
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForNextSentencePrediction,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 
 
@@ -17,7 +26,24 @@ class BertConfig(LayersConfig):
     """
 
     model_type = "bert"
-    family = Family(prefix="bert.")
+    family = Family(
+        prefix="bert.",
+        heads={
+            "masked_lm": HeadNames(
+                dense="cls.predictions.transform.dense",
+                norm="cls.predictions.transform.LayerNorm",
+                out="cls.predictions.decoder",
+                bias="cls.predictions.bias",
+                bias_aliases=("cls.predictions.decoder.bias",),
+                tied=True,
+            ),
+            "next_sentence": HeadNames(out="cls.seq_relationship", pooled=True),
+            "sequence_classification": POOLED_CLASSIFIER,
+            "multiple_choice": POOLED_CLASSIFIER,
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
+    )
 
     type_vocab_size: int = 2
     position_embedding_type: str = "absolute"
@@ -29,5 +55,47 @@ class BertConfig(LayersConfig):
 
 class BertModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertModel"""
+
+    config_class = BertConfig
+
+
+class BertForPreTraining(BertForPreTrainingModel):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForPreTraining"""
+
+    config_class = BertConfig
+
+
+class BertForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForMaskedLM"""
+
+    config_class = BertConfig
+
+
+class BertForNextSentencePrediction(ForNextSentencePrediction):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForNextSentencePrediction"""
+
+    config_class = BertConfig
+
+
+class BertForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForSequenceClassification"""
+
+    config_class = BertConfig
+
+
+class BertForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForMultipleChoice"""
+
+    config_class = BertConfig
+
+
+class BertForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForTokenClassification"""
+
+    config_class = BertConfig
+
+
+class BertForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForQuestionAnswering"""
 
     config_class = BertConfig

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from npbert.config import EncoderConfig
-from npbert.family import Family, LayerNames
+from npbert.family import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames, LayerNames
+from npbert.head_models import (
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 
 
@@ -35,6 +42,13 @@ class DistilBertConfig(EncoderConfig):
         pooler=None,
         token_types=False,
         pretraining=r"vocab_(transform|layer_norm|projector)\..+",
+        heads={
+            "masked_lm": HeadNames(dense="vocab_transform", norm="vocab_layer_norm", out="vocab_projector", tied=True),
+            "sequence_classification": HeadNames(dense="pre_classifier", activation="relu", out="classifier"),
+            "multiple_choice": HeadNames(dense="pre_classifier", activation="relu", out="classifier"),
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
     )
     attribute_map: ClassVar[Mapping[str, str]] = {
         "hidden_size": "dim",
@@ -62,5 +76,35 @@ class DistilBertConfig(EncoderConfig):
 
 class DistilBertModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertModel"""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForMaskedLM"""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForSequenceClassification"""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForMultipleChoice"""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForTokenClassification"""
+
+    config_class = DistilBertConfig
+
+
+class DistilBertForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForQuestionAnswering"""
 
     config_class = DistilBertConfig

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.families.bert import BertConfig
-from npbert.family import Family
+from npbert.family import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
+from npbert.head_models import (
+    ElectraForPreTrainingModel,
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 
 
@@ -22,6 +30,27 @@ class ElectraConfig(BertConfig):
         projection="embeddings_project",
         pooler=None,
         pretraining=r"(discriminator_predictions|generator_predictions|generator_lm_head)\..+",
+        heads={
+            "masked_lm": HeadNames(
+                dense="generator_predictions.dense",
+                activation="gelu_erf",
+                factorised=True,
+                norm="generator_predictions.LayerNorm",
+                out="generator_lm_head",
+                tied=True,
+            ),
+            "replaced_tokens": HeadNames(
+                dense="discriminator_predictions.dense", out="discriminator_predictions.dense_prediction"
+            ),
+            "sequence_classification": HeadNames(
+                dense="classifier.dense", activation="gelu_erf", out="classifier.out_proj"
+            ),
+            "multiple_choice": HeadNames(
+                dense="sequence_summary.summary", activation_key="summary_activation", out="classifier"
+            ),
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
     )
 
     embedding_size: int = 128
@@ -36,5 +65,41 @@ class ElectraConfig(BertConfig):
 
 class ElectraModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraModel"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForPreTraining(ElectraForPreTrainingModel):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForPreTraining"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForMaskedLM"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForSequenceClassification"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForMultipleChoice"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForTokenClassification"""
+
+    config_class = ElectraConfig
+
+
+class ElectraForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForQuestionAnswering"""
 
     config_class = ElectraConfig

@@ -6,7 +6,21 @@ from dataclasses import dataclass
 
 from npbert.config import LayersConfig
 from npbert.config_values import check_int
-from npbert.family import Family, LayerNames
+from npbert.family import (
+    POOLED_CLASSIFIER,
+    QUESTION_ANSWERING,
+    TOKEN_CLASSIFICATION,
+    Family,
+    HeadNames,
+    LayerNames,
+)
+from npbert.head_models import (
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 from npbert.relative import BUCKETS
 
@@ -31,6 +45,23 @@ class MPNetConfig(LayersConfig):
         token_types=False,
         relative_bias="encoder.relative_attention_bias.weight",
         pretraining=r"lm_head\..+",
+        heads={
+            "masked_lm": HeadNames(
+                dense="lm_head.dense",
+                activation="gelu_erf",
+                norm="lm_head.layer_norm",
+                out="lm_head.decoder",
+                bias="lm_head.bias",
+                bias_aliases=("lm_head.decoder.bias",),
+                tied=True,
+            ),
+            "sequence_classification": HeadNames(
+                dense="classifier.dense", activation="tanh", out="classifier.out_proj"
+            ),
+            "multiple_choice": POOLED_CLASSIFIER,
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
     )
 
     vocab_size: int = 30527
@@ -53,5 +84,35 @@ MAX_BUCKETS = 2**20
 
 class MPNetModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetModel"""
+
+    config_class = MPNetConfig
+
+
+class MPNetForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForMaskedLM"""
+
+    config_class = MPNetConfig
+
+
+class MPNetForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForSequenceClassification"""
+
+    config_class = MPNetConfig
+
+
+class MPNetForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForMultipleChoice"""
+
+    config_class = MPNetConfig
+
+
+class MPNetForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForTokenClassification"""
+
+    config_class = MPNetConfig
+
+
+class MPNetForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForQuestionAnswering"""
 
     config_class = MPNetConfig

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from npbert.config_values import check_int
 from npbert.families.bert import BertConfig
-from npbert.family import Family
+from npbert.family import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
+from npbert.head_models import (
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+)
 from npbert.model import BareModel
 
 
@@ -22,7 +29,27 @@ class XLMRobertaConfig(BertConfig):
     """
 
     model_type = "xlm-roberta"
-    family = Family(prefix="roberta.", pretraining=r"lm_head\..+")
+    family = Family(
+        prefix="roberta.",
+        pretraining=r"lm_head\..+",
+        heads={
+            "masked_lm": HeadNames(
+                dense="lm_head.dense",
+                activation="gelu_erf",
+                norm="lm_head.layer_norm",
+                out="lm_head.decoder",
+                bias="lm_head.bias",
+                bias_aliases=("lm_head.decoder.bias",),
+                tied=True,
+            ),
+            "sequence_classification": HeadNames(
+                dense="classifier.dense", activation="tanh", out="classifier.out_proj"
+            ),
+            "multiple_choice": POOLED_CLASSIFIER,
+            "token_classification": TOKEN_CLASSIFICATION,
+            "question_answering": QUESTION_ANSWERING,
+        },
+    )
 
     pad_token_id: int | None = 1
     bos_token_id: int | None = 0
@@ -70,5 +97,95 @@ class XLMRobertaModel(BareModel):
 
 class CamembertModel(BareModel):
     """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertModel"""
+
+    config_class = CamembertConfig
+
+
+class RobertaForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForMaskedLM"""
+
+    config_class = RobertaConfig
+
+
+class RobertaForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForSequenceClassification"""
+
+    config_class = RobertaConfig
+
+
+class RobertaForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForMultipleChoice"""
+
+    config_class = RobertaConfig
+
+
+class RobertaForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForTokenClassification"""
+
+    config_class = RobertaConfig
+
+
+class RobertaForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForQuestionAnswering"""
+
+    config_class = RobertaConfig
+
+
+class XLMRobertaForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForMaskedLM"""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForSequenceClassification"""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForMultipleChoice"""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForTokenClassification"""
+
+    config_class = XLMRobertaConfig
+
+
+class XLMRobertaForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForQuestionAnswering"""
+
+    config_class = XLMRobertaConfig
+
+
+class CamembertForMaskedLM(ForMaskedLM):
+    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForMaskedLM"""
+
+    config_class = CamembertConfig
+
+
+class CamembertForSequenceClassification(ForSequenceClassification):
+    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForSequenceClassification"""
+
+    config_class = CamembertConfig
+
+
+class CamembertForMultipleChoice(ForMultipleChoice):
+    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForMultipleChoice"""
+
+    config_class = CamembertConfig
+
+
+class CamembertForTokenClassification(ForTokenClassification):
+    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForTokenClassification"""
+
+    config_class = CamembertConfig
+
+
+class CamembertForQuestionAnswering(ForQuestionAnswering):
+    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForQuestionAnswering"""
 
     config_class = CamembertConfig
