@@ -415,8 +415,8 @@ class BertForPreTrainingModel(PreTrainingModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses."""
-        arguments = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
-        arguments += (output_attentions, output_hidden_states)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        arguments = (*inputs, output_attentions, output_hidden_states)
         return self._pretraining(arguments, labels, "next_sentence_label", next_sentence_label, return_dict)
 
     forward = __call__
@@ -443,8 +443,8 @@ class AlbertForPreTrainingModel(PreTrainingModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses."""
-        arguments = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
-        arguments += (output_attentions, output_hidden_states)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        arguments = (*inputs, output_attentions, output_hidden_states)
         return self._pretraining(arguments, labels, "sentence_order_label", sentence_order_label, return_dict)
 
     forward = __call__

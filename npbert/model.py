@@ -178,7 +178,7 @@ class EncoderModel:
 
     @classmethod
     def head_aliases(cls, config: EncoderConfig) -> Mapping[str, str]:
-        """What files may call a tensor of the head -> its name. Where both are there they are one tensor, saved twice."""
+        """What files may call a tensor of the head -> its name. Where both are there they are one, saved twice."""
         return {}
 
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
@@ -215,6 +215,7 @@ class EncoderModel:
         inputs_embeds: ArrayLike | None,
         output_attentions: bool | None,
         output_hidden_states: bool | None,
+        *,
         padding: bool = False,
     ) -> Called:
         """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
