@@ -200,6 +200,10 @@ class EncoderConfig:
             for inner in range(self.inner_group_num)
         )
 
+    def heads_of(self, weights: int) -> int:
+        """How many heads a set of weights has, those that are pruned left out."""
+        return self.num_attention_heads - len(self.pruned_heads.get(weights, ()))
+
     def kept_heads(self, weights: int) -> list[int]:
         """The heads of a set of weights that are not pruned, ascending."""
         pruned = self.pruned_heads.get(weights, ())

@@ -55,7 +55,7 @@ def encoder_shapes(config: EncoderConfig, *, pooler: bool) -> Shapes:
     if family.relative_bias:
         shapes[family.relative_bias] = (config.relative_attention_num_buckets, config.num_attention_heads)
     for weights in range(config.weight_sets):
-        prefix, heads = layer_prefix(config, weights), len(config.kept_heads(weights))
+        prefix, heads = layer_prefix(config, weights), config.heads_of(weights)
         for name in (names.query, names.key, names.value):
             linear(prefix + name, heads * D, H)
         if config.position_embedding_type != "absolute":
@@ -257,7 +257,7 @@ def load_layer(
 ) -> Layer:
     """Places a set of weights; `relative` is the bias that it shares with others, if there is one."""
     names, prefix, eps = config.family.layer, layer_prefix(config, index), config.layer_norm_eps
-    heads = len(config.kept_heads(index))
+    heads = config.heads_of(index)
     # One [3 N D, H] from three: the hidden state is read once for all of them.
     parts = [prefix + name for name in (names.query, names.key, names.value)]
     width = heads * config.head_size
@@ -287,7 +287,7 @@ def pruning(stored: EncoderConfig, config: EncoderConfig) -> dict[str, tuple[int
     """Name -> (axis, indices) of what is left of a tensor, for each that `config` prunes more than `stored` did."""
     names, D = config.family.layer, config.head_size
     kept: dict[str, tuple[int, Ints]] = {}
-    for index in range(config.weight_sets):
+    for index in config.pruned_heads:
         had, has = stored.kept_heads(index), config.kept_heads(index)
         if had != has:
             prefix = layer_prefix(config, index)

@@ -17,7 +17,7 @@ from npbert_kernels.reference import backend
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from npbert import BertModel
+from npbert import AutoModel, BertModel
 from npbert.checkpoint import Checkpoint
 from npbert.families.bert import BertConfig
 from npbert.weights import (
@@ -276,6 +276,17 @@ def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.Mo
     assert sorted([*mapped, *read]) == sorted(shapes)
     layers = [int(name.split(".")[2]) for name in read if name.startswith("encoder.")]
     assert layers == sorted(layers)
+
+
+def test_a_config_of_a_giant(load: Any, tensors: Tensors, tmp_path: Path) -> None:
+    """Told by the shapes in the header, before anything of its size is made."""
+    huge = {"hidden_size": 2**30, "num_attention_heads": 2**30, "max_position_embeddings": 2**31 - 1}
+    load(tensors)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for kind in ("bert", "roberta"):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **huge, "model_type": kind}))
+        with pytest.raises(ValueError, match=r"word_embeddings\.weight: wanted the shape \[61, 1073741824\]"):
+            AutoModel.from_pretrained(tmp_path, backend="reference")
 
 
 def test_named_weights_of_an_empty_file(tmp_path: Path) -> None:
