@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npbert_kernels.ops import Floats
 
-from npbert.model import TOKEN_BUDGET
+from npbert.model import TOKEN_BUDGET, EncoderModel
 from npbert.progress import Progress
 from npbert.texts import TextError, check_unicode
 from npbert.tokenizer_call import checked_count
@@ -123,9 +123,17 @@ class Pipeline(ABC):
         Raises:
             ValueError: it has not.
         """
-        if not hasattr(model, "predict"):
+        if not isinstance(model, cls.model_base()):
             raise ValueError(f"model: wanted one that {cls.model_kind} loads, found {type(model).__name__}")
         return model
+
+    @classmethod
+    def model_base(cls) -> type[EncoderModel]:
+        """What all models for the task are."""
+        from npbert import head_models
+
+        base: type[EncoderModel] = getattr(head_models, cls.model_kind.removeprefix("AutoModel"))
+        return base
 
     @abstractmethod
     def read(self, item: Any, where: str, arguments: Any) -> Any:

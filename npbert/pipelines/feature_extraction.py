@@ -9,6 +9,7 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
+from npbert.model import BareModel, EncoderModel
 from npbert.pipelines.arguments import Reading, check_bool, check_choice
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 
@@ -55,6 +56,10 @@ class FeatureExtractionPipeline(Pipeline):
     @classmethod
     def load_model(cls, name: str | os.PathLike[str], **arguments: Any) -> Any:
         return super().load_model(name, add_pooling_layer=False, **arguments)
+
+    @classmethod
+    def model_base(cls) -> type[EncoderModel]:
+        return BareModel
 
     def read(self, item: Any, where: str, arguments: FeatureExtractionArguments) -> Text:
         return read_text(item, where)
