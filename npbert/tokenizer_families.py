@@ -54,7 +54,8 @@ class TokenizerFamily:
     mask_takes_space: bool = False  # the mask token takes the white space before it, where no file says it
 
 
-GENERIC = TokenizerFamily("PreTrainedTokenizerFast", ())  # tokenizer.json says it all
+# tokenizer.json says it all, token types among it: transformers 5, unlike 4, gives them only when they are named.
+GENERIC = TokenizerFamily("PreTrainedTokenizerFast", (), model_input_names=WITHOUT_TYPES)
 BERT = TokenizerFamily("BertTokenizer", WORDPIECE, BERT_TOKENS, "bert")
 DISTILBERT = TokenizerFamily("DistilBertTokenizer", WORDPIECE, BERT_TOKENS, "bert", WITHOUT_TYPES)
 ELECTRA = TokenizerFamily("ElectraTokenizer", WORDPIECE, BERT_TOKENS, "bert")
@@ -70,7 +71,7 @@ CAMEMBERT = TokenizerFamily(
     extra_special_tokens=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
     mask_takes_space=True,
 )
-# ALBERT has token types, and transformers 4 gave them; 5 does not unless asked, or its config names them.
+# It has token types, and transformers 4 gave them; 5 does not unless asked, or tokenizer_config.json names them.
 ALBERT = TokenizerFamily("AlbertTokenizer", SENTENCEPIECE, ALBERT_TOKENS, "bert", WITHOUT_TYPES)
 
 FAMILIES = {

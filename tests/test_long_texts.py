@@ -194,11 +194,12 @@ def test_other_families_give_what_the_whole_gives(kind: str, tokenizer_folder: C
         "".join(dice.choice(FAMILY_PIECES) + dice.choice(FAMILY_GLUE) for _ in range(dice.randint(10, 150)))
         for _ in range(15)
     ]
-    pairs = texts[::-1]
-    for length in (4, 9, 24):
+    pairs = [text[:200] for text in texts[::-1]]
+    for length in (4, 13, 24):
         cut = {"truncation": True, "max_length": length, **EVERYTHING}
         assert_same(tokenizer(texts, **cut), oracle(texts, **cut))
-        assert_same(tokenizer(texts, pairs, **cut), oracle(texts, pairs, **cut))
+        if length > 4:  # the overflow of both texts is paired, so there are as many rows as their product
+            assert_same(tokenizer(texts, pairs, **cut), oracle(texts, pairs, **cut))
     text = "hello wörld, " * 100_000
     read = 0
 

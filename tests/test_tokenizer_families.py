@@ -171,6 +171,21 @@ def test_auto_tokenizer_picks_the_class(copy: Callable[..., Path], minilm: Path)
     assert generic("hello")["input_ids"] == [101, 7592, 102]
 
 
+@pytest.mark.parametrize("kind", ["bert", *FROM_TRAINING])
+def test_a_tokenizer_json_that_says_all(kind: str, copy: Callable[..., Path]) -> None:
+    folder = copy(kind, "tokenizer.json", "config.json")
+    mask = {"bert": "[MASK]", "albert": "[MASK]"}.get(kind, "<mask>")
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", mask_token=mask)
+    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
+    assert type(tokenizer) is PreTrainedTokenizerFast
+    texts = random_texts(29, 300)
+    assert_same(tokenizer(texts, texts[::-1]), oracle(texts, texts[::-1]))
+    assert_same(tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING))
+    assert tokenizer.special_tokens_map == oracle.special_tokens_map
+    tokenizer.save_pretrained(folder)
+    assert_same(tokenizer(texts, **EVERYTHING), load_oracle(folder)(texts, **EVERYTHING))
+
+
 @pytest.mark.parametrize("words", [{}, {"add_prefix_space": True}, {"trim_offsets": False}])
 @pytest.mark.parametrize("files", [(), ("vocab.json", "merges.txt", "config.json")])
 def test_roberta_from_either_kind_of_files(
