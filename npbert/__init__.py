@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
     )
     from npbert.config import AutoConfig
+    from npbert.cross_encoder import CrossEncoder
     from npbert.families.albert import (
         AlbertConfig,
         AlbertForMaskedLM,
@@ -162,6 +163,7 @@ __all__ = [
     "CamembertModel",
     "CamembertTokenizer",
     "CamembertTokenizerFast",
+    "CrossEncoder",
     "DistilBertConfig",
     "DistilBertForMaskedLM",
     "DistilBertForMultipleChoice",
@@ -258,6 +260,7 @@ _MODULES = {
     "CamembertModel": "npbert.families.roberta",
     "CamembertTokenizer": "npbert.tokenizer",
     "CamembertTokenizerFast": "npbert.tokenizer",
+    "CrossEncoder": "npbert.cross_encoder",
     "DistilBertConfig": "npbert.families.distilbert",
     "DistilBertForMaskedLM": "npbert.families.distilbert",
     "DistilBertForMultipleChoice": "npbert.families.distilbert",

@@ -103,6 +103,22 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("--top-k", type=_positive, metavar="N", help="print the N most similar only")
     _engine_options(similarity)
 
+    rerank = _verb(
+        verbs,
+        "rerank",
+        "rank documents by how well they answer a query",
+        "Ranks documents by how well a cross-encoder thinks that they answer QUERY, and prints a JSON line for each, "
+        "the best first.",
+    )
+    rerank.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    rerank.add_argument("query", metavar="QUERY", help="what the documents are to answer")
+    rerank.add_argument("texts", metavar="DOC", nargs="*", help="a document")
+    _input_options(rerank, TEXT_LINE)
+    rerank.add_argument("--top-k", type=_positive, metavar="N", help="print the N best only")
+    rerank.add_argument("--max-length", type=_positive, metavar="N", help="read N tokens of query and document at most")
+    rerank.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="documents at a time (32)")
+    _engine_options(rerank)
+
     validate = _verb(
         verbs,
         "validate",

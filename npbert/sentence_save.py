@@ -1,4 +1,4 @@
-"""A sentence-transformers folder, written so that all versions of sentence-transformers read it."""
+"""Folders of sentence-transformers, written so that all of its versions read them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npbert.file_names import MODULES_FILE, SINGLE_WEIGHTS
+from npbert.cross_encoder_folder import SCORES
+from npbert.file_names import CONFIG_FILE, MODULES_FILE, SINGLE_WEIGHTS
+from npbert.json_file import read_json_object
 from npbert.sentence_folder import SETTINGS_FILE, TRANSFORMER_FILE
 from npbert.sentence_modules import ACTIVATIONS, POOLING_FLAGS, Dense, LayerNorm, Module
 
 if TYPE_CHECKING:
+    from npbert.cross_encoder import CrossEncoder
     from npbert.sentence_transformer import SentenceTransformer
 
 CLASSES = "sentence_transformers.models."  # where every version finds them, or looks them up
-# Where torch.nn keeps them: sentence-transformers imports the path as it stands.
-ACTIVATION_PATHS = {
-    function: f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"
-    for name, function in ACTIVATIONS.items()
-}
+NAMES = {function: name for name, function in ACTIVATIONS.items()}
 
 
 def save_folder(model: SentenceTransformer, folder: Path) -> None:
@@ -60,6 +59,41 @@ def save_folder(model: SentenceTransformer, folder: Path) -> None:
     _write(folder / MODULES_FILE, entries)
 
 
+def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
+    """Writes the classifier, the tokenizer, and all that `read_cross_encoder_folder` reads.
+
+    Raises:
+        OSError: a file can't be written.
+        ValueError: the function that makes scores has no name that a file can hold.
+    """
+    names = [name for name, function in SCORES.items() if function is model.activation_fn]
+    if not names:
+        raise ValueError(
+            f"activation_fn: wanted one of {', '.join(SCORES)}, which a file can name, found {model.activation_fn!r}"
+        )
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    path = torch_path(names[0])
+    file = folder / CONFIG_FILE  # where versions from 4 to 5.3 look for it
+    _write(file, {**read_json_object(file), "sentence_transformers": {"activation_fn": path}})
+    _write(folder / TRANSFORMER_FILE, {"transformer_task": "sequence-classification"})
+    _write(
+        folder / SETTINGS_FILE,
+        {
+            "model_type": "CrossEncoder",
+            "prompts": model.prompts,
+            "default_prompt_name": model.default_prompt_name,
+            "activation_fn": path,
+        },
+    )
+    _write(folder / MODULES_FILE, [{"idx": 0, "name": "0", "path": "", "type": CLASSES + "Transformer"}])
+
+
+def torch_path(name: str) -> str:
+    """Where torch.nn keeps an activation: sentence-transformers imports the path as it stands."""
+    return f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"
+
+
 def _pooling(model: SentenceTransformer) -> dict[str, Any]:
     """The flags, which all versions read; where these can't tell the order, the names, which those from 5.4 on do."""
     modes = model.settings.pooling.modes
@@ -81,7 +115,7 @@ def _config(module: Module) -> dict[str, Any]:
             "in_features": module.in_features,
             "out_features": module.out_features,
             "bias": module.bias,
-            "activation_function": ACTIVATION_PATHS[module.activation],
+            "activation_function": torch_path(NAMES[module.activation]),
         }
         return {**config, "use_residual": True} if module.use_residual else config
     return {}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sentence_folders import SAME, oracle
+from tokenizer_folders import CLASSES
 from torch import nn
 
 from npbert import SentenceTransformer
@@ -129,6 +130,34 @@ def test_as_sentence_transformers(encoder: Path, tmp_path: Path, name: str) -> N
     np.testing.assert_array_equal(np.stack([model.encode(text) for text in TEXTS]), found)
     np.testing.assert_array_equal(model.encode(TEXTS[::-1])[::-1], found)
     assert model.encode([]).shape == (0, found.shape[1])
+
+
+SIZES = {"hidden_size": H, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 50}
+OWN_SIZES: dict[str, dict[str, Any]] = {
+    "distilbert": {"dim": H, "n_layers": 2, "n_heads": 3, "hidden_dim": 50},
+    "albert": {**SIZES, "embedding_size": 20},
+    "electra": {**SIZES, "embedding_size": 20},
+    "roberta": {**SIZES, "pad_token_id": 1},
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind != "bert"])
+def test_every_family(
+    family_folder: Callable[..., Path], tokenizer_folder: Callable[[str], Path], tmp_path: Path, kind: str
+) -> None:
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder(kind))
+    sizes = {"pad_token_id": tokenizer.pad_token_id, **OWN_SIZES.get(kind, SIZES)}
+    source = family_folder(kind, vocab_size=len(tokenizer), max_position_embeddings=34, **sizes)
+    shutil.copytree(tokenizer_folder(kind), tmp_path / "encoder")
+    shutil.copytree(source, tmp_path / "encoder", dirs_exist_ok=True)
+    truth = save(tmp_path / "encoder", tmp_path / "model", *parts(("cls", "mean"), {"out_features": 20}, "unit"))
+    model = SentenceTransformer(tmp_path / "model")
+    truth.max_seq_length = model.max_seq_length = 30
+    assert_same(model.encode(TEXTS), truth.encode(TEXTS))
+    with pytest.raises(ValueError, match="max_seq_length: wanted a whole number from 1 to"):
+        model.max_seq_length = 35
 
 
 OLD_TYPES = {
