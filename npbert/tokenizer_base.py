@@ -28,6 +28,7 @@ from npbert.tokenizer_errors import as_value_error, is_foreign_error
 from npbert.tokenizer_families import GENERIC, TokenizerFamily
 from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
 from npbert.tokenizer_pipeline import switches
+from npbert.unigram_file import read_unigram
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -409,6 +410,18 @@ class PreTrainedTokenizerFast(Vocabulary):
                 pad_to_multiple_of=lengths.multiple,
             )
         return own
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The backend's own state is the same text, but it would not read all scores exactly.
+        text = self._backend.to_str()
+        return {**self.__dict__, "_backend": (text, self._backend.encode_special_tokens)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        text, encode_special_tokens = state["_backend"]
+        backend = read_unigram(text.encode())
+        backend = Tokenizer.from_str(text) if backend is None else backend
+        backend.encode_special_tokens = encode_special_tokens
+        self.__dict__.update(state, _backend=backend)
 
     def __repr__(self) -> str:
         return (

@@ -40,7 +40,7 @@ def test_every_character(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> Non
     assert tokenizer.encode_ids(texts) == tokenizer_oracle(texts)["input_ids"]
 
 
-@pytest.mark.parametrize("text", ["a" * 1_000_000, "é" * 500_000, "😀" * 300_000, "." * 300_000])
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "é" * 100_000, "😀" * 100_000, "." * 100_000])
 def test_a_megabyte_without_a_space(text: str, tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
     assert tokenizer(text)["input_ids"] == tokenizer_oracle(text)["input_ids"]
     cut = {"truncation": True, "max_length": 64}

@@ -6,13 +6,15 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from strings import random_texts
 from tokenizing import EVERYTHING
 
-from npbert.tokenizer import BertTokenizer
+from npbert.tokenizer import AutoTokenizer, BertTokenizer
 
 
 def test_a_call_changes_nothing_that_another_thread_sees(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
@@ -54,6 +56,16 @@ def test_a_tokenizer_can_be_sent_to_another_process(tokenizer: BertTokenizer) ->
     texts = random_texts(10, 50, most=40)
     assert again(texts, **EVERYTHING) == tokenizer(texts, **EVERYTHING)
     assert again.encode_ids(texts, max_length=8) == tokenizer.encode_ids(texts, max_length=8)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "albert"])
+def test_tokenizers_of_other_families_too(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(kind), split_special_tokens=True)
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert type(again) is type(tokenizer)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    texts = [*random_texts(11, 200), f"a {tokenizer.mask_token} b"]
+    assert again(texts, **EVERYTHING) == tokenizer(texts, **EVERYTHING)
 
 
 def test_the_import_is_light(minilm: Path) -> None:
