@@ -34,15 +34,14 @@ class LayerNames:
 class HeadNames:
     """A head: a linear with an activation, a LayerNorm, a linear; the first two only where it has them."""
 
-    out: str  # the last linear; of a decoder, whose weight may be tied to the word embeddings, see `Decoder`
+    out: str  # the last linear
     dense: str | None = None
     activation: Activation | None = None  # None: the config's hidden_act
     activation_key: str | None = None  # the config's key that names the activation, where that is not hidden_act
     norm: str | None = None
     factorised: bool = False  # dense leads to E, not to H
     pooled: bool = False  # dense is the encoder's pooler
-    bias: str | None = None  # the bias's name, where it is not `<out>.bias`
-    bias_aliases: tuple[str, ...] = ()  # what files may call it instead
+    bias: str | None = None  # the last bias's name, where it is not, or not only, `<out>.bias`
     tied: bool = False  # the last weight is the word embeddings', unless the config says otherwise
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from npbert import losses
 from npbert.config import EncoderConfig
-from npbert.heads import ROWS, Head, bias_name, head_forward, head_shapes, place_head
+from npbert.heads import ROWS, Head, bias_names, head_forward, head_shapes, place_head
 from npbert.losses import IGNORED, checked_labels, checked_targets, cross_entropy
 from npbert.model import Called, EncoderModel
 from npbert.outputs import (
@@ -50,8 +50,8 @@ class HeadModel(EncoderModel):
 
     @classmethod
     def head_aliases(cls, config: EncoderConfig) -> Mapping[str, str]:
-        heads = [config.family.heads[kind] for kind in cls.kinds]
-        return {alias: bias_name(names) for names in heads for alias in names.bias_aliases}
+        biases = [bias_names(config, config.family.heads[kind]) for kind in cls.kinds]
+        return {alias: name for name, *aliases in biases for alias in aliases}
 
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
         self._heads: dict[str, Head] = {kind: place_head(config, weights, store, kind) for kind in self.kinds}

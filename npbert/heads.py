@@ -60,8 +60,15 @@ def tied(config: EncoderConfig, names: HeadNames) -> bool:
     return names.tied and config.tie_word_embeddings
 
 
-def bias_name(names: HeadNames) -> str:
-    return names.bias or f"{names.out}.bias"
+def bias_names(config: EncoderConfig, names: HeadNames) -> list[str]:
+    """What files call the last bias, the name that counts first: two where the head has one beside its linear's.
+
+    These are one tensor where the weight is tied, and where it is not, the linear's own counts.
+    """
+    own = f"{names.out}.bias"
+    if names.bias is None:
+        return [own]
+    return [names.bias, own] if tied(config, names) else [own, names.bias]
 
 
 def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
@@ -75,7 +82,7 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
         shapes |= {f"{names.norm}.weight": (middle,), f"{names.norm}.bias": (middle,)}
     if not tied(config, names):
         shapes[f"{names.out}.weight"] = (width(config, kind), middle)
-    shapes[bias_name(names)] = (width(config, kind),)
+    shapes[bias_names(config, names)[0]] = (width(config, kind),)
     return shapes
 
 
@@ -85,7 +92,7 @@ def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind:
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
     weight = weights.read(WORDS if tied(config, names) else f"{names.out}.weight")
-    out = store.linear(weight, weights.read(bias_name(names)))
+    out = store.linear(weight, weights.read(bias_names(config, names)[0]))
     return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
 
 

@@ -57,7 +57,6 @@ class AlbertConfig(LayersConfig):
                 norm="predictions.LayerNorm",
                 out="predictions.decoder",
                 bias="predictions.bias",
-                bias_aliases=("predictions.decoder.bias",),
                 tied=True,
             ),
             "sentence_order": HeadNames(out="sop_classifier.classifier", pooled=True),

@@ -34,7 +34,6 @@ class BertConfig(LayersConfig):
                 norm="cls.predictions.transform.LayerNorm",
                 out="cls.predictions.decoder",
                 bias="cls.predictions.bias",
-                bias_aliases=("cls.predictions.decoder.bias",),
                 tied=True,
             ),
             "next_sentence": HeadNames(out="cls.seq_relationship", pooled=True),

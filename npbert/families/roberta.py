@@ -39,7 +39,6 @@ class XLMRobertaConfig(BertConfig):
                 norm="lm_head.layer_norm",
                 out="lm_head.decoder",
                 bias="lm_head.bias",
-                bias_aliases=("lm_head.decoder.bias",),
                 tied=True,
             ),
             "sequence_classification": HeadNames(

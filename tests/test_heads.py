@@ -1,0 +1,471 @@
+"""Every family with every head against transformers, from folders that transformers made: logits, losses, predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import assert_as_close_as_torch
+from families import FAMILIES
+from npbert_kernels.ops import Backend
+from safetensors.numpy import load_file, save_file
+
+import npbert
+from npbert import batch as batches
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*not used")
+
+STEMS = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "camembert": "Camembert",
+    "albert": "Albert",
+    "electra": "Electra",
+    "mpnet": "MPNet",
+}
+KINDS = (
+    "ForPreTraining",
+    "ForMaskedLM",
+    "ForNextSentencePrediction",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+MODELS = [(family, kind) for family, stem in STEMS.items() for kind in KINDS if hasattr(transformers, stem + kind)]
+LABELS = 5
+V = 61
+
+Folders = Callable[..., Path]
+Model = tuple[str, str]
+
+
+@pytest.fixture(scope="session")
+def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """head_folder(family, kind, **config) -> a folder with random weights; one for each."""
+
+    @cache
+    def make(family: str, kind: str, items: tuple[tuple[str, Any], ...]) -> Path:
+        model_type, config = FAMILIES[family]
+        torch.manual_seed(0)
+        labelled = kind in ("ForSequenceClassification", "ForTokenClassification")
+        given = {**config, **({"num_labels": LABELS} if labelled else {}), **dict(items)}
+        model = getattr(transformers, STEMS[family] + kind)(transformers.AutoConfig.for_model(model_type, **given))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                scale = 1.5 * parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.1
+                parameter.normal_(0, 1.0 if "embeddings." in name and parameter.ndim == 2 else scale)
+                if name.lower().endswith(("layernorm.weight", "layer_norm.weight")):
+                    parameter.add_(1)
+        folder = tmp_path_factory.mktemp(kind)
+        model.save_pretrained(folder)
+        return folder
+
+    return lambda family, kind, **config: make(family, kind, tuple(sorted(config.items())))
+
+
+@cache
+def torch_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
+    return getattr(transformers, name).from_pretrained(folder).to(dtype).eval()
+
+
+def torch_output(folder: Path, name: str, dtype: torch.dtype, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
+    tensors = {key: torch.as_tensor(np.array(value)) for key, value in arguments.items()}
+    with torch.no_grad():
+        return {key: value.numpy() for key, value in torch_model(folder, name, dtype)(**tensors).items()}
+
+
+def load(folder: Path, family: str, kind: str, backend: str | Backend = "cpu") -> Any:
+    return getattr(npbert, STEMS[family] + kind).from_pretrained(folder, backend=backend)
+
+
+def draw(family: str, kind: str, B: int, S: int, *, masked: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = (B, 3, S) if kind == "ForMultipleChoice" else (B, S)
+    arguments = {"input_ids": rng.integers(5, V, shape)}  # none that RoBERTa's kin take for padding
+    if masked:
+        arguments["attention_mask"] = (np.arange(S) < rng.integers(1, S + 1, (*shape[:-1], 1))).astype(np.int64)
+    if FAMILIES[family][1].get("type_vocab_size") == 2:
+        arguments["token_type_ids"] = rng.integers(0, 2, shape)
+    return arguments
+
+
+def draw_labels(family: str, kind: str, B: int, S: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    of_tokens = rng.integers(0, V if kind == "ForMaskedLM" else LABELS, (B, S))
+    of_tokens[rng.random((B, S)) < 0.4] = -100
+    if kind == "ForQuestionAnswering":  # beyond S and below 0 as well
+        return {name: rng.integers(-3, S + 9, B) for name in ("start_positions", "end_positions")}
+    if kind == "ForPreTraining" and family != "electra":
+        name = "next_sentence_label" if family == "bert" else "sentence_order_label"
+        return {"labels": of_tokens, name: rng.integers(0, 2, B)}
+    if kind == "ForPreTraining":
+        return {"labels": rng.integers(0, 2, (B, S))}
+    limits = {"ForNextSentencePrediction": 2, "ForMultipleChoice": 3}
+    return {"labels": of_tokens if kind in TOKENS else rng.integers(0, limits.get(kind, LABELS), B)}
+
+
+TOKENS = ("ForMaskedLM", "ForTokenClassification")
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_parity(family: str, kind: str, head_folder: Folders, backend: Backend) -> None:
+    """Logits where the mask keeps a token, 0 elsewhere; with labels the logits and the loss that transformers has."""
+    folder, name = head_folder(family, kind), STEMS[family] + kind
+    model = load(folder, family, kind, backend)
+    B, S = 150, 23  # the largest error of few numbers would be a matter of luck
+    arguments, labels = draw(family, kind, B, S), draw_labels(family, kind, B, S)
+    given = {**arguments, **labels}
+    truth, measure = (torch_output(folder, name, dtype, given) for dtype in (torch.float64, torch.float32))
+    errors = {key: np.abs(measure[key] - wanted).max() for key, wanted in truth.items()}
+    kept = arguments["attention_mask"].astype(bool).copy()
+    kept[..., 0] = True
+    plain, labelled = dict(model(**arguments)), dict(model(**given))
+    assert list(labelled) == list(truth)
+    assert list(plain) == [key for key in truth if key != "loss"]
+    for key, wanted in truth.items():
+        error = errors[key]
+        if key == "loss":  # the mean of log softmax's: each is off by at most twice what the logits are
+            logits = max(error for other, error in errors.items() if other != "loss")
+            assert abs(labelled[key] - wanted) <= 2 * 2 * logits
+            continue
+        of_tokens = wanted.ndim >= 2 and wanted.shape[:2] == (B, S)
+        rows = kept if of_tokens else np.ones(len(wanted), bool)
+        if name != "ElectraForPreTraining":  # whose loss counts no padding
+            assert_as_close_as_torch(labelled[key], wanted, error, key)
+        assert_as_close_as_torch(plain[key][rows], wanted[rows], error, key)
+        assert not plain[key][~rows].any()
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_predict(family: str, kind: str, head_folder: Folders) -> None:
+    """Lists give the bits of the padded call, whatever else is in them."""
+    model = load(head_folder(family, kind), family, kind)
+    if kind == "ForPreTraining" and family != "electra":
+        with pytest.raises(ValueError, match="one head"):
+            model.predict([[1]])
+        return
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(5, V, n).tolist() for n in (7, 1, 23, 3)]
+    found = model.predict(ids)
+    assert [len(row) for row in found] == [len(model.predict([row])[0]) for row in ids]
+    for row, alone in zip(found, ids, strict=True):
+        np.testing.assert_array_equal(row, model.predict([alone])[0])
+        array = np.array([alone])[:, None] if kind == "ForMultipleChoice" else np.array([alone])
+        output = model(array)
+        if kind == "ForQuestionAnswering":
+            np.testing.assert_array_equal(row, np.stack([output.start_logits[0], output.end_logits[0]], -1))
+        else:
+            np.testing.assert_array_equal(row, output.logits[0])
+    assert model.predict([]) == []
+
+
+@pytest.mark.parametrize("family", STEMS)
+def test_predict_of_some_tokens(family: str, head_folder: Folders, backend: Backend) -> None:
+    model = load(head_folder(family, "ForMaskedLM"), family, "ForMaskedLM", backend)
+    ids, columns = [[5, 6, 7, 8, 9], [10], [11, 12, 13]], [[1, 4], [], [0, 1, 2]]
+    everything = model.predict(ids)
+    for row, wanted, chosen in zip(model.predict(ids, None, columns), everything, columns, strict=True):
+        assert row.shape == (len(chosen), V)
+        if backend.name == "cpu":
+            np.testing.assert_array_equal(row, wanted[chosen])
+        elif chosen:
+            assert np.abs(row - wanted[chosen]).max() < 1e-4
+
+
+def test_the_last_layer_is_computed_where_it_is_wanted(head_folder: Folders) -> None:
+    """A classifier of the first token and a decoder of chosen ones run its linears on those rows alone."""
+
+    class Counting:
+        """The reference's ops, which note how many rows each linear gets."""
+
+        def __init__(self, ops: Any) -> None:
+            self.ops, self.rows = ops, []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.ops, name)
+
+        def linear(self, x: Any, *given: Any, **named: Any) -> Any:
+            self.rows.append(len(x))
+            return self.ops.linear(x, *given, **named)
+
+    from npbert_kernels.reference import ReferenceOps
+
+    from npbert.heads import head_forward
+
+    for kind, columns, rows in (("ForSequenceClassification", None, 2), ("ForMaskedLM", [[3], [1, 2, 5]], 4)):
+        model = load(head_folder("bert", kind), "bert", kind, "reference")
+        packed = batches.pack_lists(model.config, [list(range(5, 14)), list(range(5, 17))], None, columns)
+        ops = Counting(ReferenceOps(np.dtype(np.float32)))
+        head_forward(model._encoder, model._heads, selected=columns is not None)(ops, packed)
+        layers = model.config.num_hidden_layers
+        assert ops.rows == [21] * (4 * (layers - 1) + 1) + [rows] * (len(ops.rows) - 4 * layers + 3)
+        assert len(ops.rows) == 4 * layers + 2
+
+
+@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForMaskedLM", "ForQuestionAnswering"])
+def test_hidden_states_and_attentions(kind: str, head_folder: Folders) -> None:
+    """As the bare model gives them; the logits stay the same, to the bit."""
+    folder = head_folder("bert", kind)
+    model, bare = load(folder, "bert", kind), npbert.AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    arguments = draw("bert", kind, 4, 11)
+    output = model(**arguments, output_hidden_states=True, output_attentions=True)
+    wanted = bare(**arguments, output_hidden_states=True, output_attentions=True)
+    for found, right in ((output.hidden_states, wanted.hidden_states), (output.attentions, wanted.attentions)):
+        assert len(found) == len(right)
+        for a, b in zip(found, right, strict=True):
+            np.testing.assert_array_equal(a, b)
+    plain = model(**arguments)
+    np.testing.assert_array_equal(plain[0], output[0])
+    as_tuple = model(**arguments, output_attentions=True, return_dict=False)
+    assert isinstance(as_tuple, tuple)
+    assert len(as_tuple) == len(plain) + 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "num_labels", "labels"),
+    [
+        (None, 1, [0.5, -1.0, 2.0]),
+        (None, 1, [[0.5], [-1.0], [2.0]]),
+        (None, 4, [3, 0, -100]),
+        (None, 4, [[0.0, 1.0, 0.5, 1.0]] * 3),
+        ("regression", 4, [[0.5, 2.0, -1.0, 0.0]] * 3),
+        ("regression", 1, [1, 2, 3]),
+        ("multi_label_classification", 4, [[0.0, 1.0, 1.0, 1.0]] * 3),
+        ("single_label_classification", 4, [1, 2, 3]),
+    ],
+)
+def test_problem_types(problem: str | None, num_labels: int, labels: Any, head_folder: Folders) -> None:
+    folder = head_folder("bert", "ForSequenceClassification", num_labels=num_labels, problem_type=problem)
+    model = load(folder, "bert", "ForSequenceClassification")
+    arguments = draw("bert", "ForSequenceClassification", 3, 9)
+    given = np.array(labels, np.float32 if num_labels == 1 or np.array(labels).ndim == 2 else np.int64)
+    name = "BertForSequenceClassification"
+    torch_model(folder, name, torch.float64).config.problem_type = problem  # it notes what it found
+    truth = torch_output(
+        folder,
+        name,
+        torch.float64,
+        {**arguments, "labels": given.astype(np.float64) if given.dtype == np.float32 else given},
+    )
+    output = model(**arguments, labels=labels)
+    off = np.abs(output.logits - truth["logits"]).max()
+    # the slope of a squared error is twice the distance; that of the others at most 2
+    regression = problem == "regression" or num_labels == 1
+    steepest = 2 * (np.abs(truth["logits"]).max() + np.abs(given).max() + off) if regression else 2
+    assert abs(output.loss - truth["loss"]) <= steepest * off
+    assert model.config.problem_type == problem
+
+
+def test_nothing_to_learn_from(head_folder: Folders) -> None:
+    model = load(head_folder("bert", "ForTokenClassification"), "bert", "ForTokenClassification")
+    assert np.isnan(model([[5, 6]], labels=[[-100, -100]]).loss)
+
+
+# Files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_saved_and_read_by_transformers(family: str, kind: str, head_folder: Folders, tmp_path: Path) -> None:
+    folder, name = head_folder(family, kind), STEMS[family] + kind
+    load(folder, family, kind).save_pretrained(tmp_path)
+    arguments = draw(family, kind, 2, 9)
+    _, report = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    for key, wanted in torch_output(folder, name, torch.float64, arguments).items():
+        assert np.abs(torch_output(tmp_path, name, torch.float64, arguments)[key] - wanted).max() < 1e-12
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
+
+
+def rewritten(folder: Path, target: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Path:
+    """The folder with other tensors."""
+    (target / "config.json").write_text((folder / "config.json").read_text())
+    tensors = change(load_file(folder / "model.safetensors"))
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, target / "model.safetensors")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("family", "prefix", "weight", "bias", "alias"),
+    [
+        ("bert", "bert.", "cls.predictions.decoder.weight", "cls.predictions.bias", "cls.predictions.decoder.bias"),
+        ("roberta", "roberta.", "lm_head.decoder.weight", "lm_head.bias", "lm_head.decoder.bias"),
+        ("albert", "albert.", "predictions.decoder.weight", "predictions.bias", "predictions.decoder.bias"),
+    ],
+)
+def test_older_layouts_of_a_decoder(
+    family: str, prefix: str, weight: str, bias: str, alias: str, head_folder: Folders, tmp_path: Path
+) -> None:
+    """Its weight saved beside the embeddings that it is; its bias under either name, or both."""
+    folder = head_folder(family, "ForMaskedLM")
+    wanted = load(folder, family, "ForMaskedLM").predict([[5, 6, 7]])[0]
+    for number, names in enumerate(((bias,), (alias,), (bias, alias))):
+
+        def change(tensors: dict[str, np.ndarray], names: tuple[str, ...] = names) -> dict[str, np.ndarray]:
+            words = tensors[f"{prefix}embeddings.word_embeddings.weight"]
+            value = next(tensors.pop(name) for name in (bias, alias) if name in tensors)
+            tensors = {name: array for name, array in tensors.items() if name not in (bias, alias)}
+            return {**tensors, weight: words, **dict.fromkeys(names, value)}
+
+        target = tmp_path / str(number)
+        target.mkdir()
+        model = load(rewritten(folder, target, change), family, "ForMaskedLM")
+        np.testing.assert_array_equal(model.predict([[5, 6, 7]])[0], wanted)
+
+
+def test_a_decoder_of_its_own(head_folder: Folders, tmp_path: Path) -> None:
+    """Where the config unties it."""
+    folder = head_folder("bert", "ForMaskedLM", tie_word_embeddings=False)
+    arguments = draw("bert", "ForMaskedLM", 2, 9)
+    truth, measure = (
+        torch_output(folder, "BertForMaskedLM", dtype, arguments)["logits"] for dtype in (torch.float64, torch.float32)
+    )
+    kept = arguments["attention_mask"].astype(bool)
+    found = load(folder, "bert", "ForMaskedLM")(**arguments).logits
+    assert_as_close_as_torch(found[kept], truth[kept], np.abs(measure - truth).max())
+    words = load_file(folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+    assert np.abs(load_file(folder / "model.safetensors")["cls.predictions.decoder.weight"] - words).max() > 0.1
+
+
+@pytest.mark.parametrize("family", STEMS)
+def test_a_missing_head(family: str, head_folder: Folders) -> None:
+    """What is missing is named, and how the encoder can be had."""
+    folder = head_folder(family, "ForTokenClassification")
+    with pytest.raises(ValueError, match=r"missing weights \(2\): qa_outputs\.weight, qa_outputs\.bias; AutoModel"):
+        npbert.AutoModelForQuestionAnswering.from_pretrained(folder)
+    npbert.AutoModel.from_pretrained(folder, add_pooling_layer=False)
+
+
+def test_another_number_of_labels(head_folder: Folders, tmp_path: Path) -> None:
+    folder = head_folder("bert", "ForTokenClassification")
+    config = json.loads((folder / "config.json").read_text())
+    target = rewritten(folder, tmp_path, lambda tensors: tensors)
+    config.update(id2label={str(i): str(i) for i in range(3)}, label2id={str(i): i for i in range(3)})
+    (target / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"classifier\.weight: wanted the shape \[3, 42\] .*, found \[5, 42\]"):
+        npbert.AutoModelForTokenClassification.from_pretrained(target)
+
+
+# Classes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_auto_picks(family: str, kind: str, head_folder: Folders) -> None:
+    auto = getattr(npbert, f"AutoModel{kind}")
+    assert type(auto.from_pretrained(head_folder(family, kind))).__name__ == STEMS[family] + kind
+
+
+def test_auto_lists_those_that_there_are(head_folder: Folders) -> None:
+    folder = head_folder("distilbert", "ForMaskedLM")
+    with pytest.raises(ValueError, match=r"model_type that has a ForPreTraining \(albert, bert, electra\), found dist"):
+        npbert.AutoModelForPreTraining.from_pretrained(folder)
+    with pytest.raises(ValueError, match="AutoModelForMaskedLM fills in words"):
+        npbert.AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_no_head_is_forgotten() -> None:
+    """All classes of transformers' for these families and heads are here."""
+    assert [model for model in MODELS if not hasattr(npbert, STEMS[model[0]] + model[1])] == []
+    assert len(MODELS) == 44
+
+
+# Bad input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("ForTokenClassification", {"labels": [[0, 1]]}, r"labels: wanted the shape \[1, 3\], found \[1, 2\]"),
+        (
+            "ForTokenClassification",
+            {"labels": [[0, 1, 5]]},
+            r"labels\[0, 2\]: wanted 0 to 4, or -100 for none, found 5",
+        ),
+        ("ForTokenClassification", {"labels": [[0, 1, -1]]}, r"labels\[0, 2\]: wanted 0 to 4, or -100 .*, found -1"),
+        ("ForTokenClassification", {"labels": [[0, 1, 2.0]]}, "labels: wanted integers, found the dtype float64"),
+        ("ForTokenClassification", {"labels": [[0], [1, 2]]}, "labels: wanted an array, or lists of one length"),
+        ("ForMaskedLM", {"labels": [[0, 1, V]]}, rf"labels\[0, 2\]: wanted 0 to {V - 1}, or -100 for none, found {V}"),
+        ("ForSequenceClassification", {"labels": [[1]]}, r"labels: wanted the shape \[1\], found \[1, 1\]"),
+        ("ForSequenceClassification", {"labels": [5]}, r"labels\[0\]: wanted 0 to 4, or -100 for none, found 5"),
+        ("ForSequenceClassification", {"labels": [0.5]}, r"labels: wanted the shape \[1, 5\], found \[1\]"),
+        ("ForSequenceClassification", {"labels": [[np.nan] * 5]}, r"labels\[0, 0\]: wanted a finite number, found nan"),
+        ("ForSequenceClassification", {"labels": ["x"]}, "labels: wanted numbers, found the dtype <U1"),
+        (
+            "ForQuestionAnswering",
+            {"start_positions": [1, 2], "end_positions": [2]},
+            r"start_positions: wanted the shape",
+        ),
+        ("ForQuestionAnswering", {"start_positions": [1], "end_positions": [0.5]}, "end_positions: wanted integers"),
+        ("ForNextSentencePrediction", {"labels": [2]}, r"labels\[0\]: wanted 0 to 1, or -100 for none, found 2"),
+        (
+            "ForPreTraining",
+            {"labels": [[0] * 3], "next_sentence_label": [2]},
+            r"next_sentence_label\[0\]: wanted 0 to 1",
+        ),
+        ("ForPreTraining", {"labels": [[0]], "next_sentence_label": [1]}, r"labels: wanted the shape \[1, 3\]"),
+    ],
+)
+def test_bad_labels(kind: str, given: dict[str, Any], message: str, head_folder: Folders) -> None:
+    model = load(head_folder("bert", kind), "bert", kind)
+    with pytest.raises(ValueError, match=message):
+        model([[5, 6, 7]], **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "wanted one of input_ids and inputs_embeds, found neither"),
+        ({"input_ids": [[5, 6]]}, r"input_ids: wanted the shape \[sequences, choices, tokens\], found \[1, 2\]"),
+        (
+            {"input_ids": [[[5], [6]]], "attention_mask": [[[1], [1], [1]]]},
+            r"attention_mask: wanted the shape \[sequences, choices, tokens\] with 2 choices, found \[1, 3, 1\]",
+        ),
+        ({"input_ids": [[[5], [6]]], "labels": [2]}, r"labels\[0\]: wanted 0 to 1, or -100 for none, found 2"),
+        ({"inputs_embeds": [[[5.0]]]}, r"inputs_embeds: wanted the shape \[sequences, choices, tokens, hidden_size\]"),
+    ],
+)
+def test_bad_choices(given: dict[str, Any], message: str, head_folder: Folders) -> None:
+    model = load(head_folder("bert", "ForMultipleChoice"), "bert", "ForMultipleChoice")
+    with pytest.raises(ValueError, match=message):
+        model(**given)
+
+
+def test_bad_columns(head_folder: Folders) -> None:
+    model = load(head_folder("bert", "ForMaskedLM"), "bert", "ForMaskedLM")
+    for columns, message in (
+        ([[0]], "columns: wanted 2 lists, as of ids, found 1"),
+        ([[0], [3]], r"columns\[1\]"),
+        ([[1, 0], []], r"columns\[0\]: wanted ascending"),
+        ([[1, 1], []], r"columns\[0\]: wanted ascending"),
+        ([[-1], []], r"columns\[0\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.predict([[5, 6], [7, 8, 9]], None, columns)
+
+
+def test_unknown_problem_type(head_folder: Folders, tmp_path: Path) -> None:
+    folder = head_folder("bert", "ForSequenceClassification")
+    target = rewritten(folder, tmp_path, lambda tensors: tensors)
+    config = {**json.loads((folder / "config.json").read_text()), "problem_type": "guessing"}
+    (target / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="problem_type: wanted null or one of regression"):
+        npbert.AutoModelForSequenceClassification.from_pretrained(target)
+
+
+def test_unknown_summary_activation(head_folder: Folders, tmp_path: Path) -> None:
+    folder = head_folder("electra", "ForMultipleChoice")
+    target = rewritten(folder, tmp_path, lambda tensors: tensors)
+    config = {**json.loads((folder / "config.json").read_text()), "summary_activation": "selu"}
+    (target / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="summary_activation: wanted null or one of gelu"):
+        npbert.AutoModelForMultipleChoice.from_pretrained(target)
