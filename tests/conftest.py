@@ -137,6 +137,15 @@ def bert_folder(family_folder: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def encoder(bert_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BERT for sentences of letters and a few words."""
+    from sentence_folders import WIDTH, letters_folder
+
+    source = bert_folder(vocab_size=65, hidden_size=WIDTH, max_position_embeddings=32)
+    return letters_folder(source, tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
 def task_folder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """task_folder(architecture, **config) -> a small model with a head and MiniLM's tokenizer; one for each."""
 

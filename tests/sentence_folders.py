@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,24 @@ TEXTS = [
     "word " * 400,
     "The quick brown fox jumps over the lazy dog, and then it sleeps for a while.",
 ]
+
+
+WIDTH = 36  # of the small encoder's vectors: no multiple of a panel
+LETTERS = ["a quick fox", "", "the cat", "z " * 40, "query: the quick cat jumps over a fox and a cat"]
+"""Texts for the small encoder: it knows letters, and some words."""
+
+
+def letters_folder(bert: Path, folder: Path) -> Path:
+    """A BERT's folder with a vocabulary of letters and a few words: 65."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["the", "cat", "fox", "quick", "over", "query", ":", "and"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = [*special, *words, *letters, *(f"##{letter}" for letter in letters)]
+    shutil.copytree(bert, folder, dirs_exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 32}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
 
 
 def oracle(folder: Path, **arguments: Any) -> Any:

