@@ -115,7 +115,9 @@ def _make_task(architecture: str, target: Path) -> None:
     import transformers
 
     torch.manual_seed(0)
-    model = getattr(transformers, architecture)(transformers.BertConfig(num_hidden_layers=6, num_labels=2))
+    # Weights large enough that scores differ, else engines could not be seen to disagree.
+    config = transformers.BertConfig(num_hidden_layers=6, num_labels=2, initializer_range=0.1)
+    model = getattr(transformers, architecture)(config)
     model.save_pretrained(target)
     _copy_tokenizer(target)
 
