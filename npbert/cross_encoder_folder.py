@@ -60,7 +60,7 @@ def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
     sources: dict[str, str] = {}
     transformer = folder / modules[0][1] if modules else folder
     config = AutoConfig.from_pretrained(transformer)
-    prompts: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     named: tuple[Path, str, Any] | None = None
     if modules and (folder / SETTINGS_FILE).exists():
         file = folder / SETTINGS_FILE
@@ -68,9 +68,9 @@ def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
         kind = values.get("model_type", "CrossEncoder")
         if kind != "CrossEncoder":
             raise ValueError(f"{file}: model_type: wanted 'CrossEncoder', found {show(kind)}")
-        prompts = read_prompts(file, values)
         if values.get("activation_fn") is not None:
             named = file, "activation_fn", values["activation_fn"]
+    prompts = read_prompts(folder / SETTINGS_FILE, values, sources)
     named = named or _named_by_config(transformer / CONFIG_FILE)
     if named is None:
         activation = "Sigmoid" if config.num_labels == 1 else "Identity"

@@ -252,7 +252,7 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
     kind = values.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise ValueError(f"{file}: model_type: wanted 'SentenceTransformer', found {show(kind)}")
-    settings: dict[str, Any] = read_prompts(file, values)
+    settings: dict[str, Any] = read_prompts(file, values, sources)
 
     name = values.get("similarity_fn_name")
     if name is not None and name not in SIMILARITIES:
@@ -261,13 +261,13 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
 
     dim = values.get("truncate_dim")
     settings["truncate_dim"] = None if dim is None else _whole_number(file, "truncate_dim", dim)
-    for key in settings:
-        sources[key] = f"{file.name}: {key}" if values.get(key) is not None else "not set"
+    for key in ("similarity_fn_name", "truncate_dim"):
+        sources[key] = _source(file, values, key)
     return settings
 
 
-def read_prompts(file: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """prompts and default_prompt_name.
+def read_prompts(file: Path, values: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+    """prompts and default_prompt_name; `sources` gets where they come from.
 
     Raises:
         ValueError: they are no prompts, or the default is none of them.
@@ -276,4 +276,10 @@ def read_prompts(file: Path, values: dict[str, Any]) -> dict[str, Any]:
     default = values.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise ValueError(f"{file}: default_prompt_name: wanted one of {sorted(prompts)}, found {show(default)}")
+    for key in ("prompts", "default_prompt_name"):
+        sources[key] = _source(file, values, key)
     return {"prompts": prompts, "default_prompt_name": default}
+
+
+def _source(file: Path, values: dict[str, Any], key: str) -> str:
+    return f"{file.name}: {key}" if values.get(key) is not None else "not set"

@@ -176,7 +176,7 @@ class SentenceTransformer:
         check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
         check_choice("precision", precision, PRECISIONS)
         check_batch_size(batch_size)
-        dim = self._kept(self.truncate_dim if truncate_dim is None else self._checked_dim(truncate_dim))
+        dim = self._kept(self._checked_dim(self.truncate_dim if truncate_dim is None else truncate_dim))
         single = isinstance(sentences, str)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
         texts = _texts(sentences, before)

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 from sentence_folders import modules, with_files
 
+from npbert import CrossEncoder
 from npbert.cli import main
 
 DENSE = {"in_features": 768, "out_features": 10, "activation_function": "torch.nn.modules.activation.Sigmoid"}
@@ -54,6 +55,26 @@ def test_says_what_and_where_from(folder: Callable[..., Path], capsys: pytest.Ca
 def test_bare_transformer(folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(folder({"modules.json": None}))]) == 0
     assert "pooling mean no modules.json: sentence-transformers' default" in printed(capsys)
+
+
+def test_cross_encoder(task_folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = task_folder("BertForSequenceClassification", labels=("SCORE",))
+    CrossEncoder(source, max_length=20).save_pretrained(tmp_path)
+    for verb in ("validate", "info"):
+        assert main([verb, str(tmp_path)]) == 0
+        lines = printed(capsys)
+        assert "max length 20 tokens tokenizer_config.json: model_max_length" in lines
+        assert "scores Sigmoid config_sentence_transformers.json: activation_fn" in lines
+    config = json.loads((tmp_path / "config.json").read_text())
+    labels = {"id2label": {"0": "A", "1": "B"}, "label2id": {"A": 0, "B": 1}}
+    (tmp_path / "config.json").write_text(json.dumps({**config, **labels}))
+    assert main(["validate", str(tmp_path)]) == 1
+    assert "classifier.weight: wanted the shape [2, 32]" in capsys.readouterr().err
+
+
+def test_info_counts_dense_modules(folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder(FILES))]) == 0
+    assert any(line.startswith("after pooling 7,690 ") for line in printed(capsys))  # 768 x 10 + 10
 
 
 def test_failures(folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,36 +4,48 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 from contextlib import suppress
 from pathlib import Path
 
 from npbert.checkpoint import Checkpoint
 from npbert.commands.process import megabytes, peak_memory
-from npbert.commands.settings import setting_rows
+from npbert.commands.settings import Settings, read_settings, setting_rows
 from npbert.commands.table import table
 from npbert.config import AutoConfig, EncoderConfig
 from npbert.hub import resolve
 from npbert.model import TOKEN_BUDGET
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder, read_sentence_folder
+from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
+from npbert.sentence_forward import weighted
 from npbert.tokenizer import AutoTokenizer
 from npbert.weights import NamedWeights, encoder_shapes, has_pooler, parameter_table
 
 WORDS = "word embeddings"
+TAIL = "after pooling"
 POOLER = "pooler"  # sentence vectors do without it
-GROUPS = {"attention": "encoder", "relative positions": "encoder", "feed-forward": "encoder", POOLER: POOLER}
+GROUPS = {
+    "attention": "encoder",
+    "relative positions": "encoder",
+    "feed-forward": "encoder",
+    POOLER: POOLER,
+    TAIL: TAIL,
+}
 BYTES = 4  # of a float32
 
 
 def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
     folder = resolve(given.model, patterns=SENTENCE_FILES)
-    settings = read_sentence_folder(folder)
+    settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
         shapes = encoder_shapes(config, pooler=has_pooler(config, checkpoint))
         NamedWeights(checkpoint, config.family.prefix, shapes)  # says what is missing or of another shape
         counts = dict(parameter_table(config, shapes))
         weights = _describe_weights(checkpoint)
+    modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
+    if modules:
+        counts[TAIL] = sum(math.prod(shape) for module in modules for shape in module.weight_shapes.values())
     # What every process with a model holds, so that it is part of the memory.
     with suppress(FileNotFoundError):  # a model does without a tokenizer
         AutoTokenizer.from_pretrained(settings.transformer)
@@ -53,7 +65,7 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
     return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
 
 
-def _facts(folder: Path, config: EncoderConfig, settings: SentenceFolder, weights: tuple[str, str]) -> list[list[str]]:
+def _facts(folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str]) -> list[list[str]]:
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
     return [
         ["folder", str(folder), ""],
@@ -90,7 +102,7 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
     return table(rows, "<>>>")
 
 
-def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: SentenceFolder) -> list[str]:
+def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: Settings) -> list[str]:
     packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) * BYTES
     words = counts.get(WORDS, 0) * BYTES
     tokens = max(TOKEN_BUDGET, settings.max_seq_length)

@@ -1,41 +1,54 @@
-"""How a folder turns texts into vectors, as rows of a table: what, how, and the file and key that say so."""
+"""What a folder makes of texts, as rows of a table: what, how, and the file and key that say so."""
 
 from __future__ import annotations
 
-from npbert.sentence_folder import SentenceFolder
+from pathlib import Path
+from typing import TypeAlias
+
+from npbert.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
+from npbert.json_file import read_json_object
+from npbert.sentence_folder import SETTINGS_FILE, SentenceFolder, read_sentence_folder
 from npbert.sentence_modules import ACTIVATIONS, Dense, LayerNorm, Module
 
+Settings: TypeAlias = SentenceFolder | CrossEncoderFolder
 NAMES = {function: name for name, function in ACTIVATIONS.items()}
 
 
-def setting_rows(settings: SentenceFolder) -> list[list[str]]:
+def read_settings(folder: Path) -> Settings:
+    """A cross-encoder's where sentence-transformers' settings say that it is one, else those for vectors.
+
+    Raises:
+        OSError, ValueError: as the readers of either.
+    """
+    file = folder / SETTINGS_FILE
+    kind = read_json_object(file).get("model_type") if file.exists() else None
+    return read_cross_encoder_folder(folder) if kind == "CrossEncoder" else read_sentence_folder(folder)
+
+
+def setting_rows(settings: Settings) -> list[list[str]]:
     """[what, how, source] for each setting, in the order in which a text meets them."""
-    sources = settings.sources
+    sources, default = settings.sources, settings.default_prompt_name
     prompts = ", ".join(f"{name}={text!r}" for name, text in settings.prompts.items() if text)
-    default = settings.default_prompt_name
+    lower = "yes, before the tokenizer" if settings.do_lower_case else "as the tokenizer does"
     rows = [
         ["prompts", prompts or "none", sources["prompts"]],
         ["default prompt", "none" if default is None else default, sources["default_prompt_name"]],
-        [
-            "lower case",
-            "yes, before the tokenizer" if settings.do_lower_case else "as the tokenizer does",
-            sources["do_lower_case"],
-        ],
+        ["lower case", lower, sources["do_lower_case"]],
         ["max length", f"{settings.max_seq_length} tokens", sources["max_seq_length"]],
-        [
-            "pooling",
-            " + ".join(settings.pooling.modes) + ("" if settings.pooling.include_prompt else ", without the prompt"),
-            sources["pooling"],
-        ],
     ]
+    if isinstance(settings, CrossEncoderFolder):
+        return [*rows, ["scores", settings.activation, sources["activation"]]]
+    pooling = settings.pooling
+    modes = " + ".join(pooling.modes) + ("" if pooling.include_prompt else ", without the prompt")
+    rows.append(["pooling", modes, sources["pooling"]])
     for module, source in zip(settings.modules, settings.module_sources, strict=True):
         rows.append(["then", _describe(module), source])
     kept = min(settings.width, settings.truncate_dim or settings.width)
-    rows += [
+    return [
+        *rows,
         ["vector", f"{kept} numbers", sources["truncate_dim"] if settings.truncate_dim else "width and pooling"],
         ["similarity", settings.similarity_fn_name, sources["similarity_fn_name"]],
     ]
-    return rows
 
 
 def _describe(module: Module) -> str:
