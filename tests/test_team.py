@@ -203,6 +203,36 @@ def batch(n):
 right = program(batch(3))["x"].copy()
 """
 
+FORKED_IN_A_CALL = """
+# a child is right while the call of another thread goes on, whatever Ctrl-C does in the fork; the call then ends well
+calls, found = [], []
+def call():
+    calls.append(1)
+    found.append(program(batch(int(sys.argv[2])))["x"])
+thread = threading.Thread(target=call)
+thread.start()
+while not calls:
+    time.sleep(0.01)
+time.sleep(0.1)
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+process, child, interrupted = os.getpid(), None, False
+try:
+    while not interrupted and thread.is_alive():
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os._exit(0 if (program(batch(3))["x"] == right).all() else 1)
+        assert os.waitpid(child, 0)[1] == 0
+except KeyboardInterrupt:
+    assert os.getpid() == process or os._exit(0)
+    interrupted = True
+assert interrupted
+assert thread.is_alive(), "the fork waited for the call"
+thread.join()
+np.testing.assert_array_equal(found[0][:3], right)
+np.testing.assert_array_equal(program(batch(int(sys.argv[2])))["x"], found[0])
+"""
+
 INTERRUPTED = """
 sent = 0.0
 def interrupt():
@@ -259,6 +289,14 @@ print(*late)
 INTERRUPTS = pytest.mark.skipif(sys.platform == "win32", reason="os.kill is another thing there")
 
 
+@FORK
+@INTERRUPTS
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_fork_in_a_call(threads: int, kernel_cache: Path) -> None:
+    """It does not wait for the call of another thread, in parent or child."""
+    completes(LONG_CALL + FORKED_IN_A_CALL, threads, 200)
+
+
 @INTERRUPTS
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_ctrl_c_in_a_long_call(threads: int, kernel_cache: Path) -> None:
@@ -294,6 +332,25 @@ time.sleep(0.2)
 """
 
 
+AT_THE_END = """
+import builtins
+class Late:
+    def __init__(self, *uses):
+        self.uses = uses
+    def __del__(self):
+        program, batch, right, ending, write = self.uses
+        assert ending()
+        write(1, b"right" if program(batch)["x"].tobytes() == right.tobytes() else b"wrong")
+builtins.late = Late(program, batch(3), right, sys.is_finalizing, os.write)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_call_when_no_thread_can_begin_any_more(threads: int, kernel_cache: Path) -> None:
+    """While the interpreter takes its modules apart: the caller works alone."""
+    assert completes(LONG_CALL + AT_THE_END, threads).stdout == "right"
+
+
 def test_a_process_may_end_in_the_middle_of_calls(bert_folder: Folders) -> None:
     for _ in range(3):
         assert completes(EXIT, bert_folder()).stderr == ""
@@ -312,14 +369,6 @@ class Job:
         assert self.aborted.wait(60)
         self.finished.append(rank)
 
-    def member(self, rank: int) -> None:
-        """As a frame calls it: whoever fails aborts for all."""
-        try:
-            self(rank)
-        except BaseException:
-            self.aborted.set()
-            raise
-
 
 @pytest.mark.parametrize("flops", [0.0, 1e12])
 @pytest.mark.parametrize("failing", [0, 1, 3])
@@ -328,13 +377,31 @@ def test_what_a_member_raises_is_raised(failing: int, error: BaseException, flop
     """After all others have come back: they use the caller's memory. The caller takes part, or waits."""
     job = Job(failing, error)
     with pytest.raises(type(error)) as raised:
-        team.team.run(job.member, 4, job.aborted.set, flops)
+        team.team.run(job, 4, job.aborted.set, flops)
     assert raised.value is error
     assert sorted(job.finished) == [rank for rank in range(4) if rank != failing]
 
     ranks: list[int] = []
     team.team.run(ranks.append, 4, lambda: None, flops)
     assert sorted(ranks) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("flops", [0.0, 1e12])
+def test_a_member_that_fails_before_it_begins(flops: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It aborts for the others too."""
+    job = Job(-1, ZeroDivisionError())
+    failed: list[int] = []
+
+    def leave(processor: int) -> None:
+        if not failed:
+            failed.append(processor)
+            raise MemoryError("before the job")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(processors, "leave", leave)
+        with pytest.raises(MemoryError, match="before the job"):
+            team.team.run(job, 4, job.aborted.set, flops)
+    assert len(job.finished) == 3
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])

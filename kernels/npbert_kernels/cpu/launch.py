@@ -49,11 +49,7 @@ class Frame:
             team.run(functools.partial(self._member, keeps), self.members, self._abort, flops)
 
     def _member(self, keeps: object, rank: int) -> None:
-        try:
-            self._entry(self._address, rank)
-        except BaseException:
-            self._abort()
-            raise
+        self._entry(self._address, rank)
 
 
 def launch_steps(steps: Ints, *keeps: object, members: int | None = None) -> None:

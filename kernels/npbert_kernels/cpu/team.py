@@ -1,13 +1,14 @@
 """The team: Python threads that call the native entry together, one of them the caller.
 
-A launch by one member needs no team: the caller runs alone, and several callers run side by side. A launch by more
-takes the team's lock. The lock is held over fork, and the child starts its own threads.
+A launch by one member needs no team: the caller runs alone, and several callers run side by side. Launches by more
+take turns. A forked process has members and turns of its own.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -33,8 +34,9 @@ def default_threads() -> int:
 class Job:
     """What one member does in a launch. It keeps alive all that it uses, and forgets it when it is done."""
 
-    def __init__(self, function: Callable[[], object], caller: int) -> None:
+    def __init__(self, function: Callable[[], object], abort: Callable[[], object], caller: int) -> None:
         self._function: Callable[[], object] | None = function
+        self._abort = abort
         self._caller = caller  # the processor that the caller runs on
         self._done = threading.Lock()
         self._done.acquire()
@@ -49,6 +51,7 @@ class Job:
             self._function()
         except BaseException as error:
             self.error = error
+            self._abort()
         self._function = None
         self._finished = True
         self._done.release()
@@ -89,21 +92,28 @@ class Member:
             del job  # or what it used would live until the next
 
 
+class Crew:
+    """The members of one process, and the lock of whoever launches on them."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.lock = threading.Lock()
+        self.members: list[Member] = []
+
+
 class Team:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._members: list[Member] = []
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._in_child
-            )
+        self._crew = Crew()
 
-    def _in_child(self) -> None:
-        self._members = []
-        self._lock.release()
+    def _own_crew(self) -> Crew:
+        """This process's. In a forked one no thread runs that was a member before, and none that held the lock."""
+        if self._crew.process != os.getpid():
+            self._crew = Crew()
+        return self._crew
 
     def run(self, job: Callable[[int], object], members: int, abort: Callable[[], object], flops: float) -> None:
-        """Call job(rank) for each rank below members, side by side. abort makes all of them return soon.
+        """Call job(rank) for each rank below members, side by side. abort makes all of them return soon: it is called
+        as soon as one fails.
 
         The caller is rank 0, unless the job is long: then it waits, and a signal's handler can run meanwhile. What a
         handler or a member raises is raised here, after every member has come back. Only a handler that raises again
@@ -111,18 +121,19 @@ class Team:
         function, which no handler interrupts.
         """
         waits = flops > LONG * members and threading.current_thread() is threading.main_thread()
-        if members == 1 and not waits:
+        if (members == 1 and not waits) or sys.is_finalizing():  # then no other thread can begin
             job(0)
             return
-        with self._lock:
+        crew = self._own_crew()
+        with crew.lock:
             first = 0 if waits else 1
-            while len(self._members) < members - first:
-                self._members.append(Member())
+            while len(crew.members) < members - first:
+                crew.members.append(Member())
             started: list[Job] = []
             caller = -1 if waits else processors.current()
             try:
-                for rank, member in zip(range(first, members), self._members, strict=False):
-                    started.append(Job(functools.partial(job, rank), caller))
+                for rank, member in zip(range(first, members), crew.members, strict=False):
+                    started.append(Job(functools.partial(job, rank), abort, caller))
                     member.start(started[-1])
                 if not waits:
                     job(0)
