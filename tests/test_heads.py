@@ -117,16 +117,29 @@ def draw_labels(family: str, kind: str, B: int, S: int) -> dict[str, np.ndarray]
 TOKENS = ("ForMaskedLM", "ForTokenClassification")
 
 
+@cache
+def torch_errors(folder: Path, family: str, kind: str) -> dict[str, float]:
+    """The largest error of torch's own float32 in each output.
+
+    A few rows in a thousand are off by twenty times the median, in torch and here alike: where norms divide by little.
+    So torch is tried on ten times as many rows as are compared.
+    """
+    given = {**draw(family, kind, 1000, 23, seed=7), **draw_labels(family, kind, 1000, 23)}
+    name = STEMS[family] + kind
+    truth, found = (torch_output(folder, name, dtype, given) for dtype in (torch.float64, torch.float32))
+    return {key: float(np.abs(found[key] - wanted).max()) for key, wanted in truth.items()}
+
+
 @pytest.mark.parametrize(("family", "kind"), MODELS)
 def test_parity(family: str, kind: str, head_folder: Folders, backend: Backend) -> None:
     """Logits where the mask keeps a token, 0 elsewhere; with labels the logits and the loss that transformers has."""
     folder, name = head_folder(family, kind), STEMS[family] + kind
     model = load(folder, family, kind, backend)
-    B, S = 150, 23  # the largest error of few numbers would be a matter of luck
+    B, S = 100, 23
     arguments, labels = draw(family, kind, B, S), draw_labels(family, kind, B, S)
     given = {**arguments, **labels}
-    truth, measure = (torch_output(folder, name, dtype, given) for dtype in (torch.float64, torch.float32))
-    errors = {key: np.abs(measure[key] - wanted).max() for key, wanted in truth.items()}
+    truth, errors = torch_output(folder, name, torch.float64, given), torch_errors(folder, family, kind)
+    own = torch_output(folder, name, torch.float32, given)
     kept = arguments["attention_mask"].astype(bool).copy()
     kept[..., 0] = True
     plain, labelled = dict(model(**arguments)), dict(model(**given))
@@ -142,6 +155,7 @@ def test_parity(family: str, kind: str, head_folder: Folders, backend: Backend) 
         rows = kept if of_tokens else np.ones(len(wanted), bool)
         if name != "ElectraForPreTraining":  # whose loss counts no padding
             assert_as_close_as_torch(labelled[key], wanted, error, key)
+            assert np.sqrt(np.mean((labelled[key] - wanted) ** 2)) < 1.5 * np.sqrt(np.mean((own[key] - wanted) ** 2))
         assert_as_close_as_torch(plain[key][rows], wanted[rows], error, key)
         assert not plain[key][~rows].any()
 
