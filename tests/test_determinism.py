@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,11 @@ from conftest import load_backend
 from families import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npbert_kernels.cpu import backend as cpu
 from npbert_kernels.cpu import get_num_threads, set_num_threads
 from npbert_kernels.cpu.blocking import CHUNK_TOKENS
+from npbert_kernels.ops import POOLINGS
+from one_op import batch_of
 from parity import loaded
 from sentences import sentences
 
@@ -122,6 +126,74 @@ def test_many_chunks(family_folder: Callable[..., Path], family: str, threads: i
     np.testing.assert_array_equal(found, backwards)
     for i in range(0, len(ids), 3):
         np.testing.assert_array_equal(found[i], small.embed([ids[i]], "mean")[0])
+
+
+@cache
+def every_op() -> Any:
+    """The program of each op that families and heads add to BERT's, on tokens, selected rows and sequences."""
+    width, heads, size, P = 21, 3, 7, 200
+    rng = np.random.default_rng(0)
+    weight, up = (rng.standard_normal(shape, np.float32) for shape in ((3 * width, width), (40, 2 * width)))
+    bias, keys = (rng.standard_normal(shape, np.float32) for shape in ((heads, 2 * P - 1), (2 * P - 1, size)))
+    store = cpu.store(0)
+    words, one = (
+        store.table(rng.standard_normal((61, width), np.float32)),
+        store.table(np.zeros((1, width), np.float32)),
+    )
+    norm = store.norm(*np.ones((2, width), np.float32), 1e-5)
+    qkv, joint = store.linear(weight, None, heads_out=heads), store.linear(up, None)
+    out = store.linear(np.ascontiguousarray(weight[:width]), None, heads_in=heads)
+    relative = [store.relative_bias(bias), *(store.relative_key(keys, query=query) for query in (False, True))]
+
+    def forward(ops: Any, batch: Any) -> dict[str, Any]:
+        x = ops.embed(words, batch.ids, (one, batch.positions), (one, batch.token_types), norm)
+        for placed in relative:
+            given = {"heads": heads, "head_size": size, "relative": placed, "columns": batch.columns}
+            context, _ = ops.attention(ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens, **given)
+            x = ops.layer_norm(ops.linear(context, out, residual=x), norm)
+        some = ops.take(x, batch.selected)
+        pooled = [ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, first=batch.first) for mode in POOLINGS]
+        return {
+            "selected": ops.normalize(ops.linear(ops.concat([some, some]), joint, activation="gelu_erf")),
+            "sequences": ops.concat([*pooled, ops.linear(ops.concat(pooled[:2]), joint, activation="tanh")]),
+        }
+
+    return cpu.record(forward)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 150), st.booleans()), min_size=1, max_size=20),
+    st.sampled_from([1, 2, 3, 5]),
+)
+def test_ops_of_families_and_heads(rows: list[tuple[int, int, bool]], threads: int) -> None:
+    """Texts with holes or without, some rows of each chosen (of some texts none), each text alone and with others."""
+
+    def fields(seed: int, length: int, holes: bool) -> tuple[list[int], np.ndarray, int, np.ndarray]:
+        rng = np.random.default_rng((seed, length, holes))
+        columns = np.sort(rng.permutation(200)[:length]) if holes else np.arange(length)
+        return row(seed, length), columns, int(rng.integers(0, length)), np.flatnonzero(rng.random(length) < 0.2)
+
+    def answer(rows: list[tuple[int, int, bool]]) -> list[tuple[bytes, bytes]]:
+        texts = [fields(*one) for one in rows]
+        begins, cuts = (np.cumsum([0, *map(len, part)]) for part in ([t[0] for t in texts], [t[3] for t in texts]))
+        found = every_op()(
+            batch_of(
+                [len(text[0]) for text in texts],
+                ids=np.concatenate([text[0] for text in texts]),
+                columns=np.concatenate([text[1] for text in texts]),
+                first=begins[:-1] + [text[2] for text in texts],
+                selected=np.concatenate([begin + text[3] for begin, text in zip(begins, texts, strict=False)]),
+                cu_selected=cuts,
+            )
+        )
+        parts = itertools.pairwise(cuts)
+        selected = [found["selected"][begin:end].tobytes() for begin, end in parts]
+        return list(zip(selected, [one.tobytes() for one in found["sequences"]], strict=True))
+
+    set_num_threads(threads)
+    together = answer(rows)
+    set_num_threads(1)
+    assert together == [answer([one])[0] for one in rows]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])

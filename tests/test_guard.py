@@ -32,7 +32,7 @@ def whole(*numbers):
 OPS = """
 from npbert_kernels.cpu import backend, program, set_num_threads, store
 from npbert_kernels.cpu.memory import address
-from npbert_kernels.ops import ACTIVATIONS, Batch
+from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch
 from npbert_kernels.reference import Reference
 
 store.Store._take = lambda self, floats: guarded(floats, at_end=at_end)
@@ -57,6 +57,12 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
     }
     norm = normal(width), normal(width)
     cu_seqlens = whole(0, *np.cumsum(lengths))
+    chosen = rng.random(T) < 0.4
+    spread = width % 2  # columns of the mask that are holes, or none
+    def columns_of(n, keys):
+        columns = np.sort(rng.permutation(n + spread)[:n])
+        columns[keys:] = 0
+        return columns
     batch = Batch(
         ids=None if inputs_embeds else copied(rng.integers(0, 7, T), at_end=at_end),
         positions=copied(rng.integers(0, 9, T), at_end=at_end),
@@ -66,12 +72,20 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
         first=whole(*cu_seqlens[1:] - 1),
         inputs_embeds=normal(T, width) if inputs_embeds else None,
         head_mask=normal(1, heads),
+        columns=copied(np.concatenate([columns_of(n, keys) for n, keys in zip(lengths, key_lens)]), at_end=at_end),
+        selected=whole(*np.flatnonzero(chosen)),
+        cu_selected=whole(*np.concatenate([[0], np.cumsum(chosen)])[cu_seqlens]),
     )
+    kinds = "bias", "key", "key and query"
+    P = max(lengths) + spread
+    distances = {kind: normal(*((heads, 2 * P - 1) if kind == "bias" else (2 * P - 1, size))) for kind in kinds}
     def forward_of(store):
         embed = store.norm(*norm, 1e-12)
         qkv = store.linear(*weights["qkv"], heads_out=heads)
         out = store.linear(*weights["out"], heads_in=heads)
         up, down = store.linear(*weights["up"]), store.linear(*weights["down"])
+        relative = {k: store.relative_bias(d) if k == "bias" else store.relative_key(d, query=k != "key")
+                    for k, d in distances.items()}
         w, p, t = (store.table(table) for table in (words, positions, types))
         def forward(ops, batch):
             others = (p, batch.positions), (t, batch.token_types), embed
@@ -87,8 +101,19 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
             last = ops.take(y, batch.first)
             outputs["normalized"] = ops.normalize(last)
             outputs["last"] = ops.linear(last, up, activation="tanh")
-            for mode in ("mean", "max"):
+            for mode in POOLINGS:
                 outputs[mode] = ops.pool(y, batch.cu_seqlens, batch.key_lens, mode)
+                outputs[mode + " from first"] = ops.pool(y, batch.cu_seqlens, batch.key_lens, mode, first=batch.first)
+            for kind, placed in relative.items():
+                context, outputs[kind + " probs"] = ops.attention(
+                    ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size,
+                    relative=placed, columns=batch.columns, probs=True,
+                )
+                outputs[kind] = ops.linear(context, out)
+            some = ops.take(y, batch.selected)
+            joined = ops.concat([some, ops.linear(some, up, activation="tanh"), some])
+            outputs["selected"], outputs["joined"] = ops.layer_norm(some, embed), joined
+            outputs["joined, normalized"] = ops.normalize(joined)
             return outputs
         return forward
     flags = {"inputs_embeds": inputs_embeds, "head_mask": True}
@@ -100,8 +125,9 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
     wanted = truth.record(forward_of(truth.store(0)), **flags)(batch)
     assert set(found) == set(wanted)
     for name, array in found.items():
-        error = np.abs(array - wanted[name]).max()
-        assert error <= 1e-3 * np.abs(wanted[name]).max(), (name, width, error)
+        assert array.shape == wanted[name].shape, name
+        error, largest = (np.abs(x).max(initial=0) for x in (array - wanted[name], wanted[name]))
+        assert error <= 1e-3 * largest, (name, width, error)
 
 for width, heads, size in ((1, 1, 1), (5, 2, 3), (31, 3, 17), (64, 2, 32), (70, 1, 80)):
     for lengths, key_lens in (([1], [1]), ([1, 40, 7], [1, 39, 7]), ([150, 3, 200], [150, 2, 199])):

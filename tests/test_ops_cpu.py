@@ -14,7 +14,7 @@ from bounds import assert_within, embed_bound, norm_bound
 from hypothesis import example, given
 from hypothesis import strategies as st
 from npbert_kernels.cpu import backend as cpu
-from npbert_kernels.ops import ACTIVATIONS, Batch
+from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch
 from npbert_kernels.reference import Reference
 from one_op import batch_of, run
 
@@ -179,6 +179,59 @@ def test_attention_of_many_chunks() -> None:
     attention_case(1, lengths, [n - n % 3 for n in lengths], 2, 20, True, 1.0)
 
 
+def one_layer(heads: int, size: int, layer: int) -> Any:
+    """Attention of the first 3 heads size columns, with that row of the head mask."""
+
+    def op(store: Any) -> Any:
+        width = heads * size
+        into = store.linear(np.eye(3 * width, 3 * 12 * size, dtype=np.float32), None, heads_out=heads)
+        out = store.linear(np.eye(width, dtype=np.float32), None, heads_in=heads)
+
+        def forward(ops: Any, batch: Any, x: Any) -> Any:
+            given = {"heads": heads, "head_size": size, "head_mask": batch.head_mask[layer], "probs": True}
+            context, probs = ops.attention(ops.linear(x, into), batch.cu_seqlens, batch.key_lens, **given)
+            return {f"context {layer}": ops.linear(context, out), f"probs {layer}": probs}
+
+        return forward
+
+    return op
+
+
+@given(seeds, lengths, st.lists(st.integers(1, 12), min_size=2, max_size=4), st.integers(1, 20), st.data())
+def test_layers_differ_in_heads(
+    seed: int, lengths: list[int], heads: list[int], size: int, data: st.DataObject
+) -> None:
+    """Pruned ones. The head mask has a row for each, as long as the layer with most heads wants."""
+    key_lens = [data.draw(st.integers(0, length)) for length in lengths]
+    (qkv,) = normal(seed, (sum(lengths), 3 * 12 * size))
+    mask = np.random.default_rng(seed).uniform(-1, 2, (len(heads), max(heads))).astype(np.float32)
+    layers = [one_layer(n, size, layer) for layer, n in enumerate(heads)]
+
+    def op(store: Any) -> Any:
+        forwards = [layer(store) for layer in layers]
+        return lambda ops, batch, x: {k: v for forward in forwards for k, v in forward(ops, batch, x).items()}
+
+    found, truth = both(op, [qkv], batch_of(lengths, key_lens, head_mask=mask))
+    for layer, n in enumerate(heads):
+        width = n * size
+        alone = run(
+            cpu, one_layer(n, size, 0), [qkv], batch_of(lengths, key_lens, head_mask=mask[layer : layer + 1, :n].copy())
+        )
+        for name in ("context", "probs"):
+            np.testing.assert_array_equal(found[f"{name} {layer}"], alone[f"{name} 0"])
+        case = {
+            "context": found[f"context {layer}"],
+            "probs": found[f"probs {layer}"],
+            "alone": found[f"context {layer}"],
+        }
+        wanted = {
+            "context": truth[f"context {layer}"],
+            "probs": truth[f"probs {layer}"],
+            "alone": truth[f"context {layer}"],
+        }
+        assert_context_and_probs(case, wanted, qkv[:, : 3 * width], lengths, key_lens, n, size, mask[layer])
+
+
 def test_attention_ignores_what_is_no_key() -> None:
     """Rows behind key_lens[b] are queries alone: what they hold reaches no other row."""
     lengths, heads, size = [6, 3], 2, 9
@@ -244,7 +297,7 @@ def test_embed(seed: int, lengths: list[int], width: int, rows_given: bool) -> N
     assert_within(found["y"], truth["y"], embed_bound(parts, weight, bias, 1e-12, EPS))
 
 
-@pytest.mark.parametrize("mode", ["mean", "max"])
+@pytest.mark.parametrize("mode", [mode for mode in POOLINGS if mode != "lasttoken"])
 @pytest.mark.parametrize("where", [0, 3, 6])
 def test_pool_keeps_nan(mode: Any, where: int) -> None:
     rows, width = 7, 3

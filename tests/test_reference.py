@@ -172,6 +172,48 @@ def test_attention(dtype: Any, seed: int, lengths: list[int], heads: int, head_s
     assert done == len(probs)
 
 
+@given(dtypes, seeds, lengths, st.integers(1, 3), st.integers(1, 20), st.sampled_from(["bias", "key", "query"]))
+def test_relative_attention(dtype: Any, seed: int, lengths: list[int], heads: int, head_size: int, kind: str) -> None:
+    """The formulas of HF, which look up a [length, keys] matrix of distances; columns have holes."""
+    f = Forward(dtype, seed)
+    cu_seqlens = np.cumsum([0, *lengths])
+    key_lens = np.array([f.rng.integers(1, length + 1) for length in lengths])
+    P = max(lengths) + 3
+    columns = np.concatenate([np.sort(f.rng.permutation(P)[:length]) for length in lengths])
+    qkv = f.rows(cu_seqlens[-1], 3 * heads * head_size)
+    table = f.normal(heads, 2 * P - 1) if kind == "bias" else f.normal(2 * P - 1, head_size)
+    placed = f.store.relative_bias(table) if kind == "bias" else f.store.relative_key(table, query=kind == "query")
+    context, probs = f.ops.attention(
+        qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, probs=True, relative=placed, columns=columns
+    )
+    done = 0
+    for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
+        q, k, v = truth(qkv[begin:end]).reshape(end - begin, 3, heads, head_size).permute(1, 2, 0, 3)
+        k, v = k[:, :keys], v[:, :keys]
+        own, others = (torch.from_numpy(columns[begin : begin + n]) for n in (end - begin, keys))
+        behind = own[:, None] - others[None, :]  # [length, keys]: how far a key stands behind its query
+        scores = q @ k.mT
+        size = (q.abs() @ k.abs().mT).max().item()
+        if kind == "bias":
+            scores = scores + truth(table)[:, P - 1 - behind] * math.sqrt(head_size)
+            size += float(np.abs(table).max()) * math.sqrt(head_size)
+        else:
+            rows = truth(table)[behind + P - 1]  # [length, keys, D]
+            scores = scores + torch.einsum("hld,lrd->hlr", q, rows)
+            size += torch.einsum("hld,lrd->hlr", q.abs(), rows.abs()).max().item()
+            if kind == "query":
+                scores = scores + torch.einsum("hrd,lrd->hlr", k, rows)
+                size += torch.einsum("hrd,lrd->hlr", k.abs(), rows.abs()).max().item()
+        p = torch.softmax(scores / math.sqrt(head_size), -1)
+        off = (2 * (2 * head_size + 8) * size / math.sqrt(head_size) + 2 * keys + 8) * f.eps
+        flat = p.numel()
+        assert_within(probs[done : done + flat].reshape(p.shape), p, off * p.numpy(), dtype)
+        merged = (p @ v).permute(1, 0, 2).reshape(end - begin, -1)
+        assert_within(context[begin:end], merged, 2 * off * v.abs().max().item(), dtype)
+        done += flat
+    assert done == len(probs)
+
+
 @given(dtypes, seeds, st.integers(1, 9), widths, st.floats(-100, 100), st.sampled_from([1e-12, 1e-5]))
 def test_layer_norm(dtype: Any, seed: int, rows: int, width: int, shift: float, norm_eps: float) -> None:
     f = Forward(dtype, seed)
@@ -246,6 +288,15 @@ def test_take(dtype: Any, seed: int, rows: int, width: int) -> None:
     x = f.rows(rows, width)
     indices = f.rng.integers(0, rows, 5)
     np.testing.assert_array_equal(f.ops.take(x, indices), truth(x)[torch.from_numpy(indices)].numpy())
+
+
+@given(dtypes, seeds, st.integers(1, 9), st.lists(widths, min_size=1, max_size=4))
+def test_concat(dtype: Any, seed: int, rows: int, parts: list[int]) -> None:
+    f = Forward(dtype, seed)
+    given = [f.rows(rows, width) for width in parts]
+    found = f.ops.concat(given)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, torch.cat([truth(x) for x in given], dim=1).numpy())
 
 
 def test_program_is_the_forward_pass() -> None:

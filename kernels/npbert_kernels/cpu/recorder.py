@@ -168,6 +168,7 @@ class Recorder:
         columns: Buffer | None = None,
     ) -> tuple[Buffer, Buffer | None]:
         assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
+        assert relative is None or columns is not None, "relative attention needs columns"
         self.head_size = max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         out = self._local(heads * qkv.head_size)

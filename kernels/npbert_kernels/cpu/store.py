@@ -99,13 +99,13 @@ class Store:
 
     def relative_bias(self, bias: Floats) -> Relative:
         heads, distances = bias.shape
-        rows = np.zeros((heads, distances + self.isa.panel), np.float32)
+        rows = self._take(heads * (distances + self.isa.panel)).reshape(heads, -1)
         rows[:, :distances] = bias
         return Relative(layout.RELATIVE_BIAS, rows, distances // 2)
 
     def relative_key(self, rows: Floats, *, query: bool) -> Relative:
         distances, size = rows.shape
-        wide = np.zeros((distances, round_up(size, self.isa.panel)), np.float32)
+        wide = self._take(distances * round_up(size, self.isa.panel)).reshape(distances, -1)
         wide[:, :size] = rows
         kind = layout.RELATIVE_KEY_QUERY if query else layout.RELATIVE_KEY
         return Relative(kind, wide, distances // 2)
