@@ -28,14 +28,14 @@ F32S, I32S, I64S, I1S = (ir.VectorType(t, LANES) for t in (f32, i32, i64, i1))
 ZEROS = ir.Constant(F32S, None)
 
 # No wrappers: compiled code must not call into Python, which runs it without numba.
-_OPTIONS = {
+OPTIONS = {
     "error_model": "numpy",
     "boundscheck": False,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
-kernel = njit(**_OPTIONS)
-inlined = njit(**_OPTIONS, forceinline=True)
+kernel = njit(**OPTIONS)
+inlined = njit(**OPTIONS, forceinline=True)
 
 
 class VectorType(types.Type):  # type: ignore[misc]

@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from ..blocking import CHAIN
 from ..isa import VECTORS
-from .simd import BYTES, F32S, ROWS, ZEROS, call, f32, i8, i32, i64, kernel, multiply_add, pointer, splat
+from .simd import BYTES, F32S, OPTIONS, ROWS, ZEROS, call, f32, i8, i32, i64, multiply_add, pointer, splat
 
 
 @intrinsic
@@ -137,7 +137,7 @@ def emit_tile(
     builder.position_at_end(done)
 
 
-@kernel
+@njit(types.void(*[types.int64] * 12), **OPTIONS)  # or each constant among its arguments would make one more
 def tile(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step):
     """One copy of the micro-kernel, called: it is too long to stand in each of its callers."""
     _tile(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step)
