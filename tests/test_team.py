@@ -154,7 +154,9 @@ assert answer(model) == right
 
 def completes(code: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """A program that must end well, and not hang."""
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *map(str, arguments)]
+    # A shell's background jobs start with SIGINT ignored, and Python then leaves it so.
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", heard + code, *map(str, arguments)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, start_new_session=True) as process:
         try:
