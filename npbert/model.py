@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Floats, Forward, Program, Store
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Store, checked_dtype
 from numpy.typing import ArrayLike
 
 from npbert import batch as batches
@@ -109,8 +109,11 @@ class EncoderModel:
     config_class: ClassVar[type[EncoderConfig]]
     config: EncoderConfig
 
-    def __init__(self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool) -> None:
+    def __init__(
+        self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool, dtype: Dtype
+    ) -> None:
         """Internal: config is that of the folder which holds the weights."""
+        self._dtype = dtype
         self._stored_config = config
         self._weights = weights
         self._backend = backend
@@ -128,6 +131,7 @@ class EncoderModel:
         local_files_only: bool = False,
         device: str | None = None,
         backend: str | Backend = "cpu",
+        dtype: Dtype = "float32",
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
@@ -136,17 +140,20 @@ class EncoderModel:
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu".
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
+                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend), pooler=cls.uses_pooler())
+        return cls._load(folder, backend_for(device, backend), pooler=cls.uses_pooler(), dtype=dtype)
 
     @classmethod
-    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None) -> Self:
+    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
         """pooler: None takes what the file has."""
+        checked_dtype(dtype)
         config = cls.config_class.from_pretrained(folder)
         checkpoint = Checkpoint.open(folder)
         try:
@@ -159,7 +166,7 @@ class EncoderModel:
             shapes = {**encoder_shapes(config, pooler=pooler), **head}
             weights = NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
             weights.warn_left_over(harmless(config), stacklevel=3)
-            return cls(config, weights, backend, pooler=pooler)
+            return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
             checkpoint.close()
             raise
@@ -186,11 +193,13 @@ class EncoderModel:
 
     def _place(self, config: EncoderConfig) -> None:
         weights, before = self._weights, getattr(self, "config", config)
-        store = self._backend.store(store_nbytes(self._shapes(config)))
+        store = self._backend.store(store_nbytes(self._shapes(config)), dtype=self._dtype)
+        # Heads are a hundredth of the arithmetic, and what they decide shows at once.
+        precise = store if self._dtype == "float32" else self._backend.store(store_nbytes(self.head_shapes(config)))
         try:
             weights.kept = pruning(self._stored_config, config)
-            encoder = load_encoder(config, weights, store, pooler=self._pooler)
-            self._place_head(config, weights, store)
+            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler)
+            self._place_head(config, weights, precise)
         except BaseException:
             weights.kept = pruning(self._stored_config, before)
             raise
@@ -360,6 +369,7 @@ class BareModel(EncoderModel):
         local_files_only: bool = False,
         device: str | None = None,
         backend: str | Backend = "cpu",
+        dtype: Dtype = "float32",
         add_pooling_layer: bool = True,
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
@@ -369,6 +379,8 @@ class BareModel(EncoderModel):
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu".
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
+                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
             add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
                 lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
 
@@ -377,7 +389,7 @@ class BareModel(EncoderModel):
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend), pooler=None if add_pooling_layer else False)
+        return cls._load(folder, backend_for(device, backend), pooler=None if add_pooling_layer else False, dtype=dtype)
 
     def __call__(
         self,

@@ -211,8 +211,12 @@ def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Pl
     return store.norm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps)
 
 
-def load_encoder(config: EncoderConfig, weights: NamedWeights, store: Store, *, pooler: bool) -> Encoder:
+def load_encoder(
+    config: EncoderConfig, weights: NamedWeights, store: Store, precise: Store, *, pooler: bool
+) -> Encoder:
     """Places an encoder's weights in a store, one after another in the order of use: few are held twice.
+
+    The pooler goes into `precise`, which is float32 whatever the store's dtype.
 
     The word embeddings [V, E] stay mapped to the file.
 
@@ -248,7 +252,7 @@ def load_encoder(config: EncoderConfig, weights: NamedWeights, store: Store, *, 
         embeddings_norm=embeddings_norm,
         projection=projected,
         layers=tuple(sets[index] for index in config.layer_weights),
-        pooler=place_linear(weights, store, family.pooler) if pooler and family.pooler else None,
+        pooler=place_linear(weights, precise, family.pooler) if pooler and family.pooler else None,
     )
 
 

@@ -28,6 +28,37 @@ Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmea
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
+Dtype: TypeAlias = Literal["float32", "bfloat16", "int8"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")
+
+
+def checked_dtype(dtype: str) -> Dtype:
+    """Raises ValueError for a dtype that weights can't have."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: wanted one of {', '.join(DTYPES)}, found {dtype!r}")
+    return dtype
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A weight [out, in] that is int8 already: values times scales [out], values from -127 to 127.
+
+    Raises ValueError for shapes or dtypes that do not fit, and for scales that are not positive and finite.
+    """
+
+    values: NDArray[np.int8]  # [out, in]
+    scales: Floats  # [out]
+
+    def __post_init__(self) -> None:
+        values, scales = self.values, self.scales
+        if values.dtype != np.int8 or values.ndim != 2:
+            raise ValueError(f"values: wanted int8 [out, in], found {values.dtype} {list(values.shape)}")
+        if scales.dtype != np.float32 or scales.shape != (len(values),):
+            raise ValueError(f"scales: wanted float32 [{len(values)}], found {scales.dtype} {list(scales.shape)}")
+        if not (np.isfinite(scales) & (scales > 0)).all():
+            raise ValueError("scales: wanted positive finite numbers")
+
+
 @dataclass(frozen=True)
 class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
@@ -51,7 +82,15 @@ class Batch:
 
 
 class Ops(Protocol):
-    """What a forward pass calls. All arithmetic is float32."""
+    """What a forward pass calls. All arithmetic is float32, but for the products of `linear` with reduced weights:
+
+    bfloat16: x and the weight are rounded to bfloat16, to the nearest and ties to even, and summed in float32.
+    int8: see Store.linear; a row of x becomes bytes from 0 to 255 for as long as it is multiplied. With the row's
+    low = min(x, 0) and high = max(x, 0), span = max(high - low, 2^-119), inverse = 254 / span and
+    zero = rint(-low inverse): byte = rint(x inverse + zero), and
+    y = float(sum over k of (byte - zero) value) scale (span / 254), then the residual or the bias, then the other.
+    Sums are exact, all else is float32 in this order: the same bits everywhere. A row that isn't finite gives NaN.
+    """
 
     def embed(
         self,
@@ -124,17 +163,21 @@ class Ops(Protocol):
 
 
 class Store(Protocol):
-    """Where a model's weights live, in the form that the backend's ops read. Arrays are float32, C-contiguous."""
+    """Where a model's weights live, in the form that the backend's ops read. Arrays are float32, C-contiguous.
+
+    A store has a dtype, that of the weights of `linear`; all else is float32.
+    """
 
     def linear(
         self,
-        weight: Floats,
+        weight: Floats | Quantized,
         bias: Floats | None,
         *,
         heads_out: int | None = None,
         heads_in: int | None = None,
     ) -> Placed:
-        """weight [out, in], bias [out].
+        """weight [out, in], bias [out]. In int8 a row w becomes rint(w (127 / m)), its scale m / 127, where m is
+        its largest magnitude and at least 2^-119. What is Quantized is int8 whatever the store's dtype.
 
         heads_out: the output is made of that many query, then key, then value heads (out = 3 heads D).
         heads_in: the input is the context of that many heads (in = heads D).
@@ -171,8 +214,8 @@ class Backend(Protocol):
 
     name: str
 
-    def store(self, nbytes: int) -> Store:
-        """A store for weights of about nbytes of float32."""
+    def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
+        """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype."""
 
     def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
         """The program of a forward pass; the flags say which optional parts of a Batch it will read."""

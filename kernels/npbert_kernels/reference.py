@@ -13,15 +13,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .ops import Activation, Batch, Floats, Forward, Ints, Pooling
+from .ops import Activation, Batch, Dtype, Floats, Forward, Ints, Pooling, Quantized, checked_dtype
 
 Array: TypeAlias = NDArray[Any]  # of the reference's dtype
 
 
 @dataclass(frozen=True)
 class Linear:
-    weight: Array  # [out, in]
+    weight: Array  # [out, in]; in int8 the values
     bias: Array | None  # [out]
+    dtype: Dtype = "float32"
+    scales: Floats | None = None  # [out], in int8
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,39 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
+# Reduced precision ---------------------------------------------------------------------------------------
+
+STEPS, WEIGHT_STEPS = np.float32(254), np.float32(127)
+LEAST = np.float32(2.0**-119)  # of a row's span: a smaller one has no inverse in float32
+
+
+def bfloat16(x: Floats) -> Floats:
+    """The nearest float32 that a bfloat16 holds; ties to even."""
+    bits = x.astype(np.float32, copy=False).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    nearest: Floats = np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
+    return nearest
+
+
+def quantized(weight: Floats) -> Quantized:
+    """A weight's rows in int8."""
+    spans = np.maximum(np.abs(weight).max(axis=1, initial=0), LEAST)
+    values = np.rint(weight * (WEIGHT_STEPS / spans)[:, None])
+    return Quantized(values.astype(np.int8), spans / WEIGHT_STEPS)
+
+
+def quantized_rows(x: Floats) -> tuple[Array, Floats]:
+    """Of each row byte - zero, and the scale [rows, 1]: NaN where the row isn't finite."""
+    low = x.min(axis=1, keepdims=True, initial=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spans = np.maximum(x.max(axis=1, keepdims=True, initial=0) - low, LEAST)
+        inverse = STEPS / spans
+        zero = np.rint(-low * inverse)
+        values = np.rint((x * inverse).astype(np.float64) + zero) - zero
+    finite = np.isfinite(x).all(axis=1, keepdims=True)
+    return np.where(finite, values, 0), np.where(finite, spans / STEPS, np.float32(np.nan))
+
+
 # Ops -----------------------------------------------------------------------------------------------------
 
 
@@ -153,11 +188,16 @@ class ReferenceOps:
     ) -> Array:
         if activation is not None and residual is not None:
             raise ValueError("linear: an activation or a residual, not both")
-        y = x @ weights.weight.T  # [rows, out]
-        if weights.bias is not None:
-            y = y + weights.bias
-        if residual is not None:
-            y = y + residual
+        if weights.dtype == "int8":
+            values, scale = quantized_rows(x.astype(np.float32, copy=False))
+            sums = values @ weights.weight.T.astype(np.float64)  # [rows, out], exact
+            y = (sums.astype(np.float32) * weights.scales * scale).astype(self.dtype)
+        else:
+            y = (x if weights.dtype == "float32" else bfloat16(x).astype(self.dtype)) @ weights.weight.T
+        added = [weights.bias] if residual is None else [residual, weights.bias]
+        for term in added:
+            if term is not None:
+                y = y + term
         return y if activation is None else ACTIVATIONS[activation](y)
 
     def attention(
@@ -224,20 +264,27 @@ class ReferenceOps:
 
 
 class ReferenceStore:
-    """ops.Store: arrays as they come, in the reference's dtype."""
+    """ops.Store: arrays as they come, in the reference's dtype, but for the weights of `linear` in the store's."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: np.dtype[Any], reduced: Dtype = "float32") -> None:
+        self.dtype, self.reduced = dtype, checked_dtype(reduced)
 
     def linear(
         self,
-        weight: Floats,
+        weight: Floats | Quantized,
         bias: Floats | None,
         *,
         heads_out: int | None = None,
         heads_in: int | None = None,
     ) -> Linear:
-        return Linear(self._kept(weight), None if bias is None else self._kept(bias))
+        kept = None if bias is None else self._kept(bias)
+        if not isinstance(weight, Quantized) and self.reduced == "int8":
+            weight = quantized(weight)
+        if isinstance(weight, Quantized):
+            return Linear(weight.values, kept, "int8", weight.scales)
+        if self.reduced == "bfloat16":
+            weight = bfloat16(weight)
+        return Linear(self._kept(weight), kept, self.reduced)
 
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._kept(weight), self._kept(bias), eps)
@@ -276,8 +323,8 @@ class Reference:
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype: wanted float32 or float64, found {self.dtype}")
 
-    def store(self, nbytes: int) -> ReferenceStore:
-        return ReferenceStore(self.dtype)
+    def store(self, nbytes: int, *, dtype: Dtype = "float32") -> ReferenceStore:
+        return ReferenceStore(self.dtype, dtype)
 
     def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ..ops import Forward
+from ..ops import Dtype, Forward
 from . import layout, library, objects
 from .isa import VECTORS, selected
 from .launch import launch_steps
@@ -28,8 +28,8 @@ class Cpu:
 
     name = "cpu"
 
-    def store(self, nbytes: int) -> Store:
-        return Store(nbytes)
+    def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
+        return Store(nbytes, dtype)
 
     def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
         return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask))
@@ -38,15 +38,17 @@ class Cpu:
 backend = Cpu()
 
 
-def fma_rates(seconds: float = 0.2) -> list[float]:
-    """Floating-point operations a second that one core's multiply-adds reach on registers alone, of each of several
-    short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
+def fma_rates(seconds: float = 0.2, dtype: Dtype = "float32") -> list[float]:
+    """Operations a second, two a product, that one core's multiply-adds of a dtype reach on registers alone, of each of
+    several short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
+    code = layout.DTYPE_CODES[dtype]
     library.entry()
     isa = selected()
     target = np.zeros(isa.lanes, np.float32)
     step = np.zeros(layout.STEP_WORDS, np.int64)
     step[0], step[layout.RATE_ROUNDS], step[layout.RATE_TARGET] = layout.Op.RATE, 100_000, address(target)
-    flops = 2.0 * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
+    step[layout.RATE_DTYPE] = code
+    flops = 2.0 * layout.PER_WORD[code] * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
     rates: list[float] = []
     stop = time.perf_counter() + seconds
     while not rates or time.perf_counter() < stop:

@@ -23,7 +23,7 @@ def compiled(isa: ISA) -> ObjectCode:
         "NUMBA_SLP_VECTORIZE": "0",
     }
     if isa.target:
-        environment |= {"NUMBA_CPU_NAME": isa.target, "NUMBA_CPU_FEATURES": ""}
+        environment |= {"NUMBA_CPU_NAME": isa.target, "NUMBA_CPU_FEATURES": isa.features}
     # It imports from where this process did, but never from the folder that it happens to run in.
     path = [os.path.abspath(entry) for entry in sys.path if entry]
     path.append(str(pathlib.Path(__file__).resolve().parents[2]))

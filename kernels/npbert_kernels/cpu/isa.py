@@ -21,8 +21,11 @@ class ISA:
     lanes: int  # floats in a vector register
     rows: int  # MR, the height of the micro-tile
     fma: bool  # whether a fused multiply-add is one instruction
+    bf16: str  # how a pair of bfloat16 is multiplied and added, in the words of kernels/dot.py
+    int8: str  # and four int8
     needs: frozenset[str]  # CPU features, in LLVM's names
     target: str | None  # the CPU that LLVM compiles for; None: the host as it is
+    features: str = ""  # and what that CPU has besides
 
     @property
     def panel(self) -> int:
@@ -30,20 +33,21 @@ class ISA:
         return VECTORS * self.lanes
 
 
+_AVX2 = frozenset({"avx2", "fma", "bmi2", "f16c"})
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"})
 X86 = (
-    ISA(
-        "avx512",
-        16,
-        14,
-        True,
-        frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}),
-        None,
-    ),
-    ISA("avx2", 8, 6, True, frozenset({"avx2", "fma", "bmi2", "f16c"}), "x86-64-v3"),
-    ISA("baseline", 4, 6, False, frozenset(), "x86-64"),
+    ISA("avx512bf16", 16, 14, True, "vdpbf16ps", "vpdpbusd", _AVX512 | {"avx512bf16", "avx512vnni"}, None),
+    ISA("avx512vnni", 16, 14, True, "widen", "vpdpbusd", _AVX512 | {"avx512vnni"}, None),
+    ISA("avx512", 16, 14, True, "widen", "pmaddwd", _AVX512, None),
+    ISA("avx2vnni", 8, 6, True, "widen", "{vex} vpdpbusd", _AVX2 | {"avxvnni"}, "x86-64-v3", "+avxvnni"),
+    ISA("avx2", 8, 6, True, "widen", "pmaddwd", _AVX2, "x86-64-v3"),
+    ISA("baseline", 4, 6, False, "widen", "pmaddwd", frozenset(), "x86-64"),
 )
-ARM = (ISA("baseline", 4, 14, True, frozenset(), None),)
-OTHER = (ISA("baseline", 4, 6, False, frozenset(), None),)
+ARM = (
+    ISA("dotprod", 4, 14, True, "widen", "sdot", frozenset({"dotprod"}), None),
+    ISA("baseline", 4, 14, True, "widen", "multiply", frozenset(), None),
+)
+OTHER = (ISA("baseline", 4, 6, False, "widen", "multiply", frozenset(), None),)
 
 
 def table() -> tuple[ISA, ...]:

@@ -58,7 +58,7 @@ class Program:
         self._recording = recording
         self._free: list[Workspace] = []
         buffers = recording.buffers
-        self._inputs = [(b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.read]
+        self._inputs = [(b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.uses]
         self._probs = any(b.flat for b in recording.outputs.values())
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:

@@ -17,9 +17,20 @@ from ..ops import Activation, Batch, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
-from .layout import ACTIVATION_CODES, ACTIVATION_NONE, NONE, POOL_CODES, STEP_WORDS, Axis, Op
+from .layout import (
+    ACTIVATION_CODES,
+    ACTIVATION_NONE,
+    BFLOAT16,
+    FLOAT32,
+    LINE,
+    NONE,
+    POOL_CODES,
+    STEP_WORDS,
+    Axis,
+    Op,
+)
 from .memory import address
-from .store import Linear, Norm, Relative, Table, round_up
+from .store import Linear, Norm, Relative, Table, round_up, row_bytes
 
 
 @dataclass(eq=False)
@@ -38,7 +49,7 @@ class Buffer:
     offset: int = 0  # in a chunk's memory, in bytes a row
     head_size: int | None = None
     index: int = NONE
-    read: bool = False  # whether a step has it
+    uses: int = 0  # how many steps have it
 
     def __getitem__(self, row: int) -> tuple[Buffer, int]:
         return self, row
@@ -73,6 +84,7 @@ class Recorder:
         self.flops_per_pair = 0.0
         self.head_size = 0
         self.keeps: list[Floats] = []
+        self._conversions: dict[tuple[int, int], Buffer] = {}  # of a buffer into a dtype
 
     # -- ops -----------------------------------------------------------------------------------
     def embed(
@@ -121,6 +133,7 @@ class Recorder:
                 layout.EMBED_EPS: bits(norm.eps),
                 layout.EMBED_WIDTH: norm.width,
                 layout.EMBED_OUT: out,
+                layout.EMBED_CONVERTED: None,
             },
         )
         return out
@@ -141,7 +154,7 @@ class Recorder:
         self._step(
             Op.LINEAR,
             {
-                layout.LINEAR_X: x,
+                layout.LINEAR_X: self._converted(x, weights.dtype),
                 layout.LINEAR_W: self._weight(weights.weight),
                 layout.LINEAR_K: weights.k,
                 layout.LINEAR_PANELS: weights.panels,
@@ -150,8 +163,40 @@ class Recorder:
                 layout.LINEAR_ACTIVATION: ACTIVATION_CODES[activation] if activation else ACTIVATION_NONE,
                 layout.LINEAR_OUT: out,
                 layout.LINEAR_ROWS: x.rows,
+                layout.LINEAR_DTYPE: weights.dtype,
+                layout.LINEAR_OUT_DTYPE: FLOAT32,
             },
         )
+        return out
+
+    def _converted(self, x: Buffer, dtype: int) -> Buffer:
+        """x in another dtype: made with its rows where one step makes whole rows, else by a step of its own."""
+        if dtype == FLOAT32:
+            return x
+        if (known := self._conversions.get((x.index, dtype))) is not None:
+            return known
+        lines = round_up(row_bytes(x.columns, dtype, self.panel), LINE) // LINE | 1  # odd: as ROW_PADDING has it
+        out = Buffer(Axis.LOCAL, x.columns, lines * LINE, x.rows, first=len(self.steps), last=len(self.steps))
+        self._conversions[x.index, dtype] = self._buffer(out)
+        whole = {
+            int(Op.EMBED): (layout.EMBED_CONVERTED, layout.EMBED_DTYPE),
+            int(Op.LAYER_NORM): (layout.NORM_CONVERTED, layout.NORM_DTYPE),
+        }
+        maker = self.steps[x.first] if x.axis is Axis.LOCAL else [NONE]
+        at, at_dtype = whole.get(maker[0], (0, 0))
+        if at and maker[at] == NONE:
+            maker[at], maker[at_dtype], out.first = out.index, dtype, x.first
+        else:
+            self._step(
+                Op.CONVERT,
+                {
+                    layout.CONVERT_X: x,
+                    layout.CONVERT_WIDTH: x.columns,
+                    layout.CONVERT_DTYPE: dtype,
+                    layout.CONVERT_OUT: out,
+                    layout.CONVERT_ROWS: x.rows,
+                },
+            )
         return out
 
     def attention(
@@ -209,6 +254,7 @@ class Recorder:
                 layout.NORM_WIDTH: norm.width,
                 layout.NORM_OUT: out,
                 layout.NORM_ROWS: x.rows,
+                layout.NORM_CONVERTED: None,
             },
         )
         return out
@@ -299,11 +345,29 @@ class Recorder:
         step[0] = int(op)
         for at, operand in operands.items():
             if isinstance(operand, Buffer):
-                operand.last, operand.read = len(self.steps), True
+                operand.last = len(self.steps)
+                operand.uses += 1
                 step[at] = operand.index
             else:
                 step[at] = NONE if operand is None else operand
         self.steps.append(step)
+
+    def fuse(self, wanted: set[int]) -> None:
+        """A linear whose output only a conversion to bfloat16 reads leaves that at once."""
+        for at in reversed(range(len(self.steps))):
+            step = self.steps[at]
+            if step[0] != Op.CONVERT or step[layout.CONVERT_DTYPE] != BFLOAT16:
+                continue
+            x, out = self.buffers[step[layout.CONVERT_X]], self.buffers[step[layout.CONVERT_OUT]]
+            maker = self.steps[x.first]
+            if x.index in wanted or x.uses != 2 or maker[0] != Op.LINEAR or maker[layout.LINEAR_DTYPE] == FLOAT32:
+                continue
+            maker[layout.LINEAR_OUT], maker[layout.LINEAR_OUT_DTYPE] = out.index, BFLOAT16
+            out.first, x.uses, x.axis = x.first, 0, Axis.FIXED
+            del self.steps[at]
+            for buffer in self.buffers:
+                buffer.first -= buffer.first > at
+                buffer.last -= buffer.last > at
 
 
 def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recording:
@@ -332,6 +396,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
             buffer.axis = buffer.rows
             buffer.row_bytes = round_up(buffer.columns, recorder.panel) * 4
     wanted = {buffer.index for buffer in outputs.values()}
+    recorder.fuse(wanted)
     for step in recorder.steps:  # probabilities that the forward pass let go are not written
         if step[0] == Op.ATTENTION and step[layout.ATTENTION_PROBS] not in wanted:
             step[layout.ATTENTION_PROBS] = NONE

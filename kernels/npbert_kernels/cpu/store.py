@@ -6,24 +6,26 @@ The order matters: the micro-kernel prefetches what lies behind the panel that i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Floats
+from ..ops import Dtype, Floats, Quantized, checked_dtype
 from . import layout
 from .isa import ISA, selected
 from .launch import launch_steps
-from .layout import LINE, Op
+from .layout import DTYPE_CODES, FLOAT32, INT8, LINE, MOST_K, PANEL_HEADER, PER_WORD, ROW_HEADER, Op
 from .memory import address, pages
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """W packed [panels, k, PANEL] and the bias [panels PANEL]."""
+    """W packed [panels, words of k, PANEL] and the bias [panels PANEL]."""
 
-    weight: Floats
+    weight: Floats  # words of dtype; in int8 each panel begins with a header, as layout says
     bias: Floats
+    dtype: int
     k: int
     panels: int
     columns: int  # of the output that carry something; heads are padded to whole panels
@@ -59,36 +61,46 @@ def round_up(n: int, multiple: int) -> int:
 class Store:
     """ops.Store on the CPU."""
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, dtype: Dtype = "float32") -> None:
         self.isa: ISA = selected()
+        self.dtype = DTYPE_CODES[checked_dtype(dtype)]
         self._arenas: list[NDArray[np.uint8]] = []
         self._left = 0
+        nbytes //= PER_WORD[self.dtype]
         self._reserve = nbytes + nbytes // 16 + (4 << 20)  # edges and alignment; untouched pages cost nothing
 
     def linear(
         self,
-        weight: Floats,
+        weight: Floats | Quantized,
         bias: Floats | None,
         *,
         heads_out: int | None = None,
         heads_in: int | None = None,
     ) -> Linear:
-        panel = self.isa.panel
-        head_size = None
+        values: NDArray[Any]
+        scales: Floats | None
+        if isinstance(weight, Quantized):
+            dtype, values, scales = INT8, weight.values, weight.scales
+        else:
+            dtype, values, scales = self.dtype, weight, None
+        panel, head_size = self.isa.panel, None
         if heads_out is not None:
-            size = len(weight) // (3 * heads_out)
+            size = len(values) // (3 * heads_out)
             head_size = round_up(size, panel)
-            if head_size != size:
-                weight = _padded(weight, 3 * heads_out, size, head_size, axis=0)
-                bias = None if bias is None else _padded(bias, 3 * heads_out, size, head_size, axis=0)
+            values = _padded(values, 3 * heads_out, size, head_size, axis=0)
+            scales = None if scales is None else _padded(scales, 3 * heads_out, size, head_size, axis=0)
+            bias = None if bias is None else _padded(bias, 3 * heads_out, size, head_size, axis=0)
         if heads_in is not None:
-            size = weight.shape[1] // heads_in
-            weight = _padded(weight, heads_in, size, round_up(size, panel), axis=1)
-        n, k = weight.shape
+            size = values.shape[1] // heads_in
+            values = _padded(values, heads_in, size, round_up(size, panel), axis=1)
+        n, k = values.shape
+        if dtype == INT8 and k > MOST_K:
+            raise ValueError(f"int8: wanted at most {MOST_K} columns in a weight, found {k}")
         panels = round_up(n, panel) // panel
-        packed = self._take(panels * panel * k)
-        self._pack(weight, packed)
-        return Linear(packed, self._vector(bias, panels * panel), k, panels, n, head_size)
+        words = round_up(k, PER_WORD[dtype]) // PER_WORD[dtype] + PANEL_HEADER[dtype]
+        packed = self._take(panels * panel * words)
+        self._pack(np.ascontiguousarray(values), scales, dtype, packed.reshape(panels, words, panel))
+        return Linear(packed, self._vector(bias, panels * panel), dtype, k, panels, n, head_size)
 
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         width = round_up(len(weight), self.isa.panel)
@@ -127,24 +139,59 @@ class Store:
         return self._arenas[-1][begin : begin + floats * 4].view(np.float32)
 
     @staticmethod
-    def _pack(weight: Floats, packed: Floats) -> None:
-        weight = np.ascontiguousarray(weight)
-        n, k = weight.shape
-        step = np.zeros(layout.STEP_WORDS, np.int64)
-        step[0] = Op.PACK
-        step[layout.PACK_SOURCE], step[layout.PACK_STRIDE] = address(weight), k * 4
-        step[layout.PACK_ROWS], step[layout.PACK_K] = n, k
-        step[layout.PACK_TARGET] = address(packed)
-        launch_steps(step[None], weight, packed)
+    def _pack(values: NDArray[Any], scales: Floats | None, dtype: int, packed: Floats) -> None:
+        """values [n, k], of float32 or, with their scales [n], int8."""
+        n, k = values.shape
+        panels, words, panel = packed.shape
+        words -= PANEL_HEADER[dtype]
+        pack = np.zeros(layout.STEP_WORDS, np.int64)
+        pack[0], pack[layout.PACK_TARGET], pack[layout.PACK_DTYPE] = Op.PACK, address(packed), dtype
+        pack[layout.PACK_ROWS], pack[layout.PACK_K] = n, words
+        if dtype == FLOAT32:
+            pack[layout.PACK_SOURCE], pack[layout.PACK_STRIDE] = address(values), k * 4
+            launch_steps(pack[None], values, packed)
+            return
+        if scales is None:
+            rows = words_of(values, dtype)
+        else:
+            rows = np.zeros((n, 4 * words), np.uint8)
+            rows[:, :k] = values.view(np.uint8)
+        header = 0 if scales is not None else ROW_HEADER[dtype]
+        pack[layout.PACK_SOURCE], pack[layout.PACK_STRIDE] = address(rows) + header, rows.strides[0]
+        launch_steps(pack[None], rows, packed)
+        if dtype == INT8:
+            sums, by_column = np.zeros(panels * panel, np.int32), np.zeros(panels * panel, np.float32)
+            sums[:n] = -rows[:, header : header + k].view(np.int8).sum(axis=1, dtype=np.int32)
+            by_column[:n] = rows[:, :4].copy().view(np.float32)[:, 0] if scales is None else scales
+            packed[:, 0] = sums.view(np.float32).reshape(panels, panel)
+            packed[:, 1] = by_column.reshape(panels, panel)
 
 
-def _padded(array: Floats, heads: int, size: int, padded: int, *, axis: int) -> Floats:
+def words_of(values: Floats, dtype: int) -> NDArray[np.uint8]:
+    """Rows of float32 [n, k] in another dtype, as the kernels make them of weights: [n, bytes], 0 behind the last."""
+    n, k = values.shape
+    rows = np.zeros((n, row_bytes(k, dtype, selected().lanes)), np.uint8)
+    step = np.zeros(layout.STEP_WORDS, np.int64)
+    step[0], step[layout.PACK_DTYPE] = Op.CONVERT_WEIGHT, dtype
+    step[layout.PACK_SOURCE], step[layout.PACK_STRIDE] = address(values), k * 4
+    step[layout.PACK_ROWS], step[layout.PACK_K] = n, k
+    step[layout.PACK_TARGET], step[layout.PACK_TARGET_STRIDE] = address(rows), rows.strides[0]
+    launch_steps(step[None], values, rows)
+    return rows
+
+
+def row_bytes(columns: int, dtype: int, multiple: int) -> int:
+    """Of a row of words, its header included, with room for a multiple of columns."""
+    return ROW_HEADER[dtype] + round_up(columns, multiple) * 4 // PER_WORD[dtype]
+
+
+def _padded(array: NDArray[Any], heads: int, size: int, padded: int, *, axis: int) -> NDArray[Any]:
     """Zeros behind each head's `size` entries of an axis, up to `padded`."""
     if size == padded:
         return array
     shape = list(array.shape)
     split = [*shape[:axis], heads, size, *shape[axis + 1 :]]
-    wide = np.zeros([*shape[:axis], heads, padded, *shape[axis + 1 :]], np.float32)
+    wide = np.zeros([*shape[:axis], heads, padded, *shape[axis + 1 :]], array.dtype)
     wide[(slice(None),) * (axis + 1) + (slice(size),)] = array.reshape(split)
     shape[axis] = heads * padded
     return wide.reshape(shape)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..layout import (
     EMBED_BIAS,
+    EMBED_CONVERTED,
+    EMBED_DTYPE,
     EMBED_EPS,
     EMBED_IDS,
     EMBED_OUT,
@@ -16,6 +18,7 @@ from ..layout import (
     EMBED_WORDS,
     NONE,
 )
+from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, word
 from .layernorm import norm_row
 from .simd import LANES, kernel, load, load_first, load_int, store
@@ -40,6 +43,8 @@ def embed(frame, rank, chunk, step, slot):
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
     width = word(step, EMBED_WIDTH)
     whole = width // LANES * LANES
+    converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
+    words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
     while True:
         item = next_of(frame, rank, slot, (chunk[1] + GROUP - 1) // GROUP)
@@ -56,3 +61,5 @@ def embed(frame, rank, chunk, step, slot):
                 i, tail = whole * 4, width - whole
                 store(x + i, load_first(a + i, tail) + load_first(c + i, tail) + load_first(b + i, tail))
             norm_row(x, weight, bias, width, eps, x)
+            if converted != NONE:
+                convert_row(x, width, dtype, words_out + t * ldwords)

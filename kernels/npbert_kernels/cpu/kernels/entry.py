@@ -42,6 +42,7 @@ from ..layout import (
     Op,
 )
 from .attention import attention
+from .convert import convert, convert_weight
 from .embeddings import embed
 from .frame import word
 from .gemm import linear
@@ -52,7 +53,9 @@ from .rate import rate
 from .simd import kernel, load_int, store_int
 from .sync import atomic_add, atomic_load, atomic_store, cycles, finish_step, wait
 
-EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT = (int(op) for op in Op)
+EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT, CONVERT, CONVERT_WEIGHT = (
+    int(op) for op in Op
+)
 
 
 @kernel
@@ -75,6 +78,10 @@ def do_items(frame, rank, chunk, step, slot):
         normalize(frame, rank, chunk, step, slot)
     elif op == CONCAT:
         concat(frame, rank, chunk, step, slot)
+    elif op == CONVERT:
+        convert(frame, rank, chunk, step, slot)
+    elif op == CONVERT_WEIGHT:
+        convert_weight(frame, rank, step, slot)
     elif op == PACK:
         pack(frame, rank, step, slot)
     else:

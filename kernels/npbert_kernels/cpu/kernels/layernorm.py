@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..layout import (
+    NONE,
     NORM_BIAS,
+    NORM_CONVERTED,
+    NORM_DTYPE,
     NORM_EPS,
     NORM_OUT,
     NORM_ROWS,
@@ -17,6 +20,7 @@ from ..layout import (
     NORMALIZE_WIDTH,
     NORMALIZE_X,
 )
+from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, rows_of, word
 from .simd import LANES, broadcast, fma, horizontal_sum, keep_first, kernel, load, store
 
@@ -52,6 +56,8 @@ def layer_norm(frame, rank, chunk, step, slot):
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     weight, bias, eps = word(step, NORM_WEIGHT), word(step, NORM_BIAS), number(word(step, NORM_EPS))
     width = word(step, NORM_WIDTH)
+    converted, dtype = word(step, NORM_CONVERTED), word(step, NORM_DTYPE)
+    words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     rows = rows_of(chunk, word(step, NORM_ROWS))
     while True:
         item = next_of(frame, rank, slot, (rows + GROUP - 1) // GROUP)
@@ -59,6 +65,8 @@ def layer_norm(frame, rank, chunk, step, slot):
             return
         for i in range(item * GROUP, min(rows, (item + 1) * GROUP)):
             norm_row(x + i * ldx, weight, bias, width, eps, out + i * ldout)
+            if converted != NONE:
+                convert_row(out + i * ldout, width, dtype, words_out + i * ldwords)
 
 
 @kernel

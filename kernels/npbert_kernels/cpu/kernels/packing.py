@@ -1,11 +1,13 @@
 """pack_panels: rows of a matrix into the panels that the micro-kernel reads. Weights at load, keys in attention.
 
 source [n, k], row-major  ->  target [ceil(n / PANEL), k, PANEL], columns from n on zero
+
+k counts words of 32 bits, whatever they hold; panels of int8 weights have room for their header.
 """
 
 from __future__ import annotations
 
-from ..layout import PACK_K, PACK_ROWS, PACK_SOURCE, PACK_STRIDE, PACK_TARGET
+from ..layout import PACK_DTYPE, PACK_K, PACK_ROWS, PACK_SOURCE, PACK_STRIDE, PACK_TARGET, PANEL_HEADER
 from .frame import next_of, word
 from .simd import LANES, PANEL, broadcast, kernel, load_float, store, store_float, transpose_block
 
@@ -35,9 +37,12 @@ def pack_panel(source, stride, rows, k, target):
 def pack(frame, rank, step, slot):
     source, stride, target = word(step, PACK_SOURCE), word(step, PACK_STRIDE), word(step, PACK_TARGET)
     rows, k = word(step, PACK_ROWS), word(step, PACK_K)
+    header = PANEL_HEADER[word(step, PACK_DTYPE)]
     while True:
         panel = next_of(frame, rank, slot, (rows + PANEL - 1) // PANEL)
         if panel < 0:
             return
         there = min(PANEL, rows - panel * PANEL)
-        pack_panel(source + panel * PANEL * stride, stride, there, k, target + panel * k * PANEL_BYTES)
+        pack_panel(
+            source + panel * PANEL * stride, stride, there, k, target + (panel * (k + header) + header) * PANEL_BYTES
+        )

@@ -23,7 +23,8 @@ ISA = selected()
 LANES, PANEL, ROWS = ISA.lanes, ISA.panel, ISA.rows
 BYTES = 4 * LANES  # of a vector
 
-i1, i8, i32, i64, f32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+i1, i8, i16, i32, i64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+f32 = ir.FloatType()
 F32S, I32S, I64S, I1S = (ir.VectorType(t, LANES) for t in (f32, i32, i64, i1))
 ZEROS = ir.Constant(F32S, None)
 
@@ -215,6 +216,66 @@ def store_float(typing_context: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
+def store_int32(typing_context: Any, address: Any, value: Any) -> Any:
+    """The low 32 bits of value."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(builder.trunc(args[1], i32), pointer(builder, args[0], i32), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def float_bits(typing_context: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.zext(builder.bitcast(args[0], i32), i64)
+
+    return types.int64(types.float32), codegen
+
+
+@intrinsic
+def store_bytes(typing_context: Any, address: Any, value: Any) -> Any:
+    """The lowest 8 bits of each lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(i8, LANES)
+        low = builder.trunc(builder.bitcast(args[1], I32S), kind)
+        builder.store(low, pointer(builder, args[0], kind), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, vector), codegen
+
+
+@intrinsic
+def store_bfloat16(typing_context: Any, address: Any, value: Any) -> Any:
+    """Each lane's nearest bfloat16, ties to even."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(i16, LANES)
+        if ISA.bf16 == "vdpbf16ps":
+            convert = ir.InlineAsm(ir.FunctionType(kind, [F32S]), "vcvtneps2bf16 $1, $0", "=v,v")
+            low = builder.call(convert, [args[1]])
+        else:
+            low = _nearest_bfloat16(builder, args[1], kind)
+        builder.store(low, pointer(builder, args[0], kind), align=2)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, vector), codegen
+
+
+def _nearest_bfloat16(builder: Any, x: Any, kind: Any) -> Any:
+    def each(number: int) -> Any:
+        return ir.Constant(I32S, [number] * LANES)
+
+    bits = builder.bitcast(x, I32S)
+    odd = builder.and_(builder.lshr(bits, each(16)), each(1))
+    rounded = builder.lshr(builder.add(bits, builder.add(odd, each(0x7FFF))), each(16))
+    quiet = builder.or_(builder.lshr(bits, each(16)), each(0x40))  # or a NaN might round to a number
+    return builder.trunc(builder.select(builder.fcmp_unordered("uno", x, x), quiet, rounded), kind)
+
+
+@intrinsic
 def load_int(typing_context: Any, address: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(pointer(builder, args[0], i64), align=8)
@@ -249,6 +310,17 @@ def horizontal_max(typing_context: Any, x: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
         return reduce_lanes(builder, args[0], greater)
+
+    return types.float32(vector), codegen
+
+
+@intrinsic
+def horizontal_min(typing_context: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def lesser(a: Any, b: Any) -> Any:
+            return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+        return reduce_lanes(builder, args[0], lesser)
 
     return types.float32(vector), codegen
 
