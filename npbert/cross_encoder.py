@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from npbert_kernels.ops import Floats
+from npbert_kernels.ops import Dtype, Floats
 
 from npbert.auto import AutoModelForSequenceClassification
 from npbert.config_values import is_int, show
@@ -41,6 +41,7 @@ class CrossEncoder:
             Sigmoid, Identity, Tanh, ReLU; where None what the folder names, or else Sigmoid with one label, and
             none with several.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+        dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
 
     Raises:
         OSError: the model can't be found or read.
@@ -64,6 +65,7 @@ class CrossEncoder:
         max_length: int | None = None,
         activation_fn: Activation | None = None,
         backend: str = "cpu",
+        dtype: Dtype = "float32",
     ) -> None:
         folder = resolve(
             model_name_or_path,
@@ -80,7 +82,7 @@ class CrossEncoder:
         self.activation_fn = SCORES[settings.activation] if activation_fn is None else _function(activation_fn)
         self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
         self.model = AutoModelForSequenceClassification.from_pretrained(
-            settings.transformer, device=device, backend=backend
+            settings.transformer, device=device, backend=backend, dtype=dtype
         )
         self._device = device or "cpu"
         self.config = self.model.config

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from npbert_kernels.ops import Dtype
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.auto import AutoModel
@@ -42,6 +43,7 @@ class SentenceTransformer:
         cache_folder, revision, local_files_only, token: as huggingface_hub takes them; hub ids only.
         truncate_dim: keep this many leading numbers of each vector; the folder's where None.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+        dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
 
     Raises:
         OSError: the model can't be found or read.
@@ -64,6 +66,7 @@ class SentenceTransformer:
         token: str | bool | None = None,
         truncate_dim: int | None = None,
         backend: str = "cpu",
+        dtype: Dtype = "float32",
     ) -> None:
         folder = resolve(
             model_name_or_path,
@@ -83,7 +86,7 @@ class SentenceTransformer:
         self._max_seq_length = settings.max_seq_length
         self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
         self.model = AutoModel.from_pretrained(
-            settings.transformer, add_pooling_layer=False, device=device, backend=backend
+            settings.transformer, add_pooling_layer=False, device=device, backend=backend, dtype=dtype
         )
         self._device = device or "cpu"
         self.tokenizer.check_vocabulary(self.model.config.vocab_size)

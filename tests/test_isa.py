@@ -28,7 +28,7 @@ TESTS = (
 )
 
 
-def tests_of(one: isa.ISA) -> tuple[str, ...]:
+def kernels_tests(one: isa.ISA) -> tuple[str, ...]:
     """All for an ISA with other vectors than those above it, else the last where it multiplies another way."""
     above = [selected(), *(other for other in available() if other != selected())]
     above = above[: above.index(one)]
@@ -49,7 +49,7 @@ def environment(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("one", [one for one in available() if one != selected()], ids=lambda one: one.name)
 def test_every_other_isa(one: isa.ISA, kernel_cache: Path) -> None:
     """The kernels' tests once more: this process has run them for the ISA that it selected."""
-    tests = [str(Path(__file__).with_name(test)) for test in tests_of(one)]
+    tests = [str(Path(__file__).with_name(test)) for test in kernels_tests(one)]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", *tests]
     done = subprocess.run(command, env=environment(one.name), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

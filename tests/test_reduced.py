@@ -338,3 +338,18 @@ def test_the_same_bits_whatever_the_batch(dtype: Any, bert_folder: Callable[...,
 def test_a_model_wants_a_dtype_that_exists(bert_folder: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match="dtype: wanted one of float32, bfloat16, int8, found 'int4'"):
         npbert.AutoModel.from_pretrained(bert_folder(), dtype="int4")
+
+
+@pytest.mark.parametrize("dtype", REDUCED)
+def test_sentences(dtype: Any, minilm: Path) -> None:
+    """The real model: cosines to float32 as the README has them of thousands of sentences."""
+    texts = ["Return the sum of two numbers.", "It is raining in Paris.", "A list", "", "x" * 300]
+    wanted, found = (npbert.SentenceTransformer(minilm, **given).encode(texts) for given in ({}, {"dtype": dtype}))
+    assert cosines(found, wanted).min() > {"bfloat16": 0.999, "int8": 0.99}[dtype]
+    assert (found != wanted).any()
+
+
+def test_a_pipeline_s_model_has_its_dtype_already(bert_folder: Callable[..., Path]) -> None:
+    model = npbert.AutoModel.from_pretrained(bert_folder())
+    with pytest.raises(ValueError, match="dtype: wanted none, since the model is loaded already, found 'int8'"):
+        npbert.pipeline("feature-extraction", model, tokenizer="nowhere", dtype="int8")

@@ -10,6 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from npbert_kernels.ops import Dtype
+
     from npbert.pipelines.base import Pipeline
     from npbert.tokenizer_base import PreTrainedTokenizerFast
 
@@ -41,6 +43,7 @@ def pipeline(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     backend: str = "cpu",
+    dtype: Dtype | None = None,
     **arguments: Any,
 ) -> Pipeline:
     """A model with its tokenizer, made into a function from texts to answers.
@@ -55,6 +58,7 @@ def pipeline(
         show_progress_bar: True or False; None shows one where stderr is a terminal and the work is long.
         revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+        dtype: "float32" (as None), "bfloat16" or "int8", as the model's `from_pretrained` takes it.
         arguments: the task's own, for all calls that do not give them; its class says which there are.
 
     Raises:
@@ -81,11 +85,14 @@ def pipeline(
         "local_files_only": local_files_only,
     }
     if isinstance(model, str | os.PathLike):
-        placed = {} if device is None else {"device": _device(device)}
+        placed: dict[str, Any] = {} if device is None else {"device": _device(device)}
+        placed |= {} if dtype is None else {"dtype": dtype}
         loaded = kind.load_model(model, backend=backend, **hub, **placed)
         tokenizer = model if tokenizer is None else tokenizer
     elif device is not None:
         raise ValueError(f"device: wanted none, since the model is loaded already, found {device!r}")
+    elif dtype is not None:
+        raise ValueError(f"dtype: wanted none, since the model is loaded already, found {dtype!r}")
     else:
         loaded = kind.checked_model(model)
     if tokenizer is None:
