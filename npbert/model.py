@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -138,22 +139,22 @@ class EncoderModel:
         Args:
             name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu".
+            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
                 All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend), pooler=cls.uses_pooler(), dtype=dtype)
+        return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
 
     @classmethod
     def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
         """pooler: None takes what the file has."""
-        checked_dtype(dtype)
         config = cls.config_class.from_pretrained(folder)
         checkpoint = Checkpoint.open(folder)
         try:
@@ -377,10 +378,11 @@ class BareModel(EncoderModel):
         Args:
             name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu".
+            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
                 All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
                 lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
 
@@ -389,7 +391,7 @@ class BareModel(EncoderModel):
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend), pooler=None if add_pooling_layer else False, dtype=dtype)
+        return cls._load(folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype)
 
     def __call__(
         self,
@@ -509,10 +511,16 @@ def _states_forward(encoder: Encoder) -> Forward:
     return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
 
 
-def backend_for(device: str | None, backend: str | Backend) -> Backend:
-    """The backend that computes on a device."""
+def backend_for(device: str | None, backend: str | Backend, dtype: Dtype = "float32") -> Backend:
+    """The backend that computes on a device with weights of a dtype. On the CPU, `backend` says which."""
+    if isinstance(device, str) and (cuda := re.fullmatch(r"cuda(?::(\d+))?", device)):
+        if backend != "cpu":
+            raise ValueError(f"backend: wanted none with device {device!r}, found {backend!r}")
+        on_gpu: Backend = importlib.import_module("npbert_kernels.cuda").backend_on(int(cuda[1] or 0), dtype)
+        return on_gpu
     if device not in (None, "cpu"):
-        raise ValueError(f"device: wanted None or 'cpu', which is all that there is, found {device!r}")
+        raise ValueError(f"device: wanted None or 'cpu', 'cuda' or 'cuda:N', found {device!r}")
+    checked_dtype(dtype)
     if not isinstance(backend, str):
         return backend
     if backend not in BACKENDS:

@@ -245,10 +245,10 @@ def test_a_family_without_a_pooler(family_folder: Folders, recwarn: pytest.Warni
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", 0])
+@pytest.mark.parametrize("device", ["mps", "cuda:", "cuda:x", 0])
 def test_devices(family_folder: Folders, device: Any) -> None:
     folder = family_folder("mpnet", **COMMON)
     assert AutoModel.from_pretrained(folder, backend="reference", device="cpu")([[5]])[0].shape == (1, 1, 42)
-    message = rf"^device: wanted None or 'cpu', which is all that there is, found {device!r}$"
+    message = rf"^device: wanted None or 'cpu', 'cuda' or 'cuda:N', found {device!r}$"
     with pytest.raises(ValueError, match=message):
         AutoModel.from_pretrained(folder, device=device)

@@ -28,12 +28,12 @@ Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmea
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
-Dtype: TypeAlias = Literal["float32", "bfloat16", "int8"]
-DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")
+Dtype: TypeAlias = Literal["float32", "bfloat16", "int8", "float16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")  # on the CPU; a GPU's are cuda.DTYPES
 
 
 def checked_dtype(dtype: str) -> Dtype:
-    """Raises ValueError for a dtype that weights can't have."""
+    """Raises ValueError for a dtype that weights can't have on the CPU."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype: wanted one of {', '.join(DTYPES)}, found {dtype!r}")
     return dtype
@@ -210,12 +210,15 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """One of `reference`, `cpu`."""
+    """One of `reference`, `cpu`, `cuda`."""
 
     name: str
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
-        """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype."""
+        """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype.
+
+        On a GPU the backend has a dtype, which is that of all its stores: what ops return has it as well.
+        """
 
     def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
         """The program of a forward pass; the flags say which optional parts of a Batch it will read."""

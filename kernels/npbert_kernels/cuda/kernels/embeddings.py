@@ -1,0 +1,30 @@
+"""Embeddings: gathered from three tables, summed in HF's order, then LayerNorm. A warp a row; no shared memory."""
+
+from __future__ import annotations
+
+from .device import primitives as d
+from .layernorm import WARPS, norm_of
+
+
+def make_embed(name, width, padded, indexed):
+    """indexed: words is a table [V, width] and ids say which rows; else words are the rows themselves."""
+    norm = norm_of(name, width, padded, 3)
+
+    def embed(words, ids, positions, position_ids, types, type_ids, table_row, weight, bias, eps, out, out_row, sizes):
+        row, lane = d.block_x() * WARPS + d.warp(), d.lane()
+        if row >= d.load_int(sizes):
+            return
+        word = d.load_int(ids + row * 8) if indexed else row
+        position, kind = d.load_int(position_ids + row * 8), d.load_int(type_ids + row * 8)
+        norm(
+            words + word * table_row,
+            types + kind * table_row,
+            positions + position * table_row,
+            weight,
+            bias,
+            eps,
+            out + row * out_row,
+            lane,
+        )
+
+    return embed

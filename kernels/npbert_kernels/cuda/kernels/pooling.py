@@ -1,0 +1,79 @@
+"""Pooling, and copies of rows. A warp has 32 times 16 bytes of columns of one row of out; no shared memory."""
+
+from __future__ import annotations
+
+from .device import primitives as d
+from .elements import FORMATS
+
+
+def make_pool(name, mode, padded):
+    """out [B, padded], one row for each sequence's first n = key_lens[b] rows; 0 where n is 0."""
+    f = FORMATS[name]
+    load, store, chunk = f.load_chunk, f.store_chunk, f.chunk
+    largest, weighted, last = mode == "max", mode == "weightedmean", mode == "lasttoken"
+    divided, rooted = mode == "mean", mode == "mean_sqrt_len_tokens"
+
+    def pool(x, x_row, cu_seqlens, key_lens, out, out_row, sizes):
+        b, at = d.block_y(), d.block_x() * 32 + d.lane()
+        if b >= d.load_int(sizes + 8):
+            return
+        begin, keys = d.load_int(cu_seqlens + b * 8), d.load_int(key_lens + b * 8)
+        inside = at * chunk < padded
+        total = d.cuda.local.array(chunk, d.f32)
+        row = d.cuda.local.array(chunk, d.f32)
+        for e in range(chunk):
+            total[e] = d.f32(0)
+        first = max(keys - 1, 0) if last else 0
+        for t in range(first, keys):
+            load(inside, x + (begin + t) * x_row + at * 16, row, 0)
+            for e in range(chunk):
+                if largest:
+                    if t > 0:
+                        total[e] = d.select((row[e] > total[e]) | (row[e] != row[e]), row[e], total[e])  # NaN stays
+                    else:
+                        total[e] = row[e]
+                elif weighted:
+                    total[e] += d.f32(t + 1) * row[e]
+                else:
+                    total[e] += row[e]
+        if keys > 0:
+            for e in range(chunk):
+                if divided:
+                    total[e] /= d.f32(keys)
+                elif rooted:
+                    total[e] /= d.sqrt(d.f32(keys))
+                elif weighted:
+                    total[e] /= d.f32(keys) * d.f32(keys + 1) / d.f32(2)
+        store(inside, out + b * out_row + at * 16, total, 0)
+
+    return pool
+
+
+def make_take(name, padded):
+    """out [rows, padded] = x[indices]."""
+    chunk = FORMATS[name].chunk
+
+    def take(x, x_row, indices, out, out_row, sizes, axis):
+        row, at = d.block_y(), d.block_x() * 32 + d.lane()
+        if row >= d.load_int(sizes + axis * 8):
+            return
+        inside = at * chunk < padded
+        words = d.load4(inside, x + d.load_int(indices + row * 8) * x_row + at * 16)
+        d.store4(inside, out + row * out_row + at * 16, words[0], words[1], words[2], words[3])
+
+    return take
+
+
+def make_place(name, width, written):
+    """out[:, begin : begin + width] = x[:, :width], an element at a time; then 0 up to begin + written."""
+    f = FORMATS[name]
+    load, store, size = f.load, f.store, f.size
+
+    def place(x, x_row, out, out_row, begin, sizes, axis):
+        row, column = d.block_y(), d.block_x() * 32 + d.lane()
+        if row >= d.load_int(sizes + axis * 8):
+            return
+        value = load(column < width, x + row * x_row + column * size)
+        store(column < written, out + row * out_row + (begin + column) * size, value)
+
+    return place

@@ -1,0 +1,437 @@
+"""The ops that record: a forward pass called with these leaves launches of symbolic sizes, and buffers' lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, TypeAlias, cast
+
+from ..ops import Activation, Batch, Forward, Ops, Pooling
+from .device import Key, Memory
+from .formats import SIZES, Dtype, padded
+from .store import LARGEST_TENSOR_HEAD, Linear, Norm, Relative, Table
+
+
+class Axis(IntEnum):
+    """What a buffer's rows are: where `sizes` says how many."""
+
+    TOKENS = 0
+    SEQUENCES = 1
+    SELECTED = 2
+    TILES = 3  # of attention's queries
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Room for batches: at most so many of each. Whatever a batch has less of is told by `sizes`, on the device."""
+
+    tokens: int
+    sequences: int
+    selected: int
+    pairs: int  # of query and key, for probabilities
+
+    def rows(self, axis: Axis) -> int:
+        return (self.tokens, self.sequences, self.selected)[axis]
+
+    def tiles(self, queries: int) -> int:
+        return self.tokens // queries + self.sequences
+
+
+@dataclass(eq=False)
+class Buffer:
+    """What an op returns: rows of an axis; or flat probabilities of so many heads."""
+
+    axis: Axis
+    width: int  # columns that carry something; 0 up to the padded width, unless they are written by `alone`'s zeros
+    flat: bool = False
+    first: int = 0  # the step that writes it,
+    last: int = 0  # and the last that reads it
+    alone: bool = False  # shares its memory with no other, which is 0 before the first step
+    head_size: int | None = None
+
+
+@dataclass(eq=False)
+class Input:
+    """A field of the batch."""
+
+    source: str
+    axis: Axis
+
+    def __getitem__(self, row: int) -> HeadMask:
+        return HeadMask(self, row)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadMask:
+    factors: Input
+    layer: int
+
+
+Operand: TypeAlias = int | float | Buffer | Input | HeadMask | Memory | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel. `grid` and `key` depend on the bucket, and on how many processors there are."""
+
+    key: Callable[[Bucket, int], Key]
+    grid: Callable[[Bucket, int], tuple[int, int]]
+    threads: Callable[[Bucket, int], int]
+    operands: tuple[Operand, ...]
+
+
+# Inputs that every batch has on the device besides its own fields, by name.
+SIZES_OF_BATCH, TILES, PROBS_AT = Input("sizes", Axis.TILES), Input("tiles", Axis.TILES), Input("probs_at", Axis.TILES)
+
+
+@dataclass
+class Recording:
+    dtype: Dtype
+    launches: list[Launch]
+    buffers: list[Buffer]
+    outputs: dict[str, Buffer]
+    inputs: list[Input]
+    queries: int  # of a tile
+    mask_width: int  # of the rows of head_mask
+    embeds_width: int  # of the rows of inputs_embeds
+    keeps: list[Any] = field(default_factory=list)
+
+
+class Recorder:
+    """ops.Ops that records."""
+
+    def __init__(self, dtype: Dtype) -> None:
+        self.dtype: Dtype = dtype
+        self.size = SIZES[dtype]
+        self.chunk = 16 // self.size
+        self.launches: list[Launch] = []
+        self.buffers: list[Buffer] = []
+        self.inputs: list[Input] = []
+        self.keeps: list[Any] = []
+        self.queries = 0
+        self.mask_width = 0
+        self.embeds_width = 0
+
+    # -- ops -----------------------------------------------------------------------------------
+    def embed(
+        self,
+        words: Table,
+        ids: Input,
+        positions: tuple[Table, Input],
+        token_types: tuple[Table, Input],
+        norm: Norm,
+    ) -> Buffer:
+        self.keeps.append(words)
+        return self._embed(words.rows, ids, positions, token_types, norm)
+
+    def embed_rows(
+        self,
+        inputs_embeds: Input,
+        positions: tuple[Table, Input],
+        token_types: tuple[Table, Input],
+        norm: Norm,
+    ) -> Buffer:
+        self.embeds_width = norm.width
+        return self._embed(inputs_embeds, None, positions, token_types, norm)
+
+    def _embed(
+        self,
+        words: Memory | Input,
+        ids: Input | None,
+        positions: tuple[Table, Input],
+        token_types: tuple[Table, Input],
+        norm: Norm,
+    ) -> Buffer:
+        out = self._buffer(Axis.TOKENS, norm.width)
+        self._rows_of_warps(
+            ("embed", self.dtype, norm.width, padded(norm.width), ids is not None),
+            out,
+            (
+                words,
+                ids,
+                positions[0].rows,
+                positions[1],
+                token_types[0].rows,
+                token_types[1],
+                self._row(out),
+                norm.weight,
+                norm.bias,
+                norm.eps,
+                out,
+                self._row(out),
+                SIZES_OF_BATCH,
+            ),
+        )
+        return out
+
+    def linear(
+        self,
+        x: Buffer,
+        weights: Linear,
+        *,
+        activation: Activation | None = None,
+        residual: Buffer | None = None,
+    ) -> Buffer:
+        if x.width != weights.k:
+            raise ValueError(f"linear: x has {x.width} columns, the weight wants {weights.k}")
+        if activation is not None and residual is not None:
+            raise ValueError("linear: an activation or a residual, not both")
+        from .kernels.gemm import HALF_TILES, SINGLE_TILES, Tile
+
+        single = self.dtype == "float32"
+        tiles = SINGLE_TILES if single else HALF_TILES
+        out = self._buffer(x.axis, weights.n)
+        out.head_size = weights.head_size
+        axis, columns = x.axis, padded(weights.n)
+
+        def blocks(tile: Tile, bucket: Bucket) -> tuple[int, int]:
+            return columns // tile.n, -(-bucket.rows(axis) // tile.m)
+
+        def tile_of(bucket: Bucket, processors: int) -> Tile:
+            """The largest that gives every other processor something to do."""
+            for tile in reversed(tiles):
+                x, y = blocks(tile, bucket)
+                if 2 * x * y >= processors:
+                    return tile
+            return tiles[0]
+
+        def key(bucket: Bucket, processors: int) -> Key:
+            made = (tile_of(bucket, processors), activation, residual is not None)
+            return ("gemm_single", *made) if single else ("gemm_half", self.dtype, *made)
+
+        self._launch(
+            key,
+            lambda bucket, processors: blocks(tile_of(bucket, processors), bucket),
+            lambda bucket, processors: tile_of(bucket, processors).threads,
+            x,
+            self._row(x),
+            weights.weight,
+            padded(weights.k) * self.size,
+            weights.bias,
+            residual,
+            self._row(residual) if residual is not None else 0,
+            out,
+            self._row(out),
+            padded(weights.k),
+            SIZES_OF_BATCH,
+            int(axis),
+        )
+        return out
+
+    def attention(
+        self,
+        qkv: Buffer,
+        cu_seqlens: Input,
+        key_lens: Input,
+        *,
+        heads: int,
+        head_size: int,
+        head_mask: HeadMask | None = None,
+        probs: bool = False,
+        relative: Relative | None = None,
+        columns: Input | None = None,
+    ) -> tuple[Buffer, Buffer | None]:
+        if qkv.head_size is None:
+            raise ValueError("attention reads what linear gave with a weight placed with heads_out")
+        from .kernels.attention import BIAS, NO_BIAS, QUERIES, SIMPLE_QUERIES, WARPS
+
+        size = qkv.head_size
+        kind = 0 if relative is None else relative.kind
+        # Dot products with rows of a table, one for each score, have no form for tensor cores.
+        tensor = self.dtype != "float32" and size <= LARGEST_TENSOR_HEAD and kind in (NO_BIAS, BIAS)
+        queries = QUERIES if tensor else SIMPLE_QUERIES
+        self.queries = queries
+        out = self._buffer(Axis.TOKENS, heads * size)
+        out.alone = out.width != padded(out.width)
+        shares = None
+        if probs:
+            shares = self._buffer(Axis.TOKENS, heads, flat=True)
+        if head_mask is not None:
+            self.mask_width = max(self.mask_width, heads)
+        made = ("attention_tensor" if tensor else "attention_simple", self.dtype, size, head_size)
+        if relative is not None and columns is None:
+            raise ValueError("attention: relative wants columns")
+        self._launch(
+            lambda bucket, processors: (*made, kind, probs),
+            lambda bucket, processors: (bucket.tiles(queries), heads),
+            lambda bucket, processors: 32 * WARPS,
+            qkv,
+            self._row(qkv),
+            out,
+            self._row(out),
+            cu_seqlens,
+            key_lens,
+            TILES,
+            SIZES_OF_BATCH,
+            heads,
+            head_size**-0.5,
+            head_mask,
+            shares,
+            PROBS_AT if probs else None,
+            relative.table if relative is not None else None,
+            columns if relative is not None else None,
+            relative.last if relative is not None else 0,
+        )
+        return out, shares
+
+    def layer_norm(self, x: Buffer, norm: Norm) -> Buffer:
+        if x.width != norm.width:
+            raise ValueError(f"layer_norm: x has {x.width} columns, the norm {norm.width}")
+        out = self._buffer(x.axis, norm.width)
+        self._rows_of_warps(
+            ("layer_norm", self.dtype, norm.width, padded(norm.width)),
+            out,
+            (
+                x,
+                self._row(x),
+                norm.weight,
+                norm.bias,
+                norm.eps,
+                out,
+                self._row(out),
+                SIZES_OF_BATCH,
+                int(x.axis),
+            ),
+        )
+        return out
+
+    def normalize(self, x: Buffer) -> Buffer:
+        out = self._buffer(x.axis, x.width)
+        operands = (x, self._row(x), out, self._row(out), SIZES_OF_BATCH, int(x.axis))
+        self._rows_of_warps(("normalize", self.dtype, padded(x.width)), out, operands)
+        return out
+
+    def take(self, x: Buffer, rows: Input) -> Buffer:
+        out = self._buffer(rows.axis, x.width)
+        operands = (x, self._row(x), rows, out, self._row(out), SIZES_OF_BATCH, int(rows.axis))
+        self._warps_of_columns(("take", self.dtype, padded(x.width)), out, padded(x.width) // self.chunk, operands)
+        return out
+
+    def pool(self, x: Buffer, cu_seqlens: Input, key_lens: Input, mode: Pooling) -> Buffer:
+        out = self._buffer(Axis.SEQUENCES, x.width)
+        operands = (x, self._row(x), cu_seqlens, key_lens, out, self._row(out), SIZES_OF_BATCH)
+        key = ("pool", self.dtype, mode, padded(x.width))
+        self._warps_of_columns(key, out, padded(x.width) // self.chunk, operands)
+        return out
+
+    def concat(self, parts: Sequence[Buffer]) -> Buffer:
+        out = self._buffer(parts[0].axis, sum(part.width for part in parts))
+        begin = 0
+        for part in parts:
+            end = begin + part.width
+            written = part.width + (padded(out.width) - out.width if end == out.width else 0)
+            operands = (part, self._row(part), out, self._row(out), begin, SIZES_OF_BATCH, int(out.axis))
+            self._warps_of_columns(("place", self.dtype, part.width, written), out, written, operands)
+            begin = end
+        return out
+
+    # -- bookkeeping ---------------------------------------------------------------------------
+    def _buffer(self, axis: Axis, width: int, *, flat: bool = False) -> Buffer:
+        at = len(self.launches)
+        buffer = Buffer(axis, width, flat, at, at)
+        self.buffers.append(buffer)
+        return buffer
+
+    def _row(self, buffer: Buffer) -> int:
+        return padded(buffer.width) * self.size
+
+    def _rows_of_warps(self, key: Key, out: Buffer, operands: tuple[Operand, ...]) -> None:
+        from .kernels.layernorm import WARPS
+
+        axis = out.axis
+        self._launch(
+            lambda bucket, processors: key,
+            lambda bucket, processors: (-(-bucket.rows(axis) // WARPS), 1),
+            lambda bucket, processors: 32 * WARPS,
+            *operands,
+        )
+
+    def _warps_of_columns(self, key: Key, out: Buffer, columns: int, operands: tuple[Operand, ...]) -> None:
+        axis = out.axis
+        self._launch(
+            lambda bucket, processors: key,
+            lambda bucket, processors: (-(-columns // 32), bucket.rows(axis)),
+            lambda bucket, processors: 32,
+            *operands,
+        )
+
+    def _launch(
+        self,
+        key: Callable[[Bucket, int], Key],
+        grid: Callable[[Bucket, int], tuple[int, int]],
+        threads: Callable[[Bucket, int], int],
+        *operands: Operand,
+    ) -> None:
+        for operand in operands:
+            if isinstance(operand, Buffer):
+                operand.last = len(self.launches)
+            elif isinstance(operand, HeadMask):
+                self._reads(operand.factors)
+            elif isinstance(operand, Input):
+                self._reads(operand)
+        self.launches.append(Launch(key, grid, threads, operands))
+
+    def _reads(self, source: Input) -> None:
+        if source not in self.inputs:
+            self.inputs.append(source)
+
+
+def record(forward: Forward, dtype: Dtype, *, inputs_embeds: bool, head_mask: bool) -> Recording:
+    """Run a forward pass on symbols."""
+    recorder = Recorder(dtype)
+
+    def symbol(source: str, axis: Axis = Axis.TOKENS, there: bool = True) -> Any:
+        return Input(source, axis) if there else None
+
+    batch = Batch(
+        ids=symbol("ids", there=not inputs_embeds),
+        positions=symbol("positions"),
+        token_types=symbol("token_types"),
+        cu_seqlens=symbol("cu_seqlens", Axis.SEQUENCES),
+        key_lens=symbol("key_lens", Axis.SEQUENCES),
+        first=symbol("first", Axis.SEQUENCES),
+        inputs_embeds=symbol("inputs_embeds", there=inputs_embeds),
+        head_mask=symbol("head_mask", there=head_mask),
+        columns=symbol("columns"),
+        selected=symbol("selected", Axis.SELECTED),
+        cu_selected=symbol("cu_selected", Axis.SEQUENCES),
+    )
+    outputs: dict[str, Buffer] = forward(cast(Ops, recorder), batch)
+    for buffer in outputs.values():
+        buffer.last = len(recorder.launches)
+    for buffer in recorder.buffers:
+        if buffer.alone:
+            buffer.first, buffer.last = 0, len(recorder.launches)
+    return Recording(
+        dtype,
+        recorder.launches,
+        recorder.buffers,
+        outputs,
+        recorder.inputs,
+        recorder.queries,
+        recorder.mask_width,
+        recorder.embeds_width,
+        recorder.keeps,
+    )
+
+
+def plan(recording: Recording, bucket: Bucket) -> tuple[dict[int, int], int]:
+    """Each buffer's offset (by its id), which no other shares while both are alive; and the bytes of all."""
+    placed: list[tuple[int, int, Buffer]] = []
+    for buffer in sorted(recording.buffers, key=lambda b: -buffer_bytes(recording, b, bucket)):
+        nbytes, at = buffer_bytes(recording, buffer, bucket), 0
+        for begin, end, other in sorted(placed, key=lambda p: p[0]):
+            apart = other.last < buffer.first or buffer.last < other.first
+            if not apart and begin < at + nbytes and at < end:
+                at = end
+        placed.append((at, at + nbytes, buffer))
+    return {id(buffer): at for at, _, buffer in placed}, max((end for _, end, _ in placed), default=0)
+
+
+def buffer_bytes(recording: Recording, buffer: Buffer, bucket: Bucket) -> int:
+    if buffer.flat:
+        nbytes = buffer.width * bucket.pairs * 4
+    else:
+        nbytes = bucket.rows(buffer.axis) * padded(buffer.width) * SIZES[recording.dtype]
+    return (max(nbytes, 1) + 255) // 256 * 256

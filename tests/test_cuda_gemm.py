@@ -1,0 +1,77 @@
+"""The GEMMs themselves, each tile, with copies that land late or at once and warps in either order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
+from npbert_kernels.cuda.kernels.gemm import CHAIN, HALF_TILES, SINGLE_TILES, Tile, make_half, make_single
+from npbert_kernels.ops import ACTIVATIONS
+from npbert_kernels.reference import ACTIVATIONS as REFERENCE
+from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stored
+
+CASES = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
+
+
+def gemm(
+    dtype: Dtype, tile: Tile, rows: int, n: int, k: int, activation: str | None, residual: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What it gave, the truth, and the bound of the error."""
+    simulator.memory.allocate(16)
+    simulator.memory.clear()
+    rng = np.random.default_rng((rows, n, k))
+    x, w, other = (as_stored(rng.standard_normal(s), dtype) for s in ((rows, k), (n, k), (rows, n)))
+    bias = rng.standard_normal(n).astype(np.float32)
+    size = SIZES[dtype]
+    out = simulator.memory.allocate(rows * n * size)
+    made = make_single(tile, activation, residual) if size == 4 else make_half(dtype, tile, activation, residual)
+    operands = [placed(narrowed(x, dtype)), k * size, placed(narrowed(w, dtype)), k * size, placed(bias)]
+    operands += [placed(narrowed(other, dtype)) if residual else 0, n * size, out, n * size, k]
+    operands += [placed(np.array([-1, rows])), 1]
+    simulator.launch(made, (n // tile.n, -(-rows // tile.m)), tile.threads, operands)
+    wide = x.astype(np.float64) @ w.astype(np.float64).T + bias + (other if residual else 0)
+    absolute = np.abs(x) @ np.abs(w).T + np.abs(bias) + (np.abs(other) if residual else 0)
+    # Sums of products in float32: a chain, then chains; on tensor cores one chain of all. Then the format's rounding.
+    terms = tile.k * CHAIN + k / (tile.k * CHAIN) + 3 if size == 4 else k + 3
+    bound = terms * ROUNDING["float32"] * absolute
+    truth = wide if activation is None else REFERENCE[activation](wide)
+    # No activation is steeper than 1.2; libdevice and NumPy are within some units in the last place.
+    bound = 1.2 * bound + (ROUNDING[dtype] if size == 2 else 8 * ROUNDING[dtype]) * (np.abs(truth) + bound) + 1e-7
+    return stored(out, (rows, n), dtype), truth, bound
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("dtype", "tile"), CASES, ids=str)
+def test_every_tile(dtype: Dtype, tile: Tile, rule: tuple[bool, bool]) -> None:
+    """Two blocks of rows, of which the second has one row; more steps of k than the ring has stages."""
+    with rules(*rule):
+        found, truth, bound = gemm(dtype, tile, tile.m + 1, max(64, tile.n), (tile.stages + 1) * tile.k, None, True)
+    assert (np.abs(found - truth) <= bound).all()
+
+
+@pytest.mark.parametrize("k", [64, 128])
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize(("dtype", "tile"), [CASES[0], CASES[2], CASES[3], CASES[-1]], ids=str)
+def test_edges(dtype: Dtype, tile: Tile, rows: int, k: int) -> None:
+    found, truth, bound = gemm(dtype, tile, rows, 64, k, None, False)
+    assert (np.abs(found - truth) <= bound).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("dtype", "tile"), [CASES[0], CASES[2]], ids=str)
+def test_activations(dtype: Dtype, tile: Tile, activation: str) -> None:
+    found, truth, bound = gemm(dtype, tile, 5, 64, 64, activation, False)
+    assert (np.abs(found - truth) <= bound).all()
+
+
+def test_blocks_behind_the_rows_leave() -> None:
+    """The grid is a bucket's; the rows are told on the device. What lies behind them is neither read nor written."""
+    tile = HALF_TILES[0]
+    simulator.memory.allocate(16)
+    simulator.memory.clear()
+    x, w, bias = np.ones((3, 64), np.float16), np.ones((64, 64), np.float16), np.zeros(64, np.float32)
+    out = simulator.memory.allocate(3 * 128)
+    made = make_half("float16", tile, None, False)
+    operands = (placed(x), 128, placed(w), 128, placed(bias), 0, 0, out, 128, 64, placed(np.array([3])), 0)
+    simulator.launch(made, (4, 5), tile.threads, operands)
+    assert (stored(out, (3, 64), "float16") == 64).all()

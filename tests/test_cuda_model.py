@@ -1,0 +1,113 @@
+"""Whole models on the simulator, and what device= says where there is no GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from families import FAMILIES
+from npbert_kernels.cuda import DTYPES
+from simulated import simulator
+
+import npbert
+from npbert import AutoModel
+
+IDS, MASK = np.array([[5, 6, 7, 8, 9], [10, 11, 12, 1, 1]]), np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+
+
+@pytest.fixture(autouse=True)
+def simulating(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator.memory.allocate(16)
+    simulator.memory.clear()
+    monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
+    monkeypatch.setattr("npbert_kernels.cuda._devices", {})
+
+
+def cosine(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return (found * wanted).sum(-1) / np.linalg.norm(found, axis=-1) / np.linalg.norm(wanted, axis=-1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("family", ["bert", "mpnet", "albert", "bert, relative_key_query"])
+def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, dtype: Any) -> None:
+    model_type, config = FAMILIES[family]
+    folder = family_folder(model_type, **config)
+    on_cpu = AutoModel.from_pretrained(folder)(IDS, MASK, output_attentions=True, output_hidden_states=True)
+    model = AutoModel.from_pretrained(folder, device="cuda", dtype=dtype)
+    found = model(IDS, MASK, output_attentions=True, output_hidden_states=True)
+    kept = MASK.astype(bool)
+    if dtype == "float32":
+        for mine, wanted in zip(found.hidden_states, on_cpu.hidden_states, strict=True):
+            np.testing.assert_allclose(mine, wanted, atol=2e-5)
+        for mine, wanted in zip(found.attentions, on_cpu.attentions, strict=True):
+            np.testing.assert_allclose(mine, wanted, atol=2e-6)
+    assert cosine(found.last_hidden_state[kept], on_cpu.last_hidden_state[kept]).min() >= 0.9995
+    assert (found.last_hidden_state[~kept] == 0).all()
+
+
+def test_a_pipeline(family_folder: Callable[..., Path]) -> None:
+    model_type, config = FAMILIES["bert"]
+    folder = family_folder(model_type, **config)
+    vectors = [AutoModel.from_pretrained(folder, device=d).embed([[5, 6], [7, 8, 9]]) for d in ("cpu", "cuda:0")]
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=2e-5)
+
+
+@pytest.mark.parametrize("arguments", [{"device": "cuda", "dtype": "int8"}, {"device": "cpu", "dtype": "float16"}])
+def test_dtype_refused(family_folder: Callable[..., Path], arguments: dict[str, str]) -> None:
+    model_type, config = FAMILIES["bert"]
+    with pytest.raises(ValueError, match=f"dtype: wanted .*, found '{arguments['dtype']}'"):
+        AutoModel.from_pretrained(family_folder(model_type, **config), **arguments)
+
+
+def test_a_backend_and_a_gpu_are_refused(family_folder: Callable[..., Path]) -> None:
+    model_type, config = FAMILIES["bert"]
+    with pytest.raises(ValueError, match="backend: wanted none with device 'cuda', found 'reference'"):
+        AutoModel.from_pretrained(family_folder(model_type, **config), device="cuda", backend="reference")
+
+
+CODE = """
+import sys
+{before}
+from npbert.model import backend_for
+assert not {{"numba", "cuda", "npbert_kernels.cuda"}} & set(sys.modules)
+try:
+    backend_for("cuda:{index}", "cpu")
+except ValueError as error:
+    print(error)
+"""
+
+
+def said(before: str = "", index: int = 0) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    code = CODE.format(before=before, index=index)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_numba_s_packages() -> None:
+    """Importing npbert works, and asking for a GPU says what is missing, in one line."""
+    message = said("sys.modules['cuda'] = sys.modules['cuda.bindings'] = None\ndel sys.modules['cuda']")
+    assert message.startswith("device: cuda wants Numba's CUDA packages: ")
+    assert "pip install 'npbert[cuda]'" in message
+    assert message.count("\n") == 1
+
+
+def test_without_a_gpu() -> None:
+    pytest.importorskip("numba_cuda")
+    pytest.importorskip("cuda.bindings")
+    message = said(index=99)  # where there are GPUs, there are fewer
+    assert message.startswith(("device: cuda wants a GPU with NVIDIA's driver: ", "device: wanted one of the "))
+    assert message.count("\n") == 1
+
+
+def test_npbert_does_not_import_it() -> None:
+    assert npbert.__name__
+    code = "import sys, npbert, npbert.model; print('npbert_kernels.cuda' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

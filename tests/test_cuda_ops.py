@@ -1,0 +1,242 @@
+"""Each op of the CUDA backend against the reference in float64, recorded, captured and replayed, on the simulator."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from npbert_kernels.cuda.formats import DTYPES, Dtype
+from npbert_kernels.cuda.program import power, rounded, tiles_of
+from npbert_kernels.ops import POOLINGS, Backend, Batch
+from npbert_kernels.reference import Reference, RelativeBias, RelativeKey
+from simulated import ROUNDING, as_stored, backend, simulator
+
+WIDE = 80  # columns of relative tables: P
+
+
+@pytest.fixture(autouse=True)
+def memory() -> None:
+    simulator.memory.allocate(16)
+    simulator.memory.clear()
+
+
+def batch_of(lengths: list[int], masked: int = 0, layers: int = 2, heads: int = 2) -> Batch:
+    """masked: of how many of the first sequences the last row is never asked."""
+    rng = np.random.default_rng(len(lengths))
+    rows = sum(lengths)
+    cu_seqlens = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    key_lens = np.array([n - (b < masked) for b, n in enumerate(lengths)], np.int64)
+    selected = np.unique(rng.integers(0, rows, 5))
+    return Batch(
+        ids=rng.integers(0, 50, rows),
+        positions=rng.integers(0, WIDE, rows),
+        token_types=rng.integers(0, 2, rows),
+        cu_seqlens=cu_seqlens,
+        key_lens=key_lens,
+        first=cu_seqlens[:-1].copy(),
+        inputs_embeds=rng.standard_normal((rows, 40)).astype(np.float32),
+        head_mask=rng.random((layers, heads)).astype(np.float32),
+        columns=np.concatenate([np.sort(rng.permutation(WIDE)[:n]) for n in lengths]).astype(np.int64),
+        selected=selected,
+        cu_selected=np.searchsorted(selected, cu_seqlens),
+    )
+
+
+def both(
+    dtype: Dtype, forward: Callable[..., Any], batch: Batch, **reads: bool
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What the CUDA backend and the reference give. forward(store, relative) makes a forward pass."""
+    found = []
+    backends: list[Backend] = [backend(dtype), Reference(np.float64)]
+    for one in backends:
+        program = one.record(forward(one.store(0)), **reads)
+        found.append(program(batch))
+        for name, array in program(batch).items():  # a replay gives the same bits
+            np.testing.assert_array_equal(array, found[-1][name])
+    return found[0], found[1]
+
+
+def close(dtype: Dtype, found: dict[str, np.ndarray], truth: dict[str, np.ndarray], roundings: float) -> None:
+    """Within so many roundings of the largest value."""
+    for name, wanted in truth.items():
+        assert found[name].shape == wanted.shape, name
+        if wanted.size:
+            error = np.abs(found[name] - wanted).max() / max(np.abs(wanted).max(), 1e-30)
+            assert error <= roundings * ROUNDING[dtype], f"{name}: {error / ROUNDING[dtype]:.1f} roundings"
+
+
+@pytest.mark.parametrize("width", [1, 40, 64, 200, 300])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows(dtype: Dtype, width: int) -> None:
+    """Embeddings, LayerNorm, all ways of pooling, take, concat and normalize: sums of a row or a sequence alone."""
+    rng = np.random.default_rng(width)
+
+    def table(rows: int) -> np.ndarray:
+        return as_stored(rng.standard_normal((rows, width)), dtype)
+
+    words, positions, types = table(50), table(WIDE), table(2)
+    weight, bias = (rng.standard_normal(width).astype(np.float32) for _ in range(2))
+
+    def forward(store: Any) -> Any:
+        norm = store.norm(weight, bias, 1e-5)
+        at, of = store.table(positions), store.table(types)
+        from_words = store.table(words)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            x = ops.embed(from_words, batch.ids, (at, batch.positions), (of, batch.token_types), norm)
+            outputs = {"x": x, "first": ops.take(x, batch.first), "selected": ops.take(x, batch.selected)}
+            outputs |= {mode: ops.pool(x, batch.cu_seqlens, batch.key_lens, mode) for mode in POOLINGS}
+            outputs["concat"] = ops.concat([outputs["mean"], outputs["max"], outputs["mean"]])
+            outputs["unit"] = ops.normalize(x)
+            outputs["normed"] = ops.layer_norm(outputs["first"], norm)
+            return outputs
+
+        return run
+
+    found, truth = both(dtype, forward, batch_of([1, 7, 2, 30], masked=2))
+    del truth["normed"], found["normed"]  # LayerNorm magnifies what its input was rounded by: held below
+    close(dtype, found, truth, 12)
+    assert (found["mean"][0] == 0).all()  # a sequence without keys
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [3, 40, 257])
+def test_embed_rows_and_layer_norm(dtype: Dtype, width: int) -> None:
+    rng = np.random.default_rng(width)
+    batch = batch_of([3, 6])
+    embeds = as_stored(rng.standard_normal((9, width)) * 4 + 3, dtype)
+    batch = Batch(**{**batch.__dict__, "inputs_embeds": embeds, "ids": None})
+    weight, bias = (rng.standard_normal(width).astype(np.float32) for _ in range(2))
+    zeros = np.zeros((WIDE, width), np.float32)
+
+    def forward(store: Any) -> Any:
+        norm, table = store.norm(weight, bias, 1e-12), store.table(zeros)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            return {
+                "x": ops.embed_rows(batch.inputs_embeds, (table, batch.positions), (table, batch.token_types), norm)
+            }
+
+        return run
+
+    close(dtype, *both(dtype, forward, batch, inputs_embeds=True), 16)
+
+
+RELATIVE = {"none": None, "bias": "bias", "key": False, "key and query": True}
+
+
+CASES = [
+    *(("none", *heads) for heads in ((2, 20), (1, 64), (3, 5))),
+    *(("bias", *heads) for heads in ((2, 20), (1, 64))),
+    ("key", 3, 5),
+    ("key and query", 2, 20),
+]
+
+
+@pytest.mark.parametrize(("relative", "heads", "size"), CASES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention(dtype: Dtype, relative: str, heads: int, size: int) -> None:
+    """Heads of any size; sequences of one, of more queries than a tile, and without keys; probabilities; head_mask."""
+    rng = np.random.default_rng((heads, size))
+    eye = np.eye(40, dtype=np.float32)
+    qkv = as_stored(rng.standard_normal((3 * heads * size, 40)) / 4, dtype)
+    table = rng.standard_normal((heads, 2 * WIDE - 1)).astype(np.float32)
+    keys = rng.standard_normal((2 * WIDE - 1, size)).astype(np.float32)
+    embeds = as_stored(rng.standard_normal((73, 40)), dtype)
+    batch = batch_of([1, 2, 66, 4], masked=2, heads=heads)
+    batch = Batch(**{**batch.__dict__, "inputs_embeds": embeds, "ids": None})
+
+    def forward(store: Any) -> Any:
+        kind, on_reference = RELATIVE[relative], not hasattr(store, "device")
+        placed: Any = None
+        if kind == "bias":
+            placed = RelativeBias(table.astype(np.float64)) if on_reference else store.relative_bias(table)
+        elif kind is not None:
+            wide = keys.astype(np.float64)
+            placed = RelativeKey(wide, bool(kind)) if on_reference else store.relative_key(keys, query=bool(kind))
+        norm, zeros = store.norm(eye[0] * 0 + 1, eye[0] * 0, 1e-5), store.table(np.zeros((WIDE, 40), np.float32))
+        weight = store.linear(qkv, None, heads_out=heads)
+        back = store.linear(np.eye(heads * size, dtype=np.float32), None, heads_in=heads)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            x = ops.embed_rows(batch.inputs_embeds, (zeros, batch.positions), (zeros, batch.token_types), norm)
+            context, probs = ops.attention(
+                ops.linear(x, weight),
+                batch.cu_seqlens,
+                batch.key_lens,
+                heads=heads,
+                head_size=size,
+                head_mask=batch.head_mask[1],
+                probs=True,
+                relative=placed,
+                columns=batch.columns,
+            )
+            return {"context": ops.linear(context, back), "probs": probs}
+
+        return run
+
+    found, truth = both(dtype, forward, batch, inputs_embeds=True, head_mask=True)
+    # A score is off by what its queries and keys were rounded by, times its size; a probability by twice that.
+    close(dtype, found, truth, 60)
+    assert (found["context"][0] == 0).all()  # a sequence without keys
+
+
+def test_head_sizes_beyond_the_tensor_kernels() -> None:
+    test_attention("float16", "none", 1, 130)
+
+
+def test_callers_side_by_side() -> None:
+    """Each has a workspace of its own; the same bits as alone."""
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((40, 40)).astype(np.float32)
+    one = backend("float16")
+    store = one.store(0)
+    table, placed = store.table(rng.standard_normal((WIDE, 40)).astype(np.float32)), store.linear(weight, None)
+    norm = store.norm(weight[0], weight[1], 1e-5)
+
+    def run(ops: Any, batch: Batch) -> dict[str, Any]:
+        x = ops.embed(table, batch.ids, (table, batch.positions), (table, batch.token_types), norm)
+        return {"x": ops.linear(x, placed)}
+
+    program = one.record(run)
+    batches = [batch_of(lengths) for lengths in ([3], [5, 2], [17, 1, 4])]
+    alone = [program(batch)["x"] for batch in batches]
+    wrong: list[Any] = []
+
+    def call(number: int) -> None:
+        for _ in range(3):
+            if not np.array_equal(program(batches[number])["x"], alone[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=call, args=(number % 3,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_no_sequences() -> None:
+    batch = batch_of([2])
+    empty = Batch(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(1, np.int64), *(np.zeros(0, np.int64),) * 2)
+    one = backend("float32")
+    table = one.store(0).table(np.ones((WIDE, 40), np.float32))
+    norm = one.store(0).norm(np.ones(40, np.float32), np.ones(40, np.float32), 1e-5)
+
+    def run(ops: Any, batch: Batch) -> dict[str, Any]:
+        return {"x": ops.embed(table, batch.ids, (table, batch.positions), (table, batch.token_types), norm)}
+
+    program = one.record(run)
+    assert program(batch)["x"].shape == (2, 40)
+    assert program(empty)["x"].shape == (0, 40)
+
+
+def test_buckets() -> None:
+    assert [rounded(n) for n in (1, 16, 17, 128, 129, 2048)] == [16, 16, 32, 128, 144, 2048]
+    assert all(n <= rounded(n) <= max(16, n + max(16, n / 8)) for n in range(1, 5000))
+    assert [power(n) for n in (0, 1, 2, 3, 8, 9)] == [1, 1, 2, 4, 8, 16]
+    tiles = tiles_of(np.array([0, 1, 65, 130]), 64)
+    assert tiles.tolist() == [[0, 0], [1, 0], [2, 0], [2, 64]]
