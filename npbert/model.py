@@ -391,7 +391,9 @@ class BareModel(EncoderModel):
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-        return cls._load(folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype)
+        return cls._load(
+            folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
+        )
 
     def __call__(
         self,

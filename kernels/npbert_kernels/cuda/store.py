@@ -69,19 +69,20 @@ class Store:
     ) -> Linear:
         if isinstance(weight, Quantized):
             raise ValueError("linear: wanted float32 weights on a GPU, found int8")
+        matrix: Floats = weight
         head_size = None
-        bias = np.zeros(len(weight), np.float32) if bias is None else bias
+        bias = np.zeros(len(matrix), np.float32) if bias is None else bias
         if heads_out is not None:
-            size = len(weight) // (3 * heads_out)
+            size = len(matrix) // (3 * heads_out)
             head_size = placed_head_size(size, self.dtype)
-            weight = _spread(weight, 3 * heads_out, head_size)
+            matrix = _spread(matrix, 3 * heads_out, head_size)
             bias = _spread(bias, 3 * heads_out, head_size)
         if heads_in is not None:
-            size = placed_head_size(weight.shape[1] // heads_in, self.dtype)
-            weight = _spread(weight.T, heads_in, size).T
-        n, k = weight.shape
+            size = placed_head_size(matrix.shape[1] // heads_in, self.dtype)
+            matrix = _spread(matrix.T, heads_in, size).T
+        n, k = matrix.shape
         wide = np.zeros((padded(n), padded(k)), STORED[self.dtype])
-        wide[:n, :k] = narrowed(weight, self.dtype)
+        wide[:n, :k] = narrowed(matrix, self.dtype)
         long = np.zeros(padded(n), np.float32)
         long[:n] = bias
         return Linear(self._uploaded(wide), self._uploaded(long), n, k, head_size)
