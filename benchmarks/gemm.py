@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from npbert_kernels import cpu
-from npbert_kernels.ops import Backend, Batch, Ops, Program, Rows
+from npbert_kernels.ops import DTYPES, Backend, Batch, Dtype, Ops, Program, Rows
 
 from .rate import core_rate
 
@@ -15,14 +15,16 @@ from .rate import core_rate
 SHAPES = ((16, 768, 768), (128, 768, 768), (1024, 3072, 768), (1024, 768, 3072))
 
 
-def record_linears(backend: Backend, m: int, n: int, k: int, linears: int) -> tuple[Program, Batch]:
+def record_linears(
+    backend: Backend, m: int, n: int, k: int, linears: int, dtype: Dtype = "float32"
+) -> tuple[Program, Batch]:
     """A program of that many independent linear layers on one input [M, K], each with weights of its own.
 
     Several, so that the input's way in and the launch weigh little; weights of their own, since a model
     never uses the same weights twice in a row. Of each output one row is asked for, which spares the copy.
     """
     rng = np.random.default_rng(0)
-    store = backend.store(4 * linears * n * (k + 1))
+    store = backend.store(4 * linears * n * (k + 1), dtype=dtype)
     bias = np.zeros(n, np.float32)
     weights = [store.linear(rng.standard_normal((n, k), np.float32), bias) for _ in range(linears)]
     table = store.table(np.zeros((1, k), np.float32))
@@ -45,15 +47,17 @@ def record_linears(backend: Backend, m: int, n: int, k: int, linears: int) -> tu
     return backend.record(forward, inputs_embeds=True), batch
 
 
-def share(backend: Backend, m: int, n: int, k: int, threads: int, seconds: float) -> dict[str, Any]:
+def share(
+    backend: Backend, m: int, n: int, k: int, threads: int, seconds: float, dtype: Dtype = "float32"
+) -> dict[str, Any]:
     """The rate of M x N x K with bias, and the rate of the cores measured just before and after each call."""
     linears = 32 if m <= 128 else 8
-    program, batch = record_linears(backend, m, n, k, linears)
+    program, batch = record_linears(backend, m, n, k, linears, dtype)
     program(batch)
     rates, shares = [], []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(shares) < 5:
-        limit = threads * core_rate(0.01)
+        limit = threads * core_rate(0.01, dtype)
         start = time.perf_counter()
         program(batch)
         rates.append(2 * m * n * k * linears / (time.perf_counter() - start))
@@ -66,7 +70,18 @@ def share(backend: Backend, m: int, n: int, k: int, threads: int, seconds: float
     }  # fmt: skip
 
 
-def shares(threads: int, seconds: float) -> list[dict[str, Any]]:
-    """Of every shape."""
+def shares(threads: int, seconds: float, dtype: Dtype = "float32") -> list[dict[str, Any]]:
+    """Of every shape. Reduced precision counts what it takes to make the input's words as well."""
     cpu.set_num_threads(threads)
-    return [share(cpu.backend, m, n, k, threads, seconds) for m, n, k in SHAPES]
+    return [share(cpu.backend, m, n, k, threads, seconds, dtype) for m, n, k in SHAPES]
+
+
+def main() -> None:
+    """`python -m benchmarks.gemm`: one thread, each dtype's share of its own instruction's rate."""
+    for dtype in DTYPES:
+        for of in shares(1, 2.0, dtype):
+            print(f"{dtype:8s} M {of['m']:4d} N {of['n']:4d} K {of['k']:4d}  {of['share']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

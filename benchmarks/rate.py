@@ -6,14 +6,15 @@ import time
 
 import numpy as np
 from npbert_kernels.cpu import fma_rates
+from npbert_kernels.ops import Dtype
 
 
-def core_rate(seconds: float) -> float:
-    """FLOP/s of one core's float32 multiply-adds on registers alone: the median of many short runs.
+def core_rate(seconds: float, dtype: Dtype = "float32") -> float:
+    """Operations a second of one core's multiply-adds on registers alone: the median of many short runs.
 
     The median, as of the engines' times: a clock that wanders makes the best of either a matter of luck.
     """
-    return float(np.median(fma_rates(seconds)))
+    return float(np.median(fma_rates(seconds, dtype)))
 
 
 def read_rate() -> float:

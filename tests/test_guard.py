@@ -45,7 +45,7 @@ def guarded_empty(shape, dtype=float, **rest):
 def tables(width):
     return normal(7, width), normal(9, width), normal(2, width)
 
-def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
+def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="float32"):
     set_num_threads(members)
     T, inner = sum(lengths), heads * size
     words, positions, types = tables(width)
@@ -117,10 +117,13 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members):
             return outputs
         return forward
     flags = {"inputs_embeds": inputs_embeds, "head_mask": True}
-    recorded = backend.record(forward_of(backend.store(0)), **flags)
+    recorded = backend.record(forward_of(backend.store(0, dtype=dtype)), **flags)
     np.empty = guarded_empty
     found = recorded(batch)
     np.empty = empty
+    if dtype != "float32":  # that it is right is for test_reduced.py to say
+        assert all(np.isfinite(array).all() for array in found.values())
+        return
     truth = Reference(np.float64)
     wanted = truth.record(forward_of(truth.store(0)), **flags)(batch)
     assert set(found) == set(wanted)
@@ -134,6 +137,9 @@ for width, heads, size in ((1, 1, 1), (5, 2, 3), (31, 3, 17), (64, 2, 32), (70, 
         for inputs_embeds in (False, True):
             case(width, heads, size, lengths, key_lens, inputs_embeds, 1)
 case(31, 3, 17, [150, 3, 200], [150, 2, 199], False, 3)
+for dtype in ("bfloat16", "int8"):
+    for width, heads, size in ((1, 1, 1), (5, 2, 3), (31, 3, 17), (64, 2, 32), (70, 1, 80)):
+        case(width, heads, size, [1, 40, 7], [1, 39, 7], width % 2 == 0, 1, dtype)
 """
 
 MODEL = """
