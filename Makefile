@@ -34,6 +34,9 @@ bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks
 parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
 	$(BIN)/python -m benchmarks.parity $(MODEL)
 
+quality: $(VENV)/.bench ## what bfloat16 and int8 change in a real model's vectors, peers' int8 beside them
+	$(BIN)/python -m benchmarks.quality --peers $(ARGS)
+
 profile: $(VENV)/.package ## where the time goes, step by step: MODEL=folder CASE=1x16|1x128|8x128|ragged
 	@$(BIN)/python -m benchmarks.profile $(MODEL) --case $(CASE)
 

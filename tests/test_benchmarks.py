@@ -11,7 +11,7 @@ import pytest
 from npbert_kernels.ops import Backend
 
 import npbert
-from benchmarks import parity, readme, report, run, targets, tasks, worker
+from benchmarks import parity, quality, readme, report, run, targets, tasks, worker
 from benchmarks.cases import CASES, TEXT_CASES, Sizes, flops
 from benchmarks.engines import ENGINES, PEERS_TO_BEAT
 from benchmarks.gemm import record_linears
@@ -287,3 +287,45 @@ def test_only_a_whole_run_rewrites_the_readme(
     monkeypatch.setattr(run.os, "environ", dict(run.os.environ))
     assert run.main(arguments) == 0
     assert written == [whole]
+
+
+def units(rows: int, width: int) -> np.ndarray:
+    vectors = np.random.default_rng(0).standard_normal((rows, width), np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_quality_of_the_same_vectors() -> None:
+    found = quality.compare(units(300, 24), units(300, 24))
+    assert list(found.values()) == pytest.approx([1, 1, 1, 1])
+    assert found["neighbours kept"] == 1
+
+
+def test_quality_of_vectors_that_were_turned() -> None:
+    """A rotation keeps neighbours and similarities, and no cosine."""
+    turn = np.linalg.qr(units(24, 24))[0].astype(np.float32)
+    found = quality.compare(units(300, 24), units(300, 24) @ turn)
+    assert min(found["neighbours kept"], found["Spearman"]) > 0.999
+    assert abs(found["mean cosine"]) < 0.5
+
+
+def test_quality_where_one_vector_changes() -> None:
+    """It shows whole in the least cosine, and by its share in the mean."""
+    vectors, changed = units(300, 24), units(300, 24)
+    changed[7] *= -1
+    found = quality.compare(vectors, changed)
+    assert found["least cosine"] == pytest.approx(-1)
+    assert found["mean cosine"] == pytest.approx(1 - 2 / 300)
+    assert 0.9 < found["neighbours kept"] < 1 - 1 / 300
+    assert 0.9 < found["Spearman"] < 1
+
+
+def test_sentences_are_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list(quality.docstrings())
+    monkeypatch.setattr(quality, "docstrings", lambda: iter(found))
+    texts = quality.sentences(5000)
+    assert len(set(texts)) == 5000
+    assert all(len(text.split()) >= 4 and "\n" not in text for text in texts)
+    monkeypatch.setattr(quality, "docstrings", lambda: iter(found[::-1]))
+    assert quality.sentences(5000) == texts
+    with pytest.raises(ValueError, match=r"--sentences: wanted at most \d+, which this Python has, found 1000000"):
+        quality.sentences(1_000_000)
