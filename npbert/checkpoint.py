@@ -93,6 +93,14 @@ class Checkpoint:
         """
         return self._files[name].read(name)
 
+    def read_int8(self, name: str) -> NDArray[np.int8]:
+        """A tensor that is stored as I8.
+
+        Raises:
+            OSError: as `read`.
+        """
+        return self._files[name].read_int8(name)
+
     def map(self, name: str) -> NDArray[np.float32]:
         """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Store, checked_dtype
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, checked_dtype
 from numpy.typing import ArrayLike
 
 from npbert import batch as batches
@@ -40,12 +40,14 @@ from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.safetensors_file import write_safetensors
 from npbert.weights import (
     EMBEDDING_PARTS,
+    SCALES,
     NamedWeights,
     Shapes,
     encoder_shapes,
     harmless,
     has_pooler,
     load_encoder,
+    matrices,
     parameter_table,
     pruning,
     store_nbytes,
@@ -322,6 +324,8 @@ class EncoderModel:
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes config.json and model.safetensors, float32 under HF's names, into a folder, made if need be.
 
+        A model in int8 keeps its matrices so, each X.weight [out, in] with its scales X.weight_scale [out].
+
         Raises:
             OSError: it can't be written, or the model's own file can't be read.
         """
@@ -329,12 +333,21 @@ class EncoderModel:
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
-        shapes = self._shapes(self.config)
-        write_safetensors(
-            Path(directory) / SINGLE_WEIGHTS,
-            {written: shapes[name] for written, name in names.items()},
-            lambda written: self._weights.read(names[written]),
-        )
+        shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
+        reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
+        int8 = [written for written, name in names.items() if name in reduced]
+        scales = {written + SCALES: names[written] for written in int8}
+        shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
+
+        def read(written: str) -> Any:
+            name = scales.get(written) or names[written]
+            if name not in reduced:
+                return self._weights.read(name)
+            matrix = self._weights.read_matrix(name)
+            quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
+            return quantized.scales if written in scales else quantized.values
+
+        write_safetensors(Path(directory) / SINGLE_WEIGHTS, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
         """The word embeddings."""

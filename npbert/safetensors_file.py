@@ -15,7 +15,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -126,6 +126,19 @@ class SafetensorsFile:
         self.check_unchanged()
         return self._shaped(name, values)
 
+    def read_int8(self, name: str) -> NDArray[np.int8]:
+        """A tensor that is stored as I8, as an array of the caller's own.
+
+        Raises:
+            OSError: as `read`.
+        """
+        entry = self.entries[name]
+        assert entry.stored == "I8", f"{name}: {entry.stored}"
+        values = np.empty(entry.size, np.int8)
+        self._read_into(values.view(np.uint8).data, entry.start)
+        self.check_unchanged()
+        return values.reshape(entry.shape)
+
     def map(self, name: str) -> Floats:
         """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
 
@@ -230,8 +243,15 @@ class SafetensorsFile:
             raise ValueError(f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}") from None
 
 
-def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], Floats]) -> None:
-    """Writes float32 tensors, of which one is held at a time. The file takes its name only when it is complete.
+def write_safetensors(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    read: Callable[[str], NDArray[Any]],
+    int8: Collection[str] = (),
+) -> None:
+    """Writes float32 tensors, but for those named in `int8`, of which one is held at a time.
+
+    The file takes its name only when it is complete.
 
     Raises:
         OSError: it can't be written.
@@ -239,15 +259,15 @@ def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], read: C
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers reads no file without it
     end = 0
     for name, shape in shapes.items():
-        begin, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+        begin, end = end, end + (1 if name in int8 else 4) * math.prod(shape)
+        header[name] = {"dtype": "I8" if name in int8 else "F32", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
         try:
             file.write(len(text).to_bytes(8, "little") + text)
             for name, shape in shapes.items():
-                values = np.ascontiguousarray(read(name), "<f4")
+                values = np.ascontiguousarray(read(name), np.int8 if name in int8 else "<f4")
                 assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
                 file.write(values.data)
             file.close()

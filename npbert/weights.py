@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
-from npbert_kernels.ops import Floats, Ints, Placed, Store
+from npbert_kernels.ops import Floats, Ints, Placed, Quantized, Store
 
 from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
@@ -18,6 +18,7 @@ from npbert.relative import bias_by_distance
 
 Shapes = dict[str, tuple[int, ...]]
 
+SCALES = "_scale"  # behind the name of an int8 weight [out, in]: its scales [out]
 TABLES = (WORDS, POSITIONS, TOKEN_TYPES)  # gathered from, never multiplied with
 
 
@@ -154,12 +155,15 @@ class NamedWeights:
         self.checkpoint = checkpoint
         self.shapes = shapes
         self._stored: dict[str, str] = {}
+        self._scales: dict[str, str] = {}  # canonical name of an int8 weight -> its scales as stored
         self.left_over: dict[str, str] = {}  # canonical name -> as stored
         self.kept: dict[str, tuple[int, Ints]] = {}  # canonical name -> (axis, indices): what `read` gives of it
         where = _where(checkpoint)
         for stored in checkpoint:
             name = canonical_name(stored, prefix)
-            if name not in shapes:
+            if (weight := name.removesuffix(SCALES)) != name and weight in shapes:
+                self._scales[weight] = stored
+            elif name not in shapes:
                 self.left_over[name] = stored
             elif name in self._stored:
                 raise ValueError(f"{where}: {name}: wanted once, found as {self._stored[name]} and {stored}")
@@ -178,8 +182,41 @@ class NamedWeights:
                     f"{checkpoint.path(stored)}: {stored}: wanted the shape {list(wanted)} that "
                     f"config.json gives, found {list(found)}"
                 )
+            if checkpoint.dtype(stored) == "I8":
+                self._check_scales(name, wanted)
+
+    def _check_scales(self, name: str, shape: tuple[int, ...]) -> None:
+        stored = self._stored[name]
+        where, scales = self.checkpoint.path(stored), self._scales.get(name)
+        if scales is None or len(shape) != 2:
+            raise ValueError(f"{where}: {stored}: is int8, wanted its scales as {stored}{SCALES}, found none")
+        if (found := self.checkpoint.shape(scales)) != shape[:1]:
+            raise ValueError(f"{where}: {scales}: wanted the shape {[shape[0]]}, found {list(found)}")
+
+    def is_int8(self, name: str) -> bool:
+        return self.checkpoint.dtype(self._stored[name]) == "I8"
+
+    def read_matrix(self, name: str) -> Floats | Quantized:
+        """A weight of a linear as it is stored: int8 with its scales, or float32."""
+        stored = self._stored[name]
+        if not self.is_int8(name):
+            return self.read(name)
+        values, scales = self.checkpoint.read_int8(stored), self.checkpoint.read(self._scales[name])
+        if name in self.kept:
+            axis, indices = self.kept[name]
+            values = np.ascontiguousarray(values.take(indices, axis))
+            scales = scales[indices] if axis == 0 else scales
+        try:
+            return Quantized(values, scales)
+        except ValueError as error:
+            raise ValueError(f"{self.checkpoint.path(stored)}: {stored}: {error}") from None
 
     def read(self, name: str) -> Floats:
+        if self.is_int8(name):
+            quantized = self.read_matrix(name)
+            assert isinstance(quantized, Quantized)
+            floats: Floats = quantized.values * quantized.scales[:, None]
+            return floats
         array = self.checkpoint.read(self._stored[name])
         if name in self.kept:
             axis, indices = self.kept[name]
@@ -197,6 +234,26 @@ class NamedWeights:
             warnings.warn(message, stacklevel=stacklevel + 1)
 
 
+def _joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -> Floats | Quantized:
+    """Matrices [out, width] one below the other; in int8 if all of them are."""
+    if all(map(weights.is_int8, names)):
+        parts = [part for name in names if isinstance(part := weights.read_matrix(name), Quantized)]
+        return Quantized(np.concatenate([p.values for p in parts]), np.concatenate([p.scales for p in parts]))
+    joined = np.empty((len(names) * out, width), np.float32)
+    for index, name in enumerate(names):
+        joined[index * out : (index + 1) * out] = weights.read(name)
+    return joined
+
+
+def matrices(config: EncoderConfig) -> list[str]:
+    """The weights of the encoder's linear layers: what a reduced dtype is of."""
+    left_out = (*TABLES, config.family.relative_bias)
+    shapes = encoder_shapes(config, pooler=False)
+    return [
+        name for name, shape in shapes.items() if len(shape) == 2 and name not in left_out and name.endswith("weight")
+    ]
+
+
 def store_nbytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """What goes into a store, in bytes of float32."""
     return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name not in TABLES)
@@ -204,7 +261,7 @@ def store_nbytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 def place_linear(weights: NamedWeights, store: Store, name: str) -> Placed:
     """The linear of that name, with its bias."""
-    return store.linear(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"))
+    return store.linear(weights.read_matrix(f"{name}.weight"), weights.read(f"{name}.bias"))
 
 
 def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Placed:
@@ -264,13 +321,10 @@ def load_layer(
     heads = config.heads_of(index)
     # One [3 N D, H] from three: the hidden state is read once for all of them.
     parts = [prefix + name for name in (names.query, names.key, names.value)]
-    width = heads * config.head_size
-    weight, bias = np.empty((3 * width, config.hidden_size), np.float32), np.empty(3 * width, np.float32)
-    for part, name in enumerate(parts):
-        rows = slice(part * width, (part + 1) * width)
-        weight[rows], bias[rows] = weights.read(f"{name}.weight"), weights.read(f"{name}.bias")
-    qkv = store.linear(weight, bias, heads_out=heads)
-    del weight
+    matrix = _joined(weights, [f"{name}.weight" for name in parts], heads * config.head_size, config.hidden_size)
+    bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
+    qkv = store.linear(matrix, bias, heads_out=heads)
+    del matrix
     if config.position_embedding_type != "absolute":
         query = config.position_embedding_type == "relative_key_query"
         relative = store.relative_key(weights.read(prefix + names.relative_key), query=query)
@@ -279,7 +333,9 @@ def load_layer(
         heads=heads,
         qkv=qkv,
         relative=relative,
-        attention_output=store.linear(weights.read(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads),
+        attention_output=store.linear(
+            weights.read_matrix(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads
+        ),
         attention_norm=place_norm(weights, store, prefix + names.attention_norm, eps),
         intermediate=place_linear(weights, store, prefix + names.intermediate),
         output=place_linear(weights, store, prefix + names.output),

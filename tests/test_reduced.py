@@ -20,8 +20,9 @@ from npbert_kernels.cpu import set_num_threads
 from npbert_kernels.cpu.isa import selected
 from npbert_kernels.cpu.layout import MOST_K, Op
 from npbert_kernels.ops import ACTIVATIONS, Batch, Quantized
-from npbert_kernels.reference import Reference, bfloat16, quantized, quantized_rows
+from npbert_kernels.reference import Reference, bfloat16, quantized_rows
 from one_op import batch_of
+from safetensors.numpy import load_file, save_file
 
 import npbert
 
@@ -252,9 +253,9 @@ def test_weights_that_are_int8_already(heads: dict[str, int]) -> None:
         return op
 
     wanted = run(cpu, op_of(weight), x, [7], "int8")["y"]
-    np.testing.assert_array_equal(run(cpu, op_of(quantized(weight)), x, [7], "int8")["y"], wanted)
+    np.testing.assert_array_equal(run(cpu, op_of(Quantized.of(weight)), x, [7], "int8")["y"], wanted)
     if not heads:
-        np.testing.assert_array_equal(run(cpu, op_of(quantized(weight)), x, [7], "float32")["y"], wanted)
+        np.testing.assert_array_equal(run(cpu, op_of(Quantized.of(weight)), x, [7], "float32")["y"], wanted)
 
 
 def test_the_reference_s_bytes() -> None:
@@ -264,7 +265,7 @@ def test_the_reference_s_bytes() -> None:
     zero = 85  # rint(254 / 3)
     np.testing.assert_array_equal(values, [[np.rint(-254 / 3 + zero) - zero, 0, np.rint(508 / 3 + zero) - zero, 85]])
     np.testing.assert_array_equal(scale, np.float32([[3 / 254]]))
-    found = quantized(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32))
+    found = Quantized.of(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32))
     np.testing.assert_array_equal(found.values, [[64, -127], [0, 0]])
     np.testing.assert_array_equal(found.scales[0], np.float32(1 / 127))
 
@@ -353,3 +354,61 @@ def test_a_pipeline_s_model_has_its_dtype_already(bert_folder: Callable[..., Pat
     model = npbert.AutoModel.from_pretrained(bert_folder())
     with pytest.raises(ValueError, match="dtype: wanted none, since the model is loaded already, found 'int8'"):
         npbert.pipeline("feature-extraction", model, tokenizer="nowhere", dtype="int8")
+
+
+def saved(model: Any, folder: Path) -> dict[str, np.ndarray]:
+    model.save_pretrained(folder)
+    return load_file(folder / "model.safetensors")
+
+
+def test_int8_is_saved_and_loaded(bert_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """The same bits as from the originals, at a quarter of the matrices' size; other dtypes read it as well."""
+    model = npbert.AutoModel.from_pretrained(bert_folder(), dtype="int8")
+    model.prune_heads({1: [2]})
+    arrays = saved(model, tmp_path)
+    name = "encoder.layer.0.intermediate.dense.weight"
+    assert arrays[name].dtype == np.int8
+    assert arrays[f"{name}_scale"].shape == (80,)
+    assert arrays["embeddings.word_embeddings.weight"].dtype == arrays["pooler.dense.weight"].dtype == np.float32
+    ids = np.arange(1, 31).reshape(2, 15)
+    wanted = model(ids).last_hidden_state
+    loaded = npbert.AutoModel.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(loaded(ids).last_hidden_state, wanted)
+    loaded.prune_heads({0: [0]})
+    model.prune_heads({0: [0]})
+    assert cosines(loaded(ids).last_hidden_state, model(ids).last_hidden_state).min() > 0.998  # scales of all columns
+    again = saved(npbert.AutoModel.from_pretrained(tmp_path), tmp_path / "again")
+    assert set(again) == set(arrays)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(again[key], array)
+    reference = npbert.AutoModel.from_pretrained(tmp_path, backend="reference")(ids).last_hidden_state
+    assert cosines(reference, wanted).min() > 0.998
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays, name: arrays.pop(f"{name}_scale"), "is int8, wanted its scales as {name}_scale, found none"),
+        (
+            lambda arrays, name: arrays.update({f"{name}_scale": np.ones(3, np.float32)}),
+            r"{name}_scale: wanted the shape \[80\], found \[3\]",
+        ),
+        (
+            lambda arrays, name: arrays.update({f"{name}_scale": np.zeros(80, np.float32)}),
+            "{name}: scales: wanted positive finite numbers",
+        ),
+        (
+            lambda arrays, name: arrays.update({f"{name}_scale": np.full(80, np.nan, np.float32)}),
+            "{name}_scale: wanted finite float32 values, found nan",
+        ),
+    ],
+)
+def test_damaged_scales(
+    change: Callable[[dict[str, np.ndarray], str], Any], message: str, bert_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    arrays = saved(npbert.AutoModel.from_pretrained(bert_folder(), dtype="int8"), tmp_path)
+    name = "encoder.layer.0.intermediate.dense.weight"
+    change(arrays, name)
+    save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=message.replace("{name}", name)):
+        npbert.AutoModel.from_pretrained(tmp_path)

@@ -49,6 +49,13 @@ class Quantized:
     values: NDArray[np.int8]  # [out, in]
     scales: Floats  # [out]
 
+    @classmethod
+    def of(cls, weight: Floats) -> Quantized:
+        """A weight's rows w as rint(w (127 / m)), m their largest magnitude and at least 2^-119."""
+        largest = np.maximum(np.abs(weight).max(axis=1, initial=0), np.float32(2.0**-119))
+        values = np.rint(weight * (np.float32(127) / largest)[:, None])
+        return cls(values.astype(np.int8), largest / np.float32(127))
+
     def __post_init__(self) -> None:
         values, scales = self.values, self.scales
         if values.dtype != np.int8 or values.ndim != 2:

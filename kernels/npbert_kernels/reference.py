@@ -95,7 +95,7 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 
 # Reduced precision ---------------------------------------------------------------------------------------
 
-STEPS, WEIGHT_STEPS = np.float32(254), np.float32(127)
+STEPS = np.float32(254)
 LEAST = np.float32(2.0**-119)  # of a row's span: a smaller one has no inverse in float32
 
 
@@ -105,13 +105,6 @@ def bfloat16(x: Floats) -> Floats:
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
     nearest: Floats = np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
     return nearest
-
-
-def quantized(weight: Floats) -> Quantized:
-    """A weight's rows in int8."""
-    spans = np.maximum(np.abs(weight).max(axis=1, initial=0), LEAST)
-    values = np.rint(weight * (WEIGHT_STEPS / spans)[:, None])
-    return Quantized(values.astype(np.int8), spans / WEIGHT_STEPS)
 
 
 def quantized_rows(x: Floats) -> tuple[Array, Floats]:
@@ -279,7 +272,7 @@ class ReferenceStore:
     ) -> Linear:
         kept = None if bias is None else self._kept(bias)
         if not isinstance(weight, Quantized) and self.reduced == "int8":
-            weight = quantized(weight)
+            weight = Quantized.of(weight)
         if isinstance(weight, Quantized):
             return Linear(weight.values, kept, "int8", weight.scales)
         if self.reduced == "bfloat16":
