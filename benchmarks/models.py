@@ -66,11 +66,17 @@ def package_folder(package: str) -> Path:
 
 def make(name: str, cache: Path) -> Model:
     """The model of that name in all forms; what the cache folder has already is left as it is."""
+    model = make_exported(name, cache)
+    _once(model.openvino.parent, lambda target: _export_openvino(model.folder, target))
+    _once(model.ctranslate2, lambda target: _export_ctranslate2(model.folder, target))
+    return model
+
+
+def make_exported(name: str, cache: Path) -> Model:
+    """As `make`, for transformers and ONNX Runtime alone."""
     model = Model(name, cache / name)
     _once(model.folder, _copy_minilm if name == "all-MiniLM-L6-v2" else _make_bert_base)
     _once(model.onnx.parent, lambda target: _export_onnx(model.folder, target))
-    _once(model.openvino.parent, lambda target: _export_openvino(model.folder, target))
-    _once(model.ctranslate2, lambda target: _export_ctranslate2(model.folder, target))
     return model
 
 

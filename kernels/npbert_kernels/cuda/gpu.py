@@ -92,6 +92,20 @@ class GpuQueue:
 
         return replay
 
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """How long the device takes for what `work` queues."""
+        self.gpu.enter()
+        driver = self.driver
+        begin, end = (_called(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DEFAULT)) for _ in range(2))
+        _called(driver.cuEventRecord(begin, self.stream))
+        work()
+        _called(driver.cuEventRecord(end, self.stream))
+        _called(driver.cuEventSynchronize(end))
+        elapsed = float(_called(driver.cuEventElapsedTime(begin, end)))
+        for event in (begin, end):
+            _called(driver.cuEventDestroy(event))
+        return elapsed
+
     def wait(self) -> None:
         self.gpu.enter()
         _called(self.driver.cuStreamSynchronize(self.stream))

@@ -70,7 +70,7 @@ class Workspace:
         }
         for launch in recording.launches:
             device.prepare(launch.key(bucket, device.processors))
-        self._replay = self.queue.capture(lambda: self._queue_all(device))
+        self.replay = self.queue.capture(lambda: self._queue_all(device))
 
     def _input_bytes(self, source: Input) -> int:
         bucket, recording = self.bucket, self.recording
@@ -133,7 +133,7 @@ class Workspace:
                 values = getattr(batch, name)
             flat = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
             target[: len(flat)] = flat
-        self._replay()
+        self.replay()
         rows = tokens, sequences, selected
         found: dict[int, NDArray[np.uint8]] = {}
         for buffer in recording.outputs.values():
