@@ -103,6 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("--top-k", type=_positive, metavar="N", help="print the N most similar only")
     _engine_options(similarity)
 
+    quantize = _verb(
+        verbs,
+        "quantize",
+        "write a model with its matrices in int8",
+        "Writes a folder that loads as MODEL does and computes with int8 matrices; embeddings and heads stay float32.",
+    )
+    quantize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    quantize.add_argument("out", metavar="OUT", help="a folder, new or empty")
+
     rerank = _verb(
         verbs,
         "rerank",

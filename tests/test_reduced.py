@@ -25,6 +25,7 @@ from one_op import batch_of
 from safetensors.numpy import load_file, save_file
 
 import npbert
+from npbert.cli import main
 
 SINGLE, TRUTH = Reference(np.float32), Reference(np.float64)
 EPS = 2.0**-23
@@ -412,3 +413,25 @@ def test_damaged_scales(
     save_file(arrays, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=message.replace("{name}", name)):
         npbert.AutoModel.from_pretrained(tmp_path)
+
+
+def test_quantize(minilm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence folder stays one, and its vectors are those of dtype="int8" to the bit."""
+    assert main(["quantize", str(minilm), str(tmp_path / "out")]) == 0
+    assert "59 MB of weights" in capsys.readouterr().out
+    texts = ["Return the sum of two numbers.", "It is raining in Paris."]
+    wanted = npbert.SentenceTransformer(minilm, dtype="int8").encode(texts)
+    np.testing.assert_array_equal(npbert.SentenceTransformer(tmp_path / "out").encode(texts), wanted)
+    assert main(["quantize", str(minilm), str(tmp_path / "out")]) != 0
+    assert "OUT: wanted a folder that is new or empty" in capsys.readouterr().err
+
+
+def test_quantize_keeps_a_head(task_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = task_folder("BertForTokenClassification")
+    assert main(["quantize", str(folder), str(tmp_path / "out")]) == 0
+    ids = [[2, 7, 9, 11, 3]]
+    loaded, wanted = (
+        npbert.AutoModelForTokenClassification.from_pretrained(given, **arguments)(ids).logits
+        for given, arguments in ((tmp_path / "out", {}), (folder, {"dtype": "int8"}))
+    )
+    np.testing.assert_array_equal(loaded, wanted)
