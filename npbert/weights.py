@@ -247,11 +247,9 @@ def _joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -
 
 def matrices(config: EncoderConfig) -> list[str]:
     """The weights of the encoder's linear layers: what a reduced dtype is of."""
-    left_out = (*TABLES, config.family.relative_bias)
     shapes = encoder_shapes(config, pooler=False)
-    return [
-        name for name, shape in shapes.items() if len(shape) == 2 and name not in left_out and name.endswith("weight")
-    ]
+    parts = {name: _part(config, name) for name, shape in shapes.items() if len(shape) == 2}
+    return [name for name, part in parts.items() if part not in EMBEDDING_PARTS]
 
 
 def store_nbytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
