@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from npbert import __version__
 from npbert.commands import DEMO_MODEL, MisuseError
 
 MODEL_HELP = "a folder, a hub id, or package:NAME (an installed package that carries a model)"
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         description="BERT models without a framework: texts in, vectors and answers out.",
         epilog="'npbert VERB --help' tells more about each.",
     )
+    parser.add_argument("-V", "--version", action="version", version=f"npbert {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
 
     embed = _verb(
@@ -131,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     validate = _verb(
         verbs,
         "validate",
-        "check a model that makes vectors, and say what its files ask for",
+        "check a model's files, and say what they ask for",
         "Checks the settings, the tokenizer and the headers of the weights of a sentence-transformers folder, and "
         "prints prompts, length, pooling and what comes after it, each with the file and the key that say so.",
     )
@@ -189,13 +191,13 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     fill_mask.add_argument("--top-k", type=_positive, default=5, metavar="N", help="words for each mask (5)")
     fill_mask.add_argument("--targets", metavar="WORDS", help="choose among these alone, with commas between them")
     _truncation_option(fill_mask)
+    _task_options(fill_mask)
 
     classify = _task_verb(
         verbs,
         "classify",
         "label texts, or pairs of texts",
-        "Prints the likeliest label of each text, as a sentiment; the pairs of texts of a model of pairs come as "
-        "JSON lines.",
+        "Prints the likeliest label of each text, its sentiment for example. Pairs of texts come as JSON lines.",
         'a JSON string or an object with "text", and "text_pair" if it is a pair,',
     )
     classify.add_argument("--top-k", type=_positive, metavar="N", help="print a list of the N likeliest labels")
@@ -205,6 +207,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
         help="how scores are made (as the model's config says)",
     )
     _truncation_option(classify)
+    _task_options(classify)
 
     ner = _task_verb(
         verbs,
@@ -220,6 +223,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     )
     ner.add_argument("--ignore-labels", metavar="LABELS", default="O", help="leave these out, with commas between (O)")
     ner.add_argument("--stride", type=_count, metavar="N", help="read long texts in windows that share N tokens")
+    _task_options(ner)
 
     qa = _verb(
         verbs,
@@ -252,6 +256,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
         help='what is held against each text, with {} for a label ("This example is {}.")',
     )
     zero_shot.add_argument("--multi-label", action="store_true", help="score each label by itself: several may fit")
+    _task_options(zero_shot)
 
     tokenize = _verb(
         verbs,
@@ -273,7 +278,6 @@ def _task_verb(
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
     _input_options(parser, line)
-    _task_options(parser)
     return parser
 
 
@@ -310,6 +314,12 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
         choices=("cpu", "reference"),
         default="cpu",
         help="cpu: compiled kernels; reference: NumPy, slow",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "int8"),
+        default="float32",
+        help="what matrices are multiplied in (float32)",
     )
 
 

@@ -93,6 +93,9 @@ class CrossEncoder:
         if max_length is not None:
             self.max_seq_length = max_length
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r}, max_length={self.max_length}, num_labels={self.num_labels})"
+
     @property
     def num_labels(self) -> int:
         """How many scores a pair has."""

@@ -112,7 +112,8 @@ class HubModel:
                 self._commit = self._commit or self._cached_commit()
                 return False
             if self._commit is None or name.endswith(_WEIGHTS):
-                raise OSError(f"{self._repo_id}: {name}: can't be had from the hub: {_line(error)}") from error
+                what = name if self._commit else f"no such folder, and {name}"
+                raise OSError(f"{self._repo_id}: {what} can't be had from the hub: {_line(error)}") from error
             self._go_on_without(name, error)
             return False
         self._commit = Path(path).relative_to(self._storage / "snapshots").parts[0]

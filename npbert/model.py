@@ -364,6 +364,11 @@ class EncoderModel:
         """(part, how many parameters) for each part of the model; together they are all of them."""
         return parameter_table(self.config, self._shapes(self.config))
 
+    def __repr__(self) -> str:
+        config = self.config
+        layers = f"{config.num_hidden_layers} layers of width {config.hidden_size}"
+        return f"{type(self).__name__}({layers}, {self.num_parameters():,} parameters, {self._dtype})"
+
     def eval(self) -> Self:
         """The model itself: it is always in evaluation mode."""
         return self

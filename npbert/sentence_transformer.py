@@ -127,6 +127,13 @@ class SentenceTransformer:
         """Where the model is."""
         return self._device
 
+    def __repr__(self) -> str:
+        steps = [" + ".join(self.settings.pooling.modes), *(type(module).__name__ for module in self.settings.modules)]
+        return (
+            f"{type(self).__name__}({self.model!r}, {', '.join(steps)}, max_seq_length={self.max_seq_length}, "
+            f"vectors of {self.get_embedding_dimension()})"
+        )
+
     def get_embedding_dimension(self) -> int:
         """The length of the vectors that `encode` gives."""
         return self._kept(self.truncate_dim)

@@ -266,6 +266,34 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith(f"usage: npbert {verb} ")
 
 
+def test_the_list_of_verbs_has_a_line_for_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    verbs = lines[lines.index("  VERB") + 1 : lines.index("options:") - 1]
+    assert len(verbs) >= 14
+    for line in verbs:
+        assert re.fullmatch(r"    [a-z-]+ +\S.*", line), line
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"npbert {npbert.__version__}\n"
+
+
+def test_dtype(minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["embed", str(minilm), "a text", "--dtype", "int8"]) == 0
+    found = json.loads(capsys.readouterr().out)["embedding"]
+    wanted = SentenceTransformer(minilm, dtype="int8").encode("a text")
+    assert found == pytest.approx(wanted.tolist(), rel=1e-7)
+
+
 # --- what goes wrong
 
 
@@ -277,6 +305,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["embed"], "the following arguments are required: MODEL"),
         (["embed", "m", "--batch-size", "0", "a"], "--batch-size: wanted a positive whole number, found '0'"),
         (["embed", "m", "--threads", "two", "a"], "--threads: wanted a positive whole number, found 'two'"),
+        (["embed", "m", "a", "--dtype", "int4"], "--dtype: invalid choice: 'int4'"),
         (["embed", "m", "a", "--colour"], "unrecognized arguments: --colour"),
         (
             ["embed", "m", "a", "--output", "x.txt"],

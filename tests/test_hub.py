@@ -296,7 +296,7 @@ def test_offline_without_a_cache(hub: Hub, tmp_path: Path, how: str) -> None:
 def test_a_hub_that_can_not_be_reached(tmp_path: Path) -> None:
     found = ask(tmp_path, "http://127.0.0.1:9")
     assert "OSError" in found["error"]
-    assert found["message"].startswith("owner/model: config.json: can't be had from the hub: ")
+    assert found["message"].startswith("owner/model: no such folder, and config.json can't be had from the hub: ")
     assert "\n" not in found["message"]
 
 
@@ -312,7 +312,7 @@ def test_a_cached_config_does_not_hide_weights_that_can_not_be_had(hub: Hub, tmp
     ask(tmp_path, hub.url, patterns=["config.json"])
     found = ask(tmp_path, "http://127.0.0.1:9")
     assert "OSError" in found["error"]
-    assert found["message"].startswith("owner/model: model.safetensors: can't be had from the hub: ")
+    assert found["message"].startswith("owner/model: model.safetensors can't be had from the hub: ")
 
 
 def test_all_files_are_of_one_commit(hub: Hub, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tasks import NER
 
+import npbert
 from npbert.cli import main
 from npbert.families import MODEL_TYPES, family_class
 
@@ -125,3 +126,17 @@ def table(start: str) -> list[list[str]]:
     text = README[README.index(start) :]
     rows = text[: text.index("\n\n")].splitlines()
     return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
+
+
+def test_models_say_what_they_are(models: dict[str, Path], minilm: Path) -> None:
+    """What an interpreter shows of them."""
+    sentences = npbert.SentenceTransformer(minilm, dtype="int8")
+    bert = "BertModel(6 layers of width 384, 22,565,376 parameters, int8)"
+    assert repr(sentences) == f"SentenceTransformer({bert}, mean, Normalize, max_seq_length=256, vectors of 384)"
+    head = npbert.AutoModelForSequenceClassification.from_pretrained(models["cross-encoder/ms-marco-MiniLM-L6-v2"])
+    shown = f"BertForSequenceClassification(2 layers of width 32, {head.num_parameters():,} parameters, float32)"
+    assert repr(head) == shown
+    reranker = npbert.CrossEncoder(models["cross-encoder/ms-marco-MiniLM-L6-v2"])
+    assert repr(reranker) == f"CrossEncoder({shown}, max_length=128, num_labels=1)"
+    classify = npbert.pipeline("text-classification", models["cross-encoder/ms-marco-MiniLM-L6-v2"])
+    assert repr(classify) == f"TextClassificationPipeline({shown})"

@@ -23,13 +23,19 @@ def write_answers(
 
     Args:
         task: the pipeline's.
-        given: model, backend and batch_size.
+        given: model, backend, dtype and batch_size.
         inputs: as the pipeline takes them.
         line: what is printed.
         arguments: the pipeline's own.
     """
     answer = pipeline(
-        task, given.model, backend=given.backend, batch_size=given.batch_size, show_progress_bar=False, **arguments
+        task,
+        given.model,
+        backend=given.backend,
+        dtype=given.dtype,
+        batch_size=given.batch_size,
+        show_progress_bar=False,
+        **arguments,
     )
     output = utf8_output()
     with Progress(len(inputs), task, "texts") as progress:

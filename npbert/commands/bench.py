@@ -25,11 +25,11 @@ def batches(positions: int) -> dict[str, list[int]]:
 
 def run(given: argparse.Namespace) -> None:
     """Prints the median, the middle half and the best of the times of each batch."""
-    model = SentenceTransformer(given.model, backend=given.backend)
+    model = SentenceTransformer(given.model, backend=given.backend, dtype=given.dtype)
     config = model.model.config
     generator = np.random.default_rng(0)
     print(
-        f"{given.model}: {config.num_hidden_layers} layers of {config.hidden_size}, float32, "
+        f"{given.model}: {config.num_hidden_layers} layers of {config.hidden_size}, {given.dtype}, "
         f"{given.backend} backend{_threads(given.backend)}"
     )
     rows = [["batch", "tokens", "median ms", "middle half ms", "best ms", "tokens/s", "runs"]]

@@ -39,7 +39,7 @@ THROUGHPUT_S = 1.0
 def run(given: argparse.Namespace) -> None:
     """Prints each question's nearest neighbours with scores, then the figures."""
     try:
-        model = SentenceTransformer(given.model, backend=given.backend)
+        model = SentenceTransformer(given.model, backend=given.backend, dtype=given.dtype)
     except OSError as error:
         if given.model != DEMO_MODEL:
             raise
@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> None:
     config = model.model.config
     peak = peak_memory()
     rows = [
-        ["model", f"{given.model}, {config.num_hidden_layers} layers of {config.hidden_size}, float32"],
+        ["model", f"{given.model}, {config.num_hidden_layers} layers of {config.hidden_size}, {given.dtype}"],
         [
             "first answer",
             f"{start_ms:,.0f} ms after the process started, {first_ms:.1f} ms of them in the model",

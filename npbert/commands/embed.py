@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> None:
     if given.output and not given.output.endswith((".npy", ".jsonl")):
         raise MisuseError(f"--output: wanted a name that ends in .npy or .jsonl, found {given.output!r}")
     texts = read_texts(given)
-    model = SentenceTransformer(given.model, truncate_dim=given.truncate_dim, backend=given.backend)
+    model = SentenceTransformer(given.model, truncate_dim=given.truncate_dim, backend=given.backend, dtype=given.dtype)
     with (
         _writer(given.output, len(texts), model.get_embedding_dimension()) as write,
         Progress(len(texts), "Embedding", "texts") as progress,

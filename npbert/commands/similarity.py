@@ -14,7 +14,7 @@ from npbert.sentence_transformer import SentenceTransformer
 def run(given: argparse.Namespace) -> None:
     """Prints {"score", "text"} for each text, the most similar first; equals keep their order."""
     texts = read_texts(given)
-    model = SentenceTransformer(given.model, backend=given.backend)
+    model = SentenceTransformer(given.model, backend=given.backend, dtype=given.dtype)
     scores = model.similarity(model.encode(given.query), model.encode(texts))[0]  # [texts]
     output = utf8_output()
     for index in np.argsort(-scores, kind="stable")[: given.top_k]:

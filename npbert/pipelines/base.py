@@ -109,6 +109,9 @@ class Pipeline(ABC):
         stream = (self.read(item, f"inputs[{index}]", settled) for index, item in enumerate(inputs))
         return self._answers(stream, settled, size, None, show)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r})"
+
     @classmethod
     def load_model(cls, name: str | os.PathLike[str], **arguments: Any) -> Any:
         """A model for the task, from a folder or the hub; arguments are those of `from_pretrained`."""
