@@ -26,6 +26,14 @@ class _Auto(Generic[Model]):
     """Picks the class of one kind by the `model_type` of a config.json."""
 
     kind: ClassVar[str]  # what the classes' names end with
+    otherwise: ClassVar[str | None] = None  # the kind that stands in where a family has none of it
+
+    @classmethod
+    def _class_of(cls, model_type: str) -> type[Model] | None:
+        found: type[Model] | None = family_class(model_type, cls.kind)
+        if found is None and cls.otherwise is not None:
+            found = family_class(model_type, cls.otherwise)
+        return found
 
     @classmethod
     def from_pretrained(
@@ -47,9 +55,9 @@ class _Auto(Generic[Model]):
         """
         folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
         model_type = AutoConfig.from_pretrained(folder).model_type
-        model: type[Model] | None = family_class(model_type, cls.kind)
+        model = cls._class_of(model_type)
         if model is None:
-            having = ", ".join(other for other in MODEL_TYPES if family_class(other, cls.kind))
+            having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)
             wanted = f"a model_type that has a {cls.kind} ({having})" if having else "another class"
             raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}")
         return model.from_pretrained(folder, **model_arguments)
@@ -62,9 +70,10 @@ class AutoModel(_Auto[BareModel]):
 
 
 class AutoModelForPreTraining(_Auto[HeadModel]):
-    """Picks BertForPreTraining and its like by the `model_type` of a config.json."""
+    """Picks BertForPreTraining and its like by the `model_type` of a config.json; else RobertaForMaskedLM and its."""
 
     kind = "ForPreTraining"
+    otherwise = "ForMaskedLM"  # as in transformers
 
 
 class AutoModelForMaskedLM(_Auto[ForMaskedLM]):

@@ -381,8 +381,9 @@ def test_auto_picks(family: str, kind: str, head_folder: Folders) -> None:
 
 def test_auto_lists_those_that_there_are(head_folder: Folders) -> None:
     folder = head_folder("distilbert", "ForMaskedLM")
-    with pytest.raises(ValueError, match=r"model_type that has a ForPreTraining \(albert, bert, electra\), found dist"):
-        npbert.AutoModelForPreTraining.from_pretrained(folder)
+    with pytest.raises(ValueError, match=r"model_type that has a ForNextSentencePrediction \(bert\), found distilbert"):
+        npbert.AutoModelForNextSentencePrediction.from_pretrained(folder)
+    assert type(npbert.AutoModelForPreTraining.from_pretrained(folder)) is npbert.DistilBertForMaskedLM
     with pytest.raises(ValueError, match="AutoModelForMaskedLM fills in words"):
         npbert.AutoModelForCausalLM.from_pretrained(folder)
 
