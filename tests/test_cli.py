@@ -224,6 +224,43 @@ def test_info_of_every_family(family: str, family_folder: Any, capsys: pytest.Ca
     assert any(line.startswith("layers ") and "of width 42, 3 heads of 14, feed-forward 50" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "labels"),
+    [
+        ("BertForSequenceClassification", ("no", "yes")),
+        ("BertForTokenClassification", tuple(f"L{number}" for number in range(9))),
+        ("BertForMaskedLM", None),
+        ("RobertaForMaskedLM", None),
+        ("DistilBertForQuestionAnswering", None),
+    ],
+)
+def test_info_of_a_model_with_a_head(
+    architecture: str, labels: tuple[str, ...] | None, task_folder: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = task_folder(architecture, **({"labels": labels} if labels else {}))
+    assert main(["info", str(folder)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    model = getattr(npbert, architecture).from_pretrained(folder, backend="reference")
+    assert any(line.startswith(f"all {model.num_parameters():,} 100.0 %") for line in lines)
+    assert any(line.startswith(f"head {dict(model.parameter_table())['head']:,} ") for line in lines)
+    shown = [line for line in lines if line.startswith("labels ")]
+    more = ", ... (9)" if labels and len(labels) > 8 else ""
+    assert shown == ([f"labels {', '.join(labels[:8])}{more} config.json: id2label"] if labels else [])
+    assert not any(line.startswith("pooling ") for line in lines)
+
+
+def test_info_of_a_head_that_the_file_lacks(bert_folder: Any, tmp_path: Path, capsys: Any) -> None:
+    """Sentence models often name the head that they were trained from, and leave it out."""
+    for file in bert_folder().iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["BertForMaskedLM"]}))
+    assert main(["info", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "pooling" in output
+    assert "head  " not in output
+
+
 def test_demo_finds_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo"]) == 0
     output = capsys.readouterr().out

@@ -13,21 +13,30 @@ from npbert.commands.process import megabytes, peak_memory
 from npbert.commands.settings import Settings, read_settings, setting_rows
 from npbert.commands.table import table
 from npbert.config import AutoConfig, EncoderConfig
+from npbert.families import family_class
+from npbert.file_names import MODULES_FILE
+from npbert.head_models import HeadModel
+from npbert.heads import tied
 from npbert.hub import resolve
 from npbert.model import TOKEN_BUDGET
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
 from npbert.sentence_forward import weighted
 from npbert.tokenizer import AutoTokenizer
-from npbert.weights import NamedWeights, encoder_shapes, has_pooler, parameter_table
+from npbert.weights import NamedWeights, canonical_name, encoder_shapes, has_pooler, parameter_table
 
 WORDS = "word embeddings"
 TAIL = "after pooling"
 POOLER = "pooler"  # sentence vectors do without it
+HEAD = "head"
+OF_TOKENIZER = ("lower case", "max length")
+LABELLED = {"sequence_classification", "token_classification"}
+MOST_LABELS = 8  # that are shown
 GROUPS = {
     "attention": "encoder",
     "relative positions": "encoder",
     "feed-forward": "encoder",
     POOLER: POOLER,
+    HEAD: HEAD,
     TAIL: TAIL,
 }
 BYTES = 4  # of a float32
@@ -39,8 +48,11 @@ def run(given: argparse.Namespace) -> None:
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
-        shapes = encoder_shapes(config, pooler=has_pooler(config, checkpoint))
-        NamedWeights(checkpoint, config.family.prefix, shapes)  # says what is missing or of another shape
+        model = _headed(config, checkpoint)
+        head = model.head_shapes(config) if model else {}
+        shapes = {**encoder_shapes(config, pooler=has_pooler(config, checkpoint)), **head}
+        # Says what is missing or of another shape.
+        NamedWeights(checkpoint, config.family.prefix, shapes, head, model.head_aliases(config) if model else {})
         counts = dict(parameter_table(config, shapes))
         weights = _describe_weights(checkpoint)
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
@@ -51,11 +63,26 @@ def run(given: argparse.Namespace) -> None:
         AutoTokenizer.from_pretrained(settings.transformer)
     importlib.import_module("npbert_kernels.cpu")
 
-    print("\n".join(table(_facts(folder, config, settings, weights), "<<<")))
+    again = (
+        counts.get(WORDS, 0) if model and any(tied(config, config.family.heads[kind]) for kind in model.kinds) else 0
+    )
+    print("\n".join(table(_facts(folder, config, settings, weights, model), "<<<")))
     print()
     print("\n".join(_parameter_table(counts)))
     print()
-    print("\n".join(_memory_table(config, counts, settings)))
+    print("\n".join(_memory_table(config, counts, settings, again)))
+
+
+def _headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | None:
+    """The class that config.json names, if the file has its head: many name one and leave it out."""
+    name = (config.architectures or [""])[0]
+    model: type[HeadModel] | None = family_class(config.model_type, name[name.find("For") :]) if "For" in name else None
+    if model is None:
+        return None
+    aliases = model.head_aliases(config)
+    names = {canonical_name(stored, config.family.prefix) for stored in checkpoint}
+    names |= {aliases[name] for name in names if name in aliases}
+    return model if model.head_shapes(config).keys() <= names else None
 
 
 def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
@@ -65,8 +92,17 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
     return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
 
 
-def _facts(folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str]) -> list[list[str]]:
+def _facts(
+    folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
+) -> list[list[str]]:
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
+    rows = setting_rows(settings)
+    if model and isinstance(settings, SentenceFolder) and not (folder / MODULES_FILE).exists():
+        rows = [row for row in rows if row[0] in OF_TOKENIZER]  # nobody makes vectors of its texts
+        if LABELLED & {*model.kinds}:
+            labels = [label for _, label in sorted((config.id2label or {}).items())]
+            more = f", ... ({len(labels)})" if len(labels) > MOST_LABELS else ""
+            rows.append(["labels", ", ".join(labels[:MOST_LABELS]) + more, "config.json: id2label"])
     return [
         ["folder", str(folder), ""],
         ["architecture", architecture, "config.json: architectures"],
@@ -79,7 +115,7 @@ def _facts(folder: Path, config: EncoderConfig, settings: Settings, weights: tup
         ],
         ["vocabulary", f"{config.vocab_size:,} tokens", "config.json: vocab_size"],
         ["weights", *weights],
-        *setting_rows(settings),
+        *rows,
     ]
 
 
@@ -102,8 +138,9 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
     return table(rows, "<>>>")
 
 
-def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: Settings) -> list[str]:
-    packed = sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) * BYTES
+def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: Settings, again: int) -> list[str]:
+    """again: how many of the word embeddings' numbers a head has packed for itself."""
+    packed = (sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) + again) * BYTES
     words = counts.get(WORDS, 0) * BYTES
     tokens = max(TOKEN_BUDGET, settings.max_seq_length)
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
