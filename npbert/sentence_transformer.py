@@ -22,7 +22,6 @@ from npbert.sentence_arguments import check_batch_size, check_choice, check_no_t
 from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
 from npbert.sentence_forward import place
 from npbert.sentence_modules import Normalize
-from npbert.sentence_save import save_folder
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.similarity import SIMILARITIES, pairwise, similarity, unit_rows
 from npbert.texts import TextError, check_texts, check_unicode
@@ -288,6 +287,8 @@ class SentenceTransformer:
         Raises:
             OSError: a file can't be written, or one of the model's own can't be read any more.
         """
+        from npbert.sentence_save import save_folder  # what only embeds needs none of it
+
         save_folder(self, Path(path))
 
     save = save_pretrained
