@@ -331,6 +331,23 @@ def test_dtype(minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found == pytest.approx(wanted.tolist(), rel=1e-7)
 
 
+@pytest.mark.parametrize(("to_terminal", "output"), [(True, False), (False, False), (True, True)])
+def test_a_bar_never_stands_among_answers(
+    to_terminal: bool,
+    output: bool,
+    minilm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("npbert.progress.DELAY_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: to_terminal)
+    file = tmp_path / "vectors.npy"
+    assert main(["embed", str(minilm), "a", "b", *(["--output", str(file)] if output else [])]) == 0
+    assert ("Embedding" in capsys.readouterr().err) == (output or not to_terminal)
+
+
 # --- what goes wrong
 
 

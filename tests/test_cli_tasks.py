@@ -142,6 +142,20 @@ def test_lines_of_standard_input(run: Callable[..., list[Any]], monkeypatch: pyt
 # --- what goes wrong
 
 
+@pytest.mark.parametrize("to_terminal", [True, False])
+def test_a_bar_never_stands_among_answers(
+    to_terminal: bool,
+    folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("npbert.progress.DELAY_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: to_terminal)
+    assert main(["classify", str(folders["classify"]), *TEXTS]) == 0
+    assert ("text-classification" in capsys.readouterr().err) != to_terminal
+
+
 @pytest.mark.parametrize("verb", ["fill-mask", "classify", "ner", "qa", "zero-shot", "tokenize"])
 def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from npbert.commands.texts import utf8_output
+from npbert.commands.texts import progress_beside_answers, utf8_output
 from npbert.pipelines import pipeline
 from npbert.progress import Progress
 
@@ -38,7 +38,7 @@ def write_answers(
         **arguments,
     )
     output = utf8_output()
-    with Progress(len(inputs), task, "texts") as progress:
+    with Progress(len(inputs), task, "texts", progress_beside_answers()) as progress:
         for each, found in zip(inputs, answer(iter(inputs)), strict=True):
             print(json.dumps(line(each, found), ensure_ascii=False), file=output)
             progress.advance(1)

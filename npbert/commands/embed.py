@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npbert.commands import MisuseError
-from npbert.commands.texts import read_texts, utf8_output
+from npbert.commands.texts import progress_beside_answers, read_texts, utf8_output
 from npbert.progress import Progress
 from npbert.sentence_transformer import SentenceTransformer
 
@@ -34,7 +34,7 @@ def run(given: argparse.Namespace) -> None:
     model = SentenceTransformer(given.model, truncate_dim=given.truncate_dim, backend=given.backend, dtype=given.dtype)
     with (
         _writer(given.output, len(texts), model.get_embedding_dimension()) as write,
-        Progress(len(texts), "Embedding", "texts") as progress,
+        Progress(len(texts), "Embedding", "texts", None if given.output else progress_beside_answers()) as progress,
     ):
         step = max(given.batch_size, BLOCK // given.batch_size * given.batch_size)
         for start in range(0, len(texts), step):

@@ -53,6 +53,11 @@ def read_inputs(given: argparse.Namespace, convert: Callable[[Any], Input | None
         return list(_converted(f"{name}: line", _lines(name, lines, as_json), convert, wanted))
 
 
+def progress_beside_answers() -> bool | None:
+    """Whether to show a bar: not among answers on a terminal, which are progress enough; else as `Progress` decides."""
+    return False if sys.stdout.isatty() else None
+
+
 def utf8_output() -> TextIO:
     """Standard output, for JSON, which is UTF-8 whatever the locale says."""
     if isinstance(sys.stdout, io.TextIOWrapper):
