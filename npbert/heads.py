@@ -88,6 +88,7 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
 
 def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind: str) -> Head:
     """Places a head's weights in a store; a tied one is packed from the word embeddings."""
+    config.check_head(kind)
     names = config.family.heads[kind]
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
@@ -103,7 +104,7 @@ def activation_of(config: EncoderConfig, names: HeadNames) -> Activation | None:
     if names.activation_key is None:
         return config.activation_op
     name = getattr(config, names.activation_key)
-    if name is not None and name not in ACTIVATIONS:
+    if name is not None and not (isinstance(name, str) and name in ACTIVATIONS):
         raise wrong(names.activation_key, "null or one of " + ", ".join(ACTIVATIONS), name)
     return ACTIVATIONS[name] if name else None
 

@@ -33,7 +33,7 @@ from npbert.bert import (
 )
 from npbert.checkpoint import Checkpoint
 from npbert.config import EncoderConfig
-from npbert.config_values import head_lists
+from npbert.config_values import head_lists, wrong
 from npbert.file_names import SINGLE_WEIGHTS
 from npbert.hub import resolve
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
@@ -235,8 +235,8 @@ class EncoderModel:
         padding: compute what the mask excludes as well.
         """
         config = self.config
-        attentions = config.output_attentions if output_attentions is None else bool(output_attentions)
-        hidden = config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states)
+        attentions = _flag("output_attentions", output_attentions, config.output_attentions)
+        hidden = _flag("output_hidden_states", output_hidden_states, config.output_hidden_states)
         packed = batches.pack(
             config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
         )
@@ -262,8 +262,7 @@ class EncoderModel:
 
     def _returned(self, output: ModelOutput, return_dict: bool | None) -> Any:
         """The output, or its tuple where the caller or the config wants that."""
-        as_dict = self.config.return_dict if return_dict is None else return_dict
-        return output if as_dict else output.to_tuple()
+        return output if _flag("return_dict", return_dict, self.config.return_dict) else output.to_tuple()
 
     def run_lists(
         self,
@@ -547,3 +546,12 @@ def backend_for(device: str | None, backend: str | Backend, dtype: Dtype = "floa
         raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {backend!r}")
     chosen: Backend = importlib.import_module(f"npbert_kernels.{backend}").backend
     return chosen
+
+
+def _flag(name: str, given: bool | None, default: bool) -> bool:
+    """An argument of a call that is True or False; None is what the config says."""
+    if given is None:
+        return default
+    if not isinstance(given, bool | np.bool_):
+        raise wrong(name, "True, False or None", given)
+    return bool(given)

@@ -477,10 +477,22 @@ def test_unknown_problem_type(head_folder: Folders, tmp_path: Path) -> None:
         npbert.AutoModelForSequenceClassification.from_pretrained(target)
 
 
-def test_unknown_summary_activation(head_folder: Folders, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("summary_activation", "selu", "summary_activation: wanted null or one of gelu"),
+        ("summary_activation", [], "summary_activation: wanted null or one of gelu"),
+        ("summary_type", "mean", "summary_type: wanted 'first'.*found 'mean'"),
+        ("summary_type", [], "summary_type: wanted 'first'"),
+        ("summary_use_proj", False, "summary_use_proj: wanted true.*found False"),
+    ],
+)
+def test_a_summary_that_is_not_computed(
+    head_folder: Folders, tmp_path: Path, key: str, value: object, message: str
+) -> None:
     folder = head_folder("electra", "ForMultipleChoice")
     target = rewritten(folder, tmp_path, lambda tensors: tensors)
-    config = {**json.loads((folder / "config.json").read_text()), "summary_activation": "selu"}
+    config = {**json.loads((folder / "config.json").read_text()), key: value}
     (target / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="summary_activation: wanted null or one of gelu"):
+    with pytest.raises(ValueError, match=message):
         npbert.AutoModelForMultipleChoice.from_pretrained(target)

@@ -300,6 +300,14 @@ def test_return_dict_false(model: BareModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["output_attentions", "output_hidden_states", "return_dict"])
+@pytest.mark.parametrize("value", ["no", "", 2, float("nan"), np.zeros(2, np.bool_), []])
+def test_flags_are_true_or_false(model: BareModel, name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{name}: wanted True, False or None, found"):
+        model(IDS, **{name: value})
+    model(IDS, **{name: np.False_})
+
+
+@pytest.mark.parametrize("name", ["output_attentions", "output_hidden_states", "return_dict"])
 def test_the_config_gives_the_defaults(bert_folder: Folders, tmp_path: Path, name: str) -> None:
     shutil.copytree(bert_folder(), tmp_path, dirs_exist_ok=True)
     value = name != "return_dict"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npbert.config_values import wrong
 from npbert.families.bert import BertConfig
 from npbert.family import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
 from npbert.head_models import (
@@ -61,6 +62,16 @@ class ElectraConfig(BertConfig):
     summary_use_proj: bool = True
     summary_activation: str = "gelu"
     summary_last_dropout: float = 0.1
+
+    def check_head(self, kind: str) -> None:
+        if kind != "multiple_choice":
+            return
+        if self.summary_type != "first":
+            raise wrong("summary_type", "'first', the only one that npbert computes", self.summary_type)
+        if not self.summary_use_proj:
+            raise wrong(
+                "summary_use_proj", "true: npbert computes the summary with its projection only", self.summary_use_proj
+            )
 
 
 class ElectraModel(BareModel):
