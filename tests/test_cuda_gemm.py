@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stored
+
+# isort: split
 import numpy as np
 import pytest
 from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
 from npbert_kernels.cuda.kernels.gemm import CHAIN, HALF_TILES, SINGLE_TILES, Tile, make_half, make_single
 from npbert_kernels.ops import ACTIVATIONS
 from npbert_kernels.reference import ACTIVATIONS as REFERENCE
-from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stored
 
 CASES = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
 

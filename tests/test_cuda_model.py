@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from simulated import simulator
+
+# isort: split
 import os
 import subprocess
 import sys
@@ -13,7 +16,6 @@ import numpy as np
 import pytest
 from families import FAMILIES
 from npbert_kernels.cuda import DTYPES
-from simulated import simulator
 
 import npbert
 from npbert import AutoModel

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from simulated import ROUNDING, as_stored, backend, simulator
+
+# isort: split
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +15,6 @@ from npbert_kernels.cuda.formats import DTYPES, Dtype
 from npbert_kernels.cuda.program import power, rounded, tiles_of
 from npbert_kernels.ops import POOLINGS, Backend, Batch
 from npbert_kernels.reference import Reference, RelativeBias, RelativeKey
-from simulated import ROUNDING, as_stored, backend, simulator
 
 WIDE = 80  # columns of relative tables: P
 

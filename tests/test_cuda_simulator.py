@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from simulated import RULES, placed, rules, simulator, stored
+
+# isort: split
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from npbert_kernels.cuda.simulator import launch
-from simulated import RULES, placed, rules, simulator, stored
 from simulator_kernels import copied, handed_on, ring
 
 
