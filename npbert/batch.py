@@ -281,7 +281,7 @@ def _layout(B: int, S: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
 
 def _kept(attention_mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """[B, S]: what the mask keeps; None where that is everything."""
-    mask = _array("attention_mask", attention_mask)
+    mask = as_array("attention_mask", attention_mask)
     if mask.dtype.kind not in "biuf":
         _wrong("attention_mask", "0 and 1, as integers, floats or bool", f"the dtype {mask.dtype}")
     if mask.shape != shape:
@@ -370,7 +370,12 @@ def _flat(name: str, lists: Sequence[Sequence[int]], limit: int, first: Ints) ->
     return flat
 
 
-def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """An argument as an array: what NumPy takes, but torch's tensors, which may live elsewhere.
+
+    Raises:
+        ValueError: it is none; names it.
+    """
     if isinstance(value, np.ndarray):
         return value
     if type(value).__module__.partition(".")[0] == "torch":
@@ -383,7 +388,7 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
     """A copy: int64, C-contiguous, each in 0 to limit - 1. What was checked is what is used, whoever writes to it."""
-    found = _array(name, value)
+    found = as_array(name, value)
     if found.dtype.kind not in "iu":
         _wrong(name, "integers", f"the dtype {found.dtype}")
     integers = np.array(found, np.int64, order="C")
@@ -403,7 +408,7 @@ def _outside(flat: Ints, limit: int) -> int | None:
 
 def _floats(name: str, value: ArrayLike) -> Floats:
     """float32, C-contiguous, finite."""
-    found = _array(name, value)
+    found = as_array(name, value)
     if found.dtype.kind not in "iuf":
         _wrong(name, "numbers", f"the dtype {found.dtype}")
     with np.errstate(over="ignore"):

@@ -15,6 +15,7 @@ from npbert_kernels.ops import Floats, Store
 from numpy.typing import ArrayLike
 
 from npbert import losses
+from npbert.batch import as_array
 from npbert.config import EncoderConfig
 from npbert.heads import ROWS, Head, bias_names, head_forward, head_shapes, place_head
 from npbert.losses import IGNORED, checked_labels, checked_targets, cross_entropy
@@ -211,7 +212,7 @@ class ForSequenceClassification(OneHeadModel):
     output_class = SequenceClassifierOutput
 
     def _loss(self, logits: Floats, labels: ArrayLike, called: Called) -> float:
-        given = losses.as_array("labels", labels)
+        given = as_array("labels", labels)
         problem = self.config.problem_type
         if problem is None:
             several = "single_label_classification" if given.dtype.kind in "iu" else "multi_label_classification"
@@ -255,7 +256,7 @@ class ForMultipleChoice(OneHeadModel):
             "position_ids": position_ids,
             "inputs_embeds": inputs_embeds,
         }
-        arrays = {name: losses.as_array(name, value) for name, value in named.items() if value is not None}
+        arrays = {name: as_array(name, value) for name, value in named.items() if value is not None}
         first = arrays.get("input_ids", arrays.get("inputs_embeds"))
         if first is None:
             raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
@@ -360,7 +361,7 @@ class ForQuestionAnswering(HeadModel):
 def _position_loss(name: str, positions: ArrayLike, logits: Floats) -> float:
     """Cross entropy over the tokens of each row; logits [B, S]."""
     B, S = logits.shape
-    found = losses.as_array(name, positions)
+    found = as_array(name, positions)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     clamped = np.clip(found, 0, S) if found.dtype.kind in "iu" else found

@@ -5,11 +5,11 @@ A loss of nothing (every label ignored) is NaN, as torch's is.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from npbert_kernels.ops import Floats, Ints
 from numpy.typing import ArrayLike, NDArray
+
+from npbert.batch import as_array
 
 IGNORED = -100  # a label that counts for nothing
 
@@ -52,13 +52,6 @@ def checked_targets(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Doub
         where = tuple(np.argwhere(~np.isfinite(found))[0])
         raise ValueError(f"{_place(name, where)}: wanted a finite number, found {found[where]}")
     return found.astype(np.float64)
-
-
-def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: wanted an array, or lists of one length: {error}") from None
 
 
 def cross_entropy(logits: Floats, labels: Ints, ignored: int = IGNORED) -> float:

@@ -23,9 +23,14 @@ class Progress:
         unit: what one item is.
         show: True always draws the bar, False never does. None draws it where stderr is a terminal and
             the work has taken half a second.
+
+    Raises:
+        ValueError: show is something else.
     """
 
     def __init__(self, total: int | None, description: str, unit: str, show: bool | None = None) -> None:
+        if show is not None and not isinstance(show, bool):
+            raise ValueError(f"show_progress_bar: wanted True, False or None, found {show!r}")
         self._total = total
         self._description = description
         self._unit = unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ COLUMNS = {
     "offset_mapping": "offsets",
 }
 """Key of the answer -> attribute of `tokenizers.Encoding`, in the order in which they are given."""
+
+
+MOST_PADDING = 2**20  # tokens that a row is padded to: tokenizers ends the process where memory runs out
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ def read_lengths(
         else:
             cut = None
             pad = None if pad == "max_length" else pad
+    for name, target in (
+        ("max_length", limit if pad == "max_length" else None),
+        ("pad_to_multiple_of", None if pad is None else step),
+    ):
+        if target is not None and target > MOST_PADDING:
+            raise ValueError(f"{name}: wanted at most {MOST_PADDING}, to pad to, found {target}")
     if cut is not None and pad is not None and step is not None and limit is not None and limit % step:
         raise ValueError(
             f"max_length: wanted a multiple of pad_to_multiple_of, {step}, where rows are both truncated and "
@@ -75,7 +85,7 @@ def read_lengths(
 
 
 def checked_count(name: str, value: Any, least: int) -> int:
-    """A whole number from `least` on.
+    """A whole number from `least` on, that an index can be.
 
     Raises:
         ValueError: it is none.
@@ -86,6 +96,8 @@ def checked_count(name: str, value: Any, least: int) -> int:
         count = -1
     if count < least:
         raise ValueError(f"{name}: wanted a whole number, {least} or more, found {value!r}")
+    if count > sys.maxsize:
+        raise ValueError(f"{name}: wanted a whole number, {least} to {sys.maxsize}, found {value!r}")
     return count
 
 

@@ -455,6 +455,18 @@ def test_bad_choices(given: dict[str, Any], message: str, head_folder: Folders) 
         model(**given)
 
 
+def test_labels_of_torch(head_folder: Folders) -> None:
+    model = load(head_folder("bert", "ForTokenClassification"), "bert", "ForTokenClassification")
+    with pytest.raises(ValueError, match="labels: wanted a NumPy array, found a torch tensor"):
+        model([[5, 6]], labels=torch.zeros((1, 2), dtype=torch.int64))
+
+
+def test_positions_of_torch(head_folder: Folders) -> None:
+    model = load(head_folder("bert", "ForQuestionAnswering"), "bert", "ForQuestionAnswering")
+    with pytest.raises(ValueError, match="end_positions: wanted a NumPy array, found a torch tensor"):
+        model([[5, 6]], start_positions=[0], end_positions=torch.zeros(1, dtype=torch.int64))
+
+
 def test_bad_columns(head_folder: Folders) -> None:
     model = load(head_folder("bert", "ForMaskedLM"), "bert", "ForMaskedLM")
     for columns, message in (

@@ -145,6 +145,12 @@ def test_batch_sizes_refused(make: Callable[..., Any], size: Any) -> None:
         make("token-classification")("a text", batch_size=size)
 
 
+@pytest.mark.parametrize("show", [1, "no", float("nan"), []])
+def test_progress_bars_refused(make: Callable[..., Any], show: Any) -> None:
+    with pytest.raises(ValueError, match="show_progress_bar: wanted True, False or None, found"):
+        make("token-classification")(["a text"], show_progress_bar=show)
+
+
 # --- what goes in and out, and when
 
 
