@@ -152,6 +152,7 @@ class CrossEncoder:
         """
         check_no_tensor(convert_to_tensor)
         check_choice("device", device, (None, self._device))
+        check_choice("apply_softmax", apply_softmax, (True, False))
         check_batch_size(batch_size)
         function = self.activation_fn if activation_fn is None else _function(activation_fn)
         pairs, single = _pairs(inputs)

@@ -51,6 +51,6 @@ def checked_default(prompts: Mapping[str, str], name: str | None) -> str | None:
     Raises:
         ValueError: it is none of the prompts'.
     """
-    if name is not None and name not in prompts:
+    if name is not None and not (isinstance(name, str) and name in prompts):
         raise ValueError(f"default_prompt_name: wanted one of {sorted(prompts)}, found {show(name)}")
     return name

@@ -79,7 +79,7 @@ class SentenceTransformer:
         given = {} if prompts is None else checked_prompts("prompts", prompts)
         self.prompts = {"query": "", "document": "", **settings.prompts, **given}
         self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
-        self.similarity_fn_name = similarity_fn_name or settings.similarity_fn_name
+        self.similarity_fn_name = settings.similarity_fn_name if similarity_fn_name is None else similarity_fn_name
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
@@ -117,8 +117,7 @@ class SentenceTransformer:
     @similarity_fn_name.setter
     def similarity_fn_name(self, value: str | None) -> None:
         name = "cosine" if value is None else value
-        if name not in SIMILARITIES:
-            raise ValueError(f"similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {name!r}")
+        check_choice("similarity_fn_name", name, tuple(SIMILARITIES))
         self._similarity_fn_name = name
 
     @property
@@ -184,6 +183,7 @@ class SentenceTransformer:
         check_choice("device", device, (None, self._device))
         check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
         check_choice("precision", precision, PRECISIONS)
+        check_choice("normalize_embeddings", normalize_embeddings, (True, False))
         check_batch_size(batch_size)
         dim = self._kept(self._checked_dim(self.truncate_dim if truncate_dim is None else truncate_dim))
         single = isinstance(sentences, str)

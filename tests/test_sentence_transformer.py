@@ -256,7 +256,7 @@ def test_similarity_refuses(model: SentenceTransformer) -> None:
         model.similarity(np.zeros(3), np.zeros((1, 1, 1)))
     with pytest.raises(ValueError, match="embeddings1: wanted vectors of numbers, found list"):
         model.similarity(["text"], np.zeros(3))  # type: ignore[list-item]
-    with pytest.raises(ValueError, match=r"similarity_fn_name: wanted one of cosine, .*, found 'maxsim'"):
+    with pytest.raises(ValueError, match=r"similarity_fn_name: wanted one of 'cosine', .*, found 'maxsim'"):
         model.similarity_fn_name = "maxsim"
 
 
@@ -303,6 +303,8 @@ def test_arguments_refused(model: SentenceTransformer, arguments: dict[str, Any]
         ({"prompts": ["query"]}, r"prompts: wanted names and texts, found \['query'\]"),
         ({"prompts": {"query": 3}}, "prompts: wanted names and texts, found {'query': 3}"),
         ({"default_prompt_name": "x"}, "default_prompt_name: wanted one of .* found 'x'"),
+        ({"similarity_fn_name": ["cosine"]}, "similarity_fn_name: wanted one of 'cosine', "),
+        ({"default_prompt_name": ["query"]}, "default_prompt_name: wanted one of "),
         ({"similarity_fn_name": "x"}, "similarity_fn_name: wanted one of .* found 'x'"),
         ({"backend": "cuda"}, "backend: wanted one of cpu, reference, found 'cuda'"),
     ],
