@@ -14,7 +14,7 @@ import transformers
 from families import COMMON, FAMILIES, RELATIVE
 from npbert_kernels.ops import Backend
 from npbert_kernels.reference import Reference
-from parity import Folders, assert_parity, draw_arguments, loaded, torch_model, torch_outputs
+from parity import Folders, assert_parity, assert_same, draw_arguments, loaded, torch_model, torch_outputs
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 import npbert
@@ -82,7 +82,7 @@ def test_bits_do_not_depend_on_the_batch(folder: Path, cpu_backend: Backend) -> 
     for b, row in enumerate(rows):
         alone = model(row[None]).last_hidden_state[0]
         np.testing.assert_array_equal(batch.last_hidden_state[b, : len(row)], alone)
-        np.testing.assert_allclose(vectors[b], alone[0], rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(vectors[b], alone[0])
         np.testing.assert_array_equal(model.embed([row.tolist()], "cls")[0], vectors[b])
 
 
@@ -93,7 +93,7 @@ def test_lists_with_padding_ids_in_them(folder: Path) -> None:
     rows = [[5, pad, 6, 7], [pad], [pad, pad, 9], [8]]
     vectors = model.embed(rows, "max")
     for vector, row in zip(vectors, rows, strict=True):
-        np.testing.assert_allclose(vector, model([row]).last_hidden_state[0].max(axis=0), rtol=0, atol=1e-5)
+        assert_same(vector, model([row]).last_hidden_state[0].max(axis=0), Reference())
 
 
 def test_counts_are_those_of_transformers(folder: Path) -> None:
@@ -136,9 +136,9 @@ def test_a_row_masked_whole(folder: Path, backend: Backend) -> None:
     ids, mask = np.array([[7, 8, 9], [14, 15, 16]]), np.array([[0, 0, 0], [1, 1, 0]])
     found = model(ids, mask, output_attentions=True)
     alone = model(ids[:1], np.array([[1, 0, 0]]), head_mask=np.zeros(3))
-    np.testing.assert_allclose(found[0][0, 0], alone[0][0, 0], rtol=0, atol=1e-5)
+    assert_same(found[0][0, 0], alone[0][0, 0], backend)
     assert not any(p[0].any() for p in found.attentions)
-    np.testing.assert_allclose(found[0][1:], model(ids[1:], mask[1:])[0], rtol=0, atol=1e-5)
+    assert_same(found[0][1:], model(ids[1:], mask[1:])[0], backend)
 
 
 def test_too_many_tokens(folder: Path, backend: Backend) -> None:
@@ -190,7 +190,8 @@ def test_a_call_is_run_in_parts(folder: Path, backend: Backend, config: dict[str
     monkeypatch.setattr("npbert.model.TOKEN_BUDGET", 20)
     parts = model(**arguments, output_attentions=True)
     for name in whole:
-        np.testing.assert_allclose(parts[name], whole[name], rtol=0, atol=1e-5, err_msg=name)
+        for part, one in zip(parts[name], whole[name], strict=True):  # a row each, or a layer
+            assert_same(part, one, backend, name)
 
 
 # What single families have -------------------------------------------------------------------------------

@@ -17,7 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from npbert_kernels.ops import Backend
 from npbert_kernels.reference import Reference
-from parity import FIELDS, Folders, assert_parity, draw_arguments, loaded, torch_errors, torch_model, torch_outputs
+from parity import (
+    FIELDS,
+    Folders,
+    assert_parity,
+    assert_same,
+    draw_arguments,
+    loaded,
+    torch_errors,
+    torch_model,
+    torch_outputs,
+)
 
 from npbert import AutoModel, BertModel
 from npbert import model as model_module
@@ -121,7 +131,7 @@ def test_a_row_masked_whole(backend: Backend, bert_folder: Folders) -> None:
         assert_as_close_as_torch(array, truth[name], errors[name], name)
     assert not found.last_hidden_state[0, 1:].any()
     assert not any(p[0].any() for p in found.attentions)
-    np.testing.assert_allclose(found.last_hidden_state[1:], model(ids[1:], mask[1:])[0], atol=1e-5)
+    assert_same(found.last_hidden_state[1:], model(ids[1:], mask[1:])[0], backend)
 
 
 def test_reference_in_float64_is_the_truth(bert_folder: Folders) -> None:
@@ -215,7 +225,7 @@ def test_embed_token_types(backend: Backend, bert_folder: Folders) -> None:
     found = model.embed(LISTS, "cls", token_types=types)
     for b, (ids, row) in enumerate(zip(LISTS, types, strict=True)):
         alone = model([ids], token_type_ids=[row]).last_hidden_state[0, 0]
-        np.testing.assert_allclose(found[b], alone, rtol=0, atol=1e-5)
+        assert_same(found[b], alone, backend)
 
 
 @pytest.mark.parametrize(("pooling", "width"), [("mean", 48), (["cls", "max", "mean"], 144)])
@@ -253,9 +263,10 @@ def test_large_batches_are_run_in_parts(
     assert len(seen) > 2
     assert max(seen) <= 20
     for name in FIELDS:
-        np.testing.assert_allclose(parts[name], whole[name], rtol=0, atol=1e-5, err_msg=name)
+        for part, one in zip(parts[name], whole[name], strict=True):  # a row each, or a layer
+            assert_same(part, one, backend, name)
     monkeypatch.setattr(model_module, "TOKEN_BUDGET", 4)
-    np.testing.assert_allclose(model.embed(LISTS, ["cls", "mean"]), vectors, rtol=0, atol=1e-5)
+    assert_same(model.embed(LISTS, ["cls", "mean"]), vectors, backend)
 
 
 # What a call gives --------------------------------------------------------------------------------------
