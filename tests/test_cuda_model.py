@@ -16,10 +16,14 @@ import numpy as np
 import pytest
 from families import FAMILIES
 from npbert_kernels.cuda import DTYPES
+from sentence_folders import LETTERS
+from tasks import assert_same_answer
+from test_sentence_modules import parts, save
 
 import npbert
-from npbert import AutoModel
+from npbert import AutoModel, CrossEncoder, SentenceTransformer
 
+PLACES = ("cpu", "cuda:0")
 IDS, MASK = np.array([[5, 6, 7, 8, 9], [10, 11, 12, 1, 1]]), np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
 
@@ -53,11 +57,61 @@ def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, d
     assert (found.last_hidden_state[~kept] == 0).all()
 
 
-def test_a_pipeline(family_folder: Callable[..., Path]) -> None:
+HEADS = [
+    "PreTraining",
+    "MaskedLM",
+    "SequenceClassification",
+    "MultipleChoice",
+    "TokenClassification",
+    "QuestionAnswering",
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_is_the_cpu_s(head: str, tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model("bert", **FAMILIES["bert"][1], initializer_range=0.2)
+    getattr(transformers, f"BertFor{head}")(config).save_pretrained(tmp_path)
+    ids, mask = (IDS[:, None], MASK[:, None]) if head == "MultipleChoice" else (IDS, MASK)
+    wanted, found = (getattr(npbert, f"BertFor{head}").from_pretrained(tmp_path, device=d)(ids, mask) for d in PLACES)
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, atol=2e-5, err_msg=name)
+
+
+QUESTION = {"question": "Where?", "context": "In Wolfsburg, said she."}
+TASKS = {
+    "text-classification": ("BertForSequenceClassification", ["Not bad.", "A longer one, and worse."]),
+    "token-classification": ("BertForTokenClassification", "Angela visited Wolfsburg."),
+    "question-answering": ("BertForQuestionAnswering", QUESTION),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_pipeline_is_the_cpu_s(task: str, task_folder: Callable[..., Path]) -> None:
+    architecture, inputs = TASKS[task]
+    wanted, found = (npbert.pipeline(task, task_folder(architecture), device=d)(inputs) for d in PLACES)
+    assert_same_answer(found, wanted)
+
+
+def test_sentences_and_pairs_are_the_cpu_s(encoder: Path, task_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """A prompt that pooling leaves out; a Dense behind it; a reranker."""
+    save(encoder, tmp_path, *parts("mean", {"out_features": 20}, include_prompt=False), prompts={"q": "query: the "})
+    wanted, found = (SentenceTransformer(str(tmp_path), device=d).encode(LETTERS, prompt_name="q") for d in PLACES)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+    folder = task_folder("BertForSequenceClassification", num_labels=1)
+    wanted, found = (CrossEncoder(str(folder), device=d).predict([("a", "b"), ("c", "d e")]) for d in PLACES)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_int8_files_are_read_as_the_numbers_they_stand_for(family_folder: Callable[..., Path], tmp_path: Path) -> None:
     model_type, config = FAMILIES["bert"]
-    folder = family_folder(model_type, **config)
-    vectors = [AutoModel.from_pretrained(folder, device=d).embed([[5, 6], [7, 8, 9]]) for d in ("cpu", "cuda:0")]
-    np.testing.assert_allclose(vectors[0], vectors[1], atol=2e-5)
+    AutoModel.from_pretrained(family_folder(model_type, **config), dtype="int8").save_pretrained(tmp_path)
+    found = AutoModel.from_pretrained(tmp_path, device="cuda")(IDS, MASK).last_hidden_state
+    wanted = AutoModel.from_pretrained(tmp_path, backend="reference")(IDS, MASK).last_hidden_state
+    assert cosine(found[MASK > 0], wanted[MASK > 0]).min() >= 0.999
 
 
 @pytest.mark.parametrize("arguments", [{"device": "cuda", "dtype": "int8"}, {"device": "cpu", "dtype": "float16"}])
@@ -107,6 +161,12 @@ def test_without_a_gpu() -> None:
     message = said(index=99)  # where there are GPUs, there are fewer
     assert message.startswith(("device: cuda wants a GPU with NVIDIA's driver: ", "device: wanted one of the "))
     assert message.count("\n") == 1
+
+
+def test_the_simulator_is_one_gpu(family_folder: Callable[..., Path]) -> None:
+    model_type, config = FAMILIES["bert"]
+    with pytest.raises(ValueError, match=r"^device: wanted the simulated GPU, cuda:0, found cuda:99$"):
+        AutoModel.from_pretrained(family_folder(model_type, **config), device="cuda:99")
 
 
 def test_npbert_does_not_import_it() -> None:

@@ -38,7 +38,7 @@ def batch_of(lengths: list[int], masked: int = 0, layers: int = 2, heads: int = 
         token_types=rng.integers(0, 2, rows),
         cu_seqlens=cu_seqlens,
         key_lens=key_lens,
-        first=cu_seqlens[:-1].copy(),
+        first=cu_seqlens[:-1] + rng.integers(0, np.array(lengths)),
         inputs_embeds=rng.standard_normal((rows, 40)).astype(np.float32),
         head_mask=rng.random((layers, heads)).astype(np.float32),
         columns=np.concatenate([np.sort(rng.permutation(WIDE)[:n]) for n in lengths]).astype(np.int64),
@@ -91,6 +91,8 @@ def test_rows(dtype: Dtype, width: int) -> None:
             x = ops.embed(from_words, batch.ids, (at, batch.positions), (of, batch.token_types), norm)
             outputs = {"x": x, "first": ops.take(x, batch.first), "selected": ops.take(x, batch.selected)}
             outputs |= {mode: ops.pool(x, batch.cu_seqlens, batch.key_lens, mode) for mode in POOLINGS}
+            for mode in POOLINGS:
+                outputs[f"{mode} from first"] = ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, first=batch.first)
             outputs["concat"] = ops.concat([outputs["mean"], outputs["max"], outputs["mean"]])
             outputs["unit"] = ops.normalize(x)
             outputs["normed"] = ops.layer_norm(outputs["first"], norm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .device import Device
+from .device import Device, DeviceError
 
 
 def open_device(index: int) -> Device:
@@ -16,6 +16,8 @@ def open_device(index: int) -> Device:
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         from .simulated import Simulated
 
+        if index:
+            raise DeviceError(f"device: wanted the simulated GPU, cuda:0, found cuda:{index}")
         return Simulated()
     from .gpu import Gpu
 

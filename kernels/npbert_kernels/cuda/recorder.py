@@ -308,9 +308,11 @@ class Recorder:
         self._warps_of_columns(("take", self.dtype, padded(x.width)), out, padded(x.width) // self.chunk, operands)
         return out
 
-    def pool(self, x: Buffer, cu_seqlens: Input, key_lens: Input, mode: Pooling) -> Buffer:
+    def pool(
+        self, x: Buffer, cu_seqlens: Input, key_lens: Input, mode: Pooling, *, first: Input | None = None
+    ) -> Buffer:
         out = self._buffer(Axis.SEQUENCES, x.width)
-        operands = (x, self._row(x), cu_seqlens, key_lens, out, self._row(out), SIZES_OF_BATCH)
+        operands = (x, self._row(x), cu_seqlens, key_lens, first, out, self._row(out), SIZES_OF_BATCH)
         key = ("pool", self.dtype, mode, padded(x.width))
         self._warps_of_columns(key, out, padded(x.width) // self.chunk, operands)
         return out
@@ -351,7 +353,7 @@ class Recorder:
         axis = out.axis
         self._launch(
             lambda bucket, processors: key,
-            lambda bucket, processors: (-(-columns // 32), bucket.rows(axis)),
+            lambda bucket, processors: (bucket.rows(axis), -(-columns // 32)),
             lambda bucket, processors: 32,
             *operands,
         )

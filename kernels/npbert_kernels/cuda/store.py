@@ -67,9 +67,8 @@ class Store:
         heads_out: int | None = None,
         heads_in: int | None = None,
     ) -> Linear:
-        if isinstance(weight, Quantized):
-            raise ValueError("linear: wanted float32 weights on a GPU, found int8")
-        matrix: Floats = weight
+        # There is no int8 product here: what a file has quantized is multiplied as the numbers that it stands for.
+        matrix: Floats = weight.values * weight.scales[:, None] if isinstance(weight, Quantized) else weight
         head_size = None
         bias = np.zeros(len(matrix), np.float32) if bias is None else bias
         if heads_out is not None:

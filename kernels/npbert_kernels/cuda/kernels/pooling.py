@@ -7,14 +7,15 @@ from .elements import FORMATS
 
 
 def make_pool(name, mode, padded):
-    """out [B, padded], one row for each sequence's first n = key_lens[b] rows; 0 where n is 0."""
+    """out [B, padded], one row for each sequence's first key_lens[b] rows, or those of them from row starts[b] of x on
+    where starts is not 0; 0 where there are none."""
     f = FORMATS[name]
     load, store, chunk = f.load_chunk, f.store_chunk, f.chunk
     largest, weighted, last = mode == "max", mode == "weightedmean", mode == "lasttoken"
     divided, rooted = mode == "mean", mode == "mean_sqrt_len_tokens"
 
-    def pool(x, x_row, cu_seqlens, key_lens, out, out_row, sizes):
-        b, at = d.block_y(), d.block_x() * 32 + d.lane()
+    def pool(x, x_row, cu_seqlens, key_lens, starts, out, out_row, sizes):
+        b, at = d.block_x(), d.block_y() * 32 + d.lane()
         if b >= d.load_int(sizes + 8):
             return
         begin, keys = d.load_int(cu_seqlens + b * 8), d.load_int(key_lens + b * 8)
@@ -23,12 +24,15 @@ def make_pool(name, mode, padded):
         row = d.cuda.local.array(chunk, d.f32)
         for e in range(chunk):
             total[e] = d.f32(0)
-        first = max(keys - 1, 0) if last else 0
-        for t in range(first, keys):
+        skipped = 0
+        if starts != 0:
+            skipped = d.load_int(starts + b * 8) - begin
+        count = keys - skipped
+        for t in range(max(keys - 1, skipped) if last else skipped, keys):
             load(inside, x + (begin + t) * x_row + at * 16, row, 0)
             for e in range(chunk):
                 if largest:
-                    if t > 0:
+                    if t > skipped:
                         total[e] = d.select((row[e] > total[e]) | (row[e] != row[e]), row[e], total[e])  # NaN stays
                     else:
                         total[e] = row[e]
@@ -36,14 +40,14 @@ def make_pool(name, mode, padded):
                     total[e] += d.f32(t + 1) * row[e]
                 else:
                     total[e] += row[e]
-        if keys > 0:
+        if count > 0:
             for e in range(chunk):
                 if divided:
-                    total[e] /= d.f32(keys)
+                    total[e] /= d.f32(count)
                 elif rooted:
-                    total[e] /= d.sqrt(d.f32(keys))
+                    total[e] /= d.sqrt(d.f32(count))
                 elif weighted:
-                    total[e] /= d.f32(keys) * d.f32(keys + 1) / d.f32(2)
+                    total[e] /= d.f32(count) * d.f32(skipped + 1 + keys) / d.f32(2)
         store(inside, out + b * out_row + at * 16, total, 0)
 
     return pool
@@ -54,7 +58,7 @@ def make_take(name, padded):
     chunk = FORMATS[name].chunk
 
     def take(x, x_row, indices, out, out_row, sizes, axis):
-        row, at = d.block_y(), d.block_x() * 32 + d.lane()
+        row, at = d.block_x(), d.block_y() * 32 + d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
         inside = at * chunk < padded
@@ -70,7 +74,7 @@ def make_place(name, width, written):
     load, store, size = f.load, f.store, f.size
 
     def place(x, x_row, out, out_row, begin, sizes, axis):
-        row, column = d.block_y(), d.block_x() * 32 + d.lane()
+        row, column = d.block_x(), d.block_y() * 32 + d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
         value = load(column < width, x + row * x_row + column * size)
