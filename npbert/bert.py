@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from npbert_kernels.ops import Batch, Floats, Forward, Ops, Placed, Rows
+from npbert_kernels.ops import Batch, Dtype, Floats, Forward, Ops, Placed, Rows
 
 from npbert.config import EncoderConfig
 
@@ -36,6 +36,7 @@ class Layer:
     heads: int  # N, less those that are pruned
     qkv: Placed  # [3 N D, H]: query, key and value heads
     relative: Placed | None  # what scores gain by the distance of query and key
+    attention_dtype: Dtype  # of q k^T and of probs v
     attention_output: Placed  # [H, N D]
     attention_norm: Placed  # [H]
     intermediate: Placed  # [I, H]
@@ -85,6 +86,7 @@ def encoder_layer(
         probs=probs,
         relative=weights.relative,
         columns=batch.columns,
+        dtype=weights.attention_dtype,
     )
     if rows is not None:  # nothing below looks at other rows
         context, x = ops.take(context, rows), ops.take(x, rows)

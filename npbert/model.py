@@ -201,7 +201,7 @@ class EncoderModel:
         precise = store if self._dtype == "float32" else self._backend.store(store_nbytes(self.head_shapes(config)))
         try:
             weights.kept = pruning(self._stored_config, config)
-            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler)
+            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
             self._place_head(config, weights, precise)
         except BaseException:
             weights.kept = pruning(self._stored_config, before)

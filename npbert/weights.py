@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
-from npbert_kernels.ops import Floats, Ints, Placed, Quantized, Store
+from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store
 
 from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
@@ -267,11 +267,11 @@ def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Pl
 
 
 def load_encoder(
-    config: EncoderConfig, weights: NamedWeights, store: Store, precise: Store, *, pooler: bool
+    config: EncoderConfig, weights: NamedWeights, store: Store, precise: Store, *, pooler: bool, dtype: Dtype
 ) -> Encoder:
-    """Places an encoder's weights in a store, one after another in the order of use: few are held twice.
+    """Places an encoder's weights in a store of a dtype, one after another in the order of use: few are held twice.
 
-    The pooler goes into `precise`, which is float32 whatever the store's dtype.
+    The pooler goes into `precise`, a store of float32.
 
     The word embeddings [V, E] stay mapped to the file.
 
@@ -295,7 +295,7 @@ def load_encoder(
             if (heads := tuple(config.kept_heads(index))) not in biases:
                 biases[heads] = store.relative_bias(np.ascontiguousarray(by_distance[list(heads)]))
     sets = [
-        load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))))
+        load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))), dtype)
         for index in range(config.weight_sets)
     ]
     return Encoder(
@@ -312,9 +312,9 @@ def load_encoder(
 
 
 def load_layer(
-    config: EncoderConfig, weights: NamedWeights, store: Store, index: int, relative: Placed | None
+    config: EncoderConfig, weights: NamedWeights, store: Store, index: int, relative: Placed | None, dtype: Dtype
 ) -> Layer:
-    """Places a set of weights; `relative` is the bias that it shares with others, if there is one."""
+    """Places a set of weights in a store of a dtype; `relative` is the bias that it shares with others, if any."""
     names, prefix, eps = config.family.layer, layer_prefix(config, index), config.layer_norm_eps
     heads = config.heads_of(index)
     # One [3 N D, H] from three: the hidden state is read once for all of them.
@@ -322,8 +322,12 @@ def load_layer(
     matrix = _joined(weights, [f"{name}.weight" for name in parts], heads * config.head_size, config.hidden_size)
     bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
     qkv = store.linear(matrix, bias, heads_out=heads)
+    # In int8 too: bfloat16 costs attention less than the weights' int8 has cost already.
+    reduced = dtype != "float32" or isinstance(matrix, Quantized)
     del matrix
+    attention_dtype: Dtype = "bfloat16" if reduced else "float32"
     if config.position_embedding_type != "absolute":
+        attention_dtype = "float32"  # queries and keys are multiplied with distances as well
         query = config.position_embedding_type == "relative_key_query"
         relative = store.relative_key(weights.read(prefix + names.relative_key), query=query)
     output = prefix + names.attention_output
@@ -331,6 +335,7 @@ def load_layer(
         heads=heads,
         qkv=qkv,
         relative=relative,
+        attention_dtype=attention_dtype,
         attention_output=store.linear(
             weights.read_matrix(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads
         ),

@@ -135,6 +135,7 @@ class Ops(Protocol):
         probs: bool = False,
         relative: Placed | None = None,
         columns: Rows | None = None,
+        dtype: Dtype = "float32",
     ) -> tuple[Rows, Rows | None]:
         """Context [T, N D] and, if asked for, the probabilities.
 
@@ -146,6 +147,9 @@ class Ops(Protocol):
         relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the
         columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
         q . E[i - j + P - 1] / sqrt(D), or (q + k) . E[i - j + P - 1] / sqrt(D).
+
+        dtype is that of the two products on the CPU: float32, or bfloat16, which Store.relative_key can't have. Then
+        q, k, v and e^(score - largest) are rounded to it; sums, and what these are divided by, stay float32.
         """
 
     def layer_norm(self, x: Rows, norm: Placed) -> Rows:

@@ -122,13 +122,6 @@ def quantized_rows(x: Floats) -> tuple[Array, Floats]:
 # Ops -----------------------------------------------------------------------------------------------------
 
 
-def softmax(scores: Array) -> Array:
-    """Over the last axis."""
-    exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    probs: Array = exps / exps.sum(axis=-1, keepdims=True)
-    return probs
-
-
 def weightedmean(x: Array, skipped: int) -> Array:
     weights = np.arange(skipped + 1, skipped + len(x) + 1, dtype=x.dtype)[:, None]
     mean: Array = (weights * x).sum(axis=0) / weights.sum()
@@ -205,24 +198,30 @@ class ReferenceOps:
         probs: bool = False,
         relative: RelativeBias | RelativeKey | None = None,
         columns: Ints | None = None,
+        dtype: Dtype = "float32",
     ) -> tuple[Array, Array | None]:
+        def factor(x: Array) -> Array:
+            return x if dtype == "float32" else bfloat16(x).astype(x.dtype)
+
         scale = 1.0 / math.sqrt(head_size)
         context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
         all_probs: list[Array] = []
         for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
             rows = qkv[begin:end].reshape(end - begin, 3, heads, head_size)
-            q, k, v = rows.transpose(1, 2, 0, 3)  # each [N, length, D]
+            q, k, v = factor(rows.transpose(1, 2, 0, 3))  # each [N, length, D]
             if keys == 0:  # no probabilities, and the context stays 0
                 continue
             scores = q @ k[:, :keys].transpose(0, 2, 1) * scale  # [N, length, key_len]
             if relative is not None:
                 assert columns is not None, "relative attention needs columns"
                 scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
-            p = softmax(scores)
+            exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            share = 1.0 / exps.sum(axis=-1, keepdims=True)
             if head_mask is not None:
-                p = p * head_mask[:heads, None, None].astype(p.dtype)
-            context[begin:end] = (p @ v[:, :keys]).transpose(1, 0, 2).reshape(end - begin, -1)
-            all_probs.append(p.ravel())
+                share = share * head_mask[:heads, None, None].astype(share.dtype)
+            mixed = factor(exps) @ v[:, :keys] * share  # [N, length, D]
+            context[begin:end] = mixed.transpose(1, 0, 2).reshape(end - begin, -1)
+            all_probs.append((exps * share).ravel())
         if not probs:
             return context, None
         return context, np.concatenate(all_probs) if all_probs else np.zeros(0, qkv.dtype)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import Activation, Batch, Floats, Forward, Ints, Placed, Pooling
+from ..ops import Activation, Batch, Dtype, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
@@ -211,9 +211,13 @@ class Recorder:
         probs: bool = False,
         relative: Relative | None = None,
         columns: Buffer | None = None,
+        dtype: Dtype = "float32",
     ) -> tuple[Buffer, Buffer | None]:
         assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
         assert relative is None or columns is not None, "relative attention needs columns"
+        code = layout.DTYPE_CODES[dtype]
+        distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
+        assert code == FLOAT32 or (code == BFLOAT16 and not distances), "wanted float32 (or bfloat16)"
         self.head_size = max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         out = self._local(heads * qkv.head_size)
@@ -225,7 +229,8 @@ class Recorder:
         self._step(
             Op.ATTENTION,
             {
-                layout.ATTENTION_QKV: qkv,
+                layout.ATTENTION_QKV: self._converted(qkv, code),
+                layout.ATTENTION_DTYPE: code,
                 layout.ATTENTION_OUT: out,
                 layout.ATTENTION_HEADS: heads,
                 layout.ATTENTION_SIZE: qkv.head_size,

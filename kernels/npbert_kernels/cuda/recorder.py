@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
+from .. import ops
 from ..ops import Activation, Batch, Forward, Ops, Pooling
 from .device import Key, Memory
 from .formats import SIZES, Dtype, padded
@@ -231,6 +232,7 @@ class Recorder:
         probs: bool = False,
         relative: Relative | None = None,
         columns: Input | None = None,
+        dtype: ops.Dtype = "float32",  # the CPU's: here all products are of the backend's
     ) -> tuple[Buffer, Buffer | None]:
         if qkv.head_size is None:
             raise ValueError("attention reads what linear gave with a weight placed with heads_out")

@@ -1,7 +1,8 @@
 """attention: one head of one sequence after another; scores, softmax and context of ROWS queries stay in the caches.
 
 For each item (sequence, head): keys packed into panels; then for each micro-tile of queries: scores = q k^T,
-probabilities, context = probs v, divided by the row's sum at the end. Values are read where they stand.
+probabilities, context = probs v, divided by the row's sum at the end. Values are read where they stand; bfloat16 ones
+are packed too, since a word then holds the same column of two rows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from ..blocking import ROW_PADDING
 from ..layout import (
     ATTENTION_COLUMNS,
+    ATTENTION_DTYPE,
     ATTENTION_HEADS,
     ATTENTION_LAST,
     ATTENTION_MASK,
@@ -23,17 +25,21 @@ from ..layout import (
     ATTENTION_SIZE,
     ATTENTION_STRIDE,
     ATTENTION_TABLE,
+    BFLOAT16,
+    FLOAT32,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PROBS_AT,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
+    PER_WORD,
     RELATIVE_BIAS,
     RELATIVE_KEY_QUERY,
     RELATIVE_NONE,
 )
 from .activation import LOG2_E, power_of_two
+from .convert import bfloat16_row
 from .frame import locate, next_of, number, row_bytes, word
 from .packing import pack_panel
 from .simd import (
@@ -45,6 +51,7 @@ from .simd import (
     fma,
     horizontal_max,
     horizontal_sum,
+    inlined,
     keep_first,
     kernel,
     load,
@@ -53,8 +60,9 @@ from .simd import (
     maximum,
     store,
     store_float,
+    store_pairs,
 )
-from .ukernel import tile
+from .ukernel import tile, tile_bfloat16
 
 PANEL_BYTES = 4 * PANEL
 
@@ -130,12 +138,32 @@ def add_relative(relative, row, i, n, q, keys, ldkeys, size, scale):
         add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, kind == RELATIVE_KEY_QUERY)
 
 
+@inlined
+def product(dtype, height, a, lda, w, ldw, k, zeros, c, ldc):
+    """c [height, PANEL] = a [height, k] w [k, PANEL], k in words."""
+    if dtype == FLOAT32:
+        tile(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
+    else:
+        tile_bfloat16(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
+
+
 @kernel
-def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative):
-    """One head: q [queries, size], keys and v [n, size] -> out [queries, size]; probs [queries, n] or 0.
+def pack_pairs(v, ldv, n, size, target):
+    """bfloat16 v [n, size] -> words [n / 2 rounded up, size], each of two rows' numbers in one column."""
+    for j in range(0, n, 2):
+        low, both = v + j * ldv, j + 1 < n
+        high = low + ldv if both else low
+        for i in range(0, size, LANES):
+            store_pairs(target + i * 4, low + i * 2, high + i * 2, both)
+        target += size * 4
+
+
+@kernel
+def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative):
+    """One head: q [queries, size], keys and v [n, size] of a dtype -> out [queries, size]; probs [queries, n] or 0.
 
     n >= 1, size a multiple of PANEL. relative: (kind, address of the sequence's columns, the head's table, P - 1).
-    scratch: panels of keys, then the scores of ROWS queries, then PANEL zeros.
+    scratch: panels of keys, bfloat16 values, then the scores of ROWS queries, then PANEL zeros.
     """
     panels = (n + PANEL - 1) // PANEL
     ldscores = (panels * PANEL + ROW_PADDING) * 4
@@ -143,17 +171,22 @@ def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldo
     zeros = scores + ROWS * ldscores
     store(zeros, broadcast(0.0))
     store(zeros + BYTES, broadcast(0.0))
+    words = size // PER_WORD[dtype]  # of a query or key
     for p in range(panels):
         there = min(PANEL, n - p * PANEL)
-        pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, size, scratch + p * size * PANEL_BYTES)
+        pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, words, scratch + p * words * PANEL_BYTES)
+    values, ldvalues, pairs = v, ldqkv, n
+    if dtype == BFLOAT16:
+        values, ldvalues, pairs = scratch + panels * words * PANEL_BYTES, size * 4, (n + 1) // 2
+        pack_pairs(v, ldqkv, n, size, values)
     tiles = (queries + ROWS - 1) // ROWS
     for t in range(tiles):
         row = queries * t // tiles
         height = queries * (t + 1) // tiles - row
         for p in range(panels):
-            w = scratch + p * size * PANEL_BYTES
+            w = scratch + p * words * PANEL_BYTES
             c = scores + p * PANEL_BYTES
-            tile(height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, size, zeros, 0, c, ldscores, w, 0)
+            product(dtype, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, c, ldscores)
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
@@ -164,8 +197,10 @@ def attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldo
             if probs != 0:  # the context is made as without them, to the bit
                 for j in range(n):
                     store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4) * share)
+            if dtype == BFLOAT16:
+                bfloat16_row(at, n, at)  # in place, from the front
         for p in range(0, size * 4, PANEL_BYTES):
-            tile(height, scores, ldscores, v + p, ldqkv, n, zeros, 0, c + p, ldout, scratch, 0)
+            product(dtype, height, scores, ldscores, values + p, ldvalues, pairs, zeros, c + p, ldout)
         for i in range(height):
             scale_row(c + i * ldout, size, load_float(scores + i * ldscores + panels * PANEL_BYTES))
 
@@ -181,6 +216,8 @@ def attention(frame, rank, chunk, step, slot):
         number(word(step, ATTENTION_SCALE)),
     )
     cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
+    dtype = word(step, ATTENTION_DTYPE)
+    head_bytes = size * 4 // PER_WORD[dtype]
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
     mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
     kind, table, columns = word(step, ATTENTION_RELATIVE), word(step, ATTENTION_TABLE), 0
@@ -193,7 +230,7 @@ def attention(frame, rank, chunk, step, slot):
         sequence, head = chunk[2] + item // heads, item % heads
         begin = word(cu_seqlens, sequence)
         queries, n = word(cu_seqlens, sequence + 1) - begin, word(key_lens, sequence)
-        q = qkv + (begin - chunk[0]) * ldqkv + head * size * 4
+        q = qkv + (begin - chunk[0]) * ldqkv + head * head_bytes
         c = out + (begin - chunk[0]) * ldout + head * size * 4
         if n == 0:
             for i in range(queries):
@@ -209,12 +246,12 @@ def attention(frame, rank, chunk, step, slot):
         if probs_buffer != NONE:
             at = word(word(frame, FRAME_PROBS_AT), sequence) * heads + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
-        keys = q + heads * size * 4
-        v = keys + heads * size * 4
+        keys = q + heads * head_bytes
+        v = keys + heads * head_bytes
         relative = (
             kind,
             columns + (begin - chunk[0]) * 8,
             table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
             word(step, ATTENTION_LAST),
         )
-        attend(q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative)
+        attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative)

@@ -264,6 +264,22 @@ def store_bfloat16(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(types.int64, vector), codegen
 
 
+@intrinsic
+def store_pairs(typing_context: Any, address: Any, low: Any, high: Any, both: Any) -> Any:
+    """Words of the 16 bits at low and, above these, the ones at high, or zeros if not both."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address, low, high, both = args
+        kind = ir.VectorType(i16, LANES)
+        halves = [builder.zext(builder.load(pointer(builder, at, kind), align=2), I32S) for at in (low, high)]
+        upper = builder.shl(halves[1], ir.Constant(I32S, [16] * LANES))
+        upper = builder.select(splat(builder, both), upper, ir.Constant(I32S, None))
+        builder.store(builder.or_(halves[0], upper), pointer(builder, address, I32S), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.boolean), codegen
+
+
 def _nearest_bfloat16(builder: Any, x: Any, kind: Any) -> Any:
     def each(number: int) -> Any:
         return ir.Constant(I32S, [number] * LANES)
