@@ -79,6 +79,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
     kinds = "bias", "key", "key and query"
     P = max(lengths) + spread
     distances = {kind: normal(*((heads, 2 * P - 1) if kind == "bias" else (2 * P - 1, size))) for kind in kinds}
+    products = "float32" if dtype == "float32" else "bfloat16"
     def forward_of(store):
         embed = store.norm(*norm, 1e-12)
         qkv = store.linear(*weights["qkv"], heads_out=heads)
@@ -92,7 +93,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
             x = ops.embed_rows(batch.inputs_embeds, *others) if inputs_embeds else ops.embed(w, batch.ids, *others)
             context, probs = ops.attention(
                 ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens,
-                heads=heads, head_size=size, head_mask=batch.head_mask[0], probs=True,
+                heads=heads, head_size=size, head_mask=batch.head_mask[0], probs=True, dtype=products,
             )
             y = ops.layer_norm(ops.linear(context, out, residual=x), embed)
             outputs = {"x": x, "probs": probs, "y": y}
@@ -108,6 +109,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
                 context, outputs[kind + " probs"] = ops.attention(
                     ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size,
                     relative=placed, columns=batch.columns, probs=True,
+                    dtype=products if kind == "bias" else "float32",
                 )
                 outputs[kind] = ops.linear(context, out)
             some = ops.take(y, batch.selected)

@@ -169,7 +169,7 @@ def test_bfloat16_in_one_chain(k: int) -> None:
     assert_within(found, truth, (k + 4) * EPS * size)
 
 
-def encoder_like(width: int) -> Callable[[Any], Any]:
+def encoder_like(width: int, products: str) -> Callable[[Any], Any]:
     """Each op that makes rows, read by a linear: whole rows, tiles, rows of sequences, rows that others read too."""
     heads, size = 2, width // 2
     qkv, out, up, down, norm, shift = normal(
@@ -187,7 +187,7 @@ def encoder_like(width: int) -> Callable[[Any], Any]:
 
         def forward(ops: Any, batch: Any, x: Any) -> Any:
             context, _ = ops.attention(
-                ops.linear(x, into), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size
+                ops.linear(x, into), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size, dtype=products
             )
             x = ops.layer_norm(ops.linear(context, from_heads, residual=x), placed)
             outputs = {name: ops.linear(ops.linear(x, first, activation=name), second) for name in ACTIVATIONS}
@@ -208,12 +208,70 @@ def test_every_maker_of_rows(dtype: str, width: int) -> None:
     """A number may be rounded the other way here and there, and be off by a step."""
     cut = [5, 40, 1, 130]
     (x,) = normal(1, (sum(cut), width))
-    found, truth = (run(backend, encoder_like(width), x, cut, dtype) for backend in (cpu, TRUTH))
+    found, truth = (run(backend, encoder_like(width, "bfloat16"), x, cut, dtype) for backend in (cpu, TRUTH))
     assert set(found) == set(truth)
     for name, wanted in truth.items():
         off = np.abs(found[name] - wanted)
         assert off.max() < 0.05 * np.abs(wanted).max(), name
         assert off.mean() < 0.002 * np.abs(wanted).mean(), name
+
+
+@given(seeds, st.lists(st.integers(1, 150), min_size=1, max_size=3), st.integers(1, 3), widths, st.data())
+@example(0, [131, 1, 14], 2, 32, None)
+@example(1, [200, 15], 1, 64, None)
+def test_attention_in_bfloat16(seed: int, cut: list[int], heads: int, size: int, data: Any) -> None:
+    """Queries, keys and values are rounded alike; a number e^(...) that lies between two may go either way, and seldom
+    does: most of the context is as close as its sums of float32 let it be."""
+    kept = [n if data is None else data.draw(st.integers(0, n)) for n in cut]
+    rows, width = sum(cut), heads * size
+    (qkv,) = normal(seed, (rows, 3 * width))
+    identity = np.eye(3 * width, dtype=np.float32)
+
+    def op(store: Any) -> Any:
+        into = store.linear(identity, None, heads_out=heads)
+        out = store.linear(identity[:width, :width], None, heads_in=heads)
+
+        def forward(ops: Any, batch: Any, x: Any) -> Any:
+            context, probs = ops.attention(
+                ops.linear(x, into), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size, probs=True,
+                dtype="bfloat16",
+            )  # fmt: skip
+            return {"context": ops.linear(context, out), "probs": probs}
+
+        return forward
+
+    found, truth = (run(backend, op, qkv, cut, "float32", key_lens=kept) for backend in (cpu, TRUTH))
+    q, k, v = np.abs(bfloat16(qkv)).astype(np.float64).reshape(rows, 3, heads, size).transpose(1, 2, 0, 3)
+    scores = (q @ k.transpose(0, 2, 1)).max() / np.sqrt(size)
+    off = (2 * (size + 4) * scores + 2 * max(cut) + 16) * EPS  # of a probability, and of the sums
+    assert_within(found["probs"], truth["probs"], off * np.abs(truth["probs"]) + 2.0**-126)
+    largest = v.max()
+    error = np.abs(found["context"] - truth["context"])
+    assert error.max(initial=0) <= (off + 2.0**-7) * largest
+    assert np.median(error) <= off * largest
+
+
+def test_attention_in_bfloat16_rounds_what_it_multiplies() -> None:
+    """One key: the context is its value, rounded; with two alike it is their rounded mean."""
+    qkv = np.tile(np.float32([[1.0, 0.5, 1 + 2**-7 + 2**-9]]), (2, 1))
+    for backend in (cpu, SINGLE):
+
+        def op(store: Any) -> Any:
+            into, out = (
+                store.linear(np.eye(3, dtype=np.float32), None, heads_out=1),
+                store.linear(np.eye(1, dtype=np.float32), None, heads_in=1),
+            )
+
+            def forward(ops: Any, batch: Any, x: Any) -> Any:
+                context, _ = ops.attention(
+                    ops.linear(x, into), batch.cu_seqlens, batch.key_lens, heads=1, head_size=1, dtype="bfloat16"
+                )
+                return {"context": ops.linear(context, out)}
+
+            return forward
+
+        for cut in ([1, 1], [2]):
+            assert run(backend, op, qkv, cut, "float32")["context"].ravel().tolist() == [1 + 2**-7] * 2
 
 
 def conversions(dtype: str, op: Callable[[Any], Any], width: int) -> int:
@@ -229,8 +287,9 @@ def conversions(dtype: str, op: Callable[[Any], Any], width: int) -> int:
 
 def test_rows_are_converted_where_they_are_made() -> None:
     """In bfloat16 a step of its own is left to the input, the context, a row taken, and what others read too."""
-    assert conversions("bfloat16", encoder_like(10), 10) == 4
-    assert conversions("float32", encoder_like(10), 10) == 0
+    assert conversions("bfloat16", encoder_like(10, "bfloat16"), 10) == 4
+    assert conversions("float32", encoder_like(10, "bfloat16"), 10) == 1  # queries, keys and values
+    assert conversions("float32", encoder_like(10, "float32"), 10) == 0
 
 
 @pytest.mark.parametrize("heads", [{}, {"heads_out": 3}, {"heads_in": 2}])

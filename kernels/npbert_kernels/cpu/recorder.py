@@ -148,13 +148,14 @@ class Recorder:
     ) -> Buffer:
         if x.columns != weights.k:
             raise ValueError(f"linear: x has {x.columns} columns, the weight wants {weights.k}")
+        words = self._converted(x, weights.dtype)
         out = self._local(weights.columns, rows=x.rows)
         out.head_size = weights.head_size
         self.flops[x.rows] += 2.0 * weights.k * weights.columns
         self._step(
             Op.LINEAR,
             {
-                layout.LINEAR_X: self._converted(x, weights.dtype),
+                layout.LINEAR_X: words,
                 layout.LINEAR_W: self._weight(weights.weight),
                 layout.LINEAR_K: weights.k,
                 layout.LINEAR_PANELS: weights.panels,
@@ -220,6 +221,7 @@ class Recorder:
         assert code == FLOAT32 or (code == BFLOAT16 and not distances), "wanted float32 (or bfloat16)"
         self.head_size = max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
+        words = self._converted(qkv, code)
         out = self._local(heads * qkv.head_size)
         shares = self._buffer(Buffer(Axis.FIXED, heads, 0, flat=True)) if probs else None
         mask, row = head_mask if head_mask is not None else (None, 0)
@@ -229,7 +231,7 @@ class Recorder:
         self._step(
             Op.ATTENTION,
             {
-                layout.ATTENTION_QKV: self._converted(qkv, code),
+                layout.ATTENTION_QKV: words,
                 layout.ATTENTION_DTYPE: code,
                 layout.ATTENTION_OUT: out,
                 layout.ATTENTION_HEADS: heads,
