@@ -14,6 +14,7 @@ from ..layout import (
     FLOAT32,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
+    INT8,
     LINEAR_ACTIVATION,
     LINEAR_BIAS,
     LINEAR_DTYPE,
@@ -73,7 +74,8 @@ def linear(frame, rank, chunk, step, slot):
 
     blocks = (rows + BLOCK_TILES * ROWS - 1) // (BLOCK_TILES * ROWS)
     tiles = (rows + blocks * ROWS - 1) // (blocks * ROWS) * blocks  # as many in each block: members get the same
-    k_blocks = (k + KC - 1) // KC if dtype == FLOAT32 else 1  # others are narrower, and int8 is summed as a whole
+    # int8 is summed as a whole, and what becomes bfloat16 has no place for sums of the first blocks.
+    k_blocks = 1 if dtype == INT8 or out_dtype != FLOAT32 else (k + KC - 1) // KC
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
     while True:
         item = next_of(frame, rank, slot, blocks * panels)
