@@ -60,6 +60,7 @@ class Family:
     always_projected: bool = False  # also where E is H
     pooler: str | None = "pooler.dense"
     token_types: bool = True
+    relative_scaled: bool = True  # what relative positions add to scores is divided by the root of D with them
     relative_bias: str | None = None  # added to all layers' scores, by how far query and key are apart
     pretraining: str = r"cls\..+"  # a pattern: what files often carry besides, and a bare encoder has no use for
     heads: Mapping[str, HeadNames] = field(default_factory=dict)  # by what they are for: see `heads`

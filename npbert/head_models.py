@@ -6,7 +6,9 @@ and computes no more than its answer needs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,8 +18,9 @@ from numpy.typing import ArrayLike
 
 from npbert import losses
 from npbert.batch import as_array
+from npbert.checkpoint import Checkpoint
 from npbert.config import EncoderConfig
-from npbert.heads import ROWS, Head, bias_names, head_forward, head_shapes, place_head
+from npbert.heads import ROWS, Head, head_aliases, head_forward, head_shapes, place_head, untied
 from npbert.losses import IGNORED, checked_labels, checked_targets, cross_entropy
 from npbert.model import Called, EncoderModel
 from npbert.outputs import (
@@ -50,9 +53,16 @@ class HeadModel(EncoderModel):
         return {name: shape for kind in cls.kinds for name, shape in head_shapes(config, kind).items()}
 
     @classmethod
-    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, str]:
-        biases = [bias_names(config, config.family.heads[kind]) for kind in cls.kinds]
-        return {alias: name for name, *aliases in biases for alias in aliases}
+    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, Sequence[str]]:
+        return {name: others for kind in cls.kinds for name, others in head_aliases(config, kind).items()}
+
+    @classmethod
+    def settled(cls, config: EncoderConfig, checkpoint: Checkpoint) -> EncoderConfig:
+        if not any(untied(config, checkpoint, kind) for kind in cls.kinds):
+            return config
+        found = "but the file has a decoder that is not the word embeddings: it is used"
+        warnings.warn(f"{checkpoint.paths[0].parent}: tie_word_embeddings is true, {found}", stacklevel=4)
+        return replace(config, tie_word_embeddings=False)
 
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
         self._heads: dict[str, Head] = {kind: place_head(config, weights, store, kind) for kind in self.kinds}
@@ -156,7 +166,7 @@ class OneHeadModel(HeadModel):
 
 
 class ForMaskedLM(OneHeadModel):
-    """Logits of the vocabulary for each token. labels: [B, S] token ids, -100 for none."""
+    """Logits of the vocabulary for each token, [B, S, V]. labels: [B, S] token ids, -100 for none."""
 
     kinds = ("masked_lm",)
     output_class = MaskedLMOutput
@@ -186,7 +196,7 @@ class ForMaskedLM(OneHeadModel):
 
 
 class ForTokenClassification(OneHeadModel):
-    """Logits of the labels for each token. labels: [B, S] of 0 to num_labels - 1, -100 for none."""
+    """Logits of the labels for each token, [B, S, num_labels]. labels: [B, S] of 0 to num_labels - 1, -100 for none."""
 
     kinds = ("token_classification",)
     output_class = TokenClassifierOutput
@@ -194,14 +204,17 @@ class ForTokenClassification(OneHeadModel):
 
 
 class ForNextSentencePrediction(OneHeadModel):
-    """Whether the second text follows the first (0) or does not (1). labels: [B] of these, -100 for none."""
+    """Logits [B, 2]: that the second text follows the first (0), that it does not (1).
+
+    labels: [B] of these, -100 for none.
+    """
 
     kinds = ("next_sentence",)
     output_class = NextSentencePredictorOutput
 
 
 class ForSequenceClassification(OneHeadModel):
-    """Logits of the labels for each sequence.
+    """Logits of the labels for each sequence, [B, num_labels].
 
     labels: what config.problem_type says; where that is None, one label means regression, integers one label of
     several, other numbers several labels at once. Regression wants [B, num_labels], or of one label also [B]; one of
@@ -287,9 +300,9 @@ class ForMultipleChoice(OneHeadModel):
 
 
 class ElectraForPreTrainingModel(OneHeadModel):
-    """ELECTRA's discriminator: logits [B, S], above 0 where a token was replaced. labels: [B, S] of 0 and 1.
+    """ELECTRA's discriminator: logits [B, S], above 0 where a token was replaced.
 
-    The loss counts the tokens that the mask keeps.
+    labels: [B, S] of 0 and 1, -100 for none. The loss counts the tokens that the mask keeps.
     """
 
     kinds = ("replaced_tokens",)
@@ -299,9 +312,9 @@ class ElectraForPreTrainingModel(OneHeadModel):
         return super()._answer(called, logits[:, :, 0], labels, return_dict)
 
     def _loss(self, logits: Floats, labels: ArrayLike, called: Called) -> float:
-        targets = checked_labels("labels", labels, logits.shape, 2, None).astype(np.float64)
-        kept = called.packed.kept()
-        return losses.binary_cross_entropy(logits[kept], targets[kept])
+        targets = checked_labels("labels", labels, logits.shape, 2, IGNORED)
+        counted = called.packed.kept() & (targets != IGNORED)
+        return losses.binary_cross_entropy(logits[counted], targets[counted].astype(np.float64))
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
         """As of other models with heads: for each list float32 [tokens]."""
@@ -396,7 +409,10 @@ class PreTrainingModel(HeadModel):
 
 
 class BertForPreTrainingModel(PreTrainingModel):
-    """labels: [B, S] token ids, -100 for none. next_sentence_label: [B], 0 where the second text follows, else 1."""
+    """prediction_logits [B, S, V] of the vocabulary, seq_relationship_logits [B, 2] as ForNextSentencePrediction's.
+
+    labels: [B, S] token ids, -100 for none. next_sentence_label: [B], 0 where the second text follows, else 1.
+    """
 
     kinds = ("masked_lm", "next_sentence")
     output_class = BertForPreTrainingOutput
@@ -424,7 +440,10 @@ class BertForPreTrainingModel(PreTrainingModel):
 
 
 class AlbertForPreTrainingModel(PreTrainingModel):
-    """labels: [B, S] token ids, -100 for none. sentence_order_label: [B], 0 for texts in order, 1 for swapped ones."""
+    """prediction_logits [B, S, V] of the vocabulary, sop_logits [B, 2]: that texts are in order (0), or swapped (1).
+
+    labels: [B, S] token ids, -100 for none. sentence_order_label: [B] of 0 and 1.
+    """
 
     kinds = ("masked_lm", "sentence_order")
     output_class = AlbertForPreTrainingOutput

@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
 from npbert_kernels.ops import Activation, Batch, Forward, Ops, Placed, Rows, Store
 
 from npbert.bert import Encoder, encode, pooler
+from npbert.checkpoint import Checkpoint
 from npbert.config import ACTIVATIONS, EncoderConfig
 from npbert.config_values import wrong
 from npbert.family import WORDS, HeadNames
-from npbert.weights import NamedWeights, Shapes, place_linear, place_norm
+from npbert.weights import NamedWeights, Shapes, canonical_name, place_linear, place_norm
 
 RowsOf: TypeAlias = Literal["tokens", "first"]
 
@@ -60,15 +62,28 @@ def tied(config: EncoderConfig, names: HeadNames) -> bool:
     return names.tied and config.tie_word_embeddings
 
 
-def bias_names(config: EncoderConfig, names: HeadNames) -> list[str]:
-    """What files call the last bias, the name that counts first: two where the head has one beside its linear's.
+def bias_name(config: EncoderConfig, names: HeadNames) -> str:
+    """The last bias: beside the linear where the head has it there and the weight is tied, else the linear's own."""
+    return names.bias if names.bias and tied(config, names) else f"{names.out}.bias"
 
-    These are one tensor where the weight is tied, and where it is not, the linear's own counts.
-    """
-    own = f"{names.out}.bias"
-    if names.bias is None:
-        return [own]
-    return [names.bias, own] if tied(config, names) else [own, names.bias]
+
+def head_aliases(config: EncoderConfig, kind: str) -> dict[str, list[str]]:
+    """HF's name -> what files may call the tensor, the name that counts first; of tensors that have several names."""
+    names = config.family.heads[kind]
+    aliases = {bias_name(config, names): [f"{names.out}.bias", names.bias]} if names.bias else {}
+    return {**aliases, WORDS: [WORDS, f"{names.out}.weight"]} if tied(config, names) else aliases
+
+
+def untied(config: EncoderConfig, checkpoint: Checkpoint, kind: str) -> bool:
+    """Whether a file has a last weight that is not the word embeddings', though config.json says so."""
+    names = config.family.heads[kind]
+    if not tied(config, names):
+        return False
+    stored = {canonical_name(name, config.family.prefix): name for name in checkpoint}
+    words, own = stored.get(WORDS), stored.get(f"{names.out}.weight")
+    if words is None or own is None:
+        return False
+    return not np.array_equal(checkpoint.read(words), checkpoint.read(own))
 
 
 def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
@@ -82,7 +97,7 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
         shapes |= {f"{names.norm}.weight": (middle,), f"{names.norm}.bias": (middle,)}
     if not tied(config, names):
         shapes[f"{names.out}.weight"] = (width(config, kind), middle)
-    shapes[bias_names(config, names)[0]] = (width(config, kind),)
+    shapes[bias_name(config, names)] = (width(config, kind),)
     return shapes
 
 
@@ -93,7 +108,7 @@ def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind:
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
     weight = weights.read(WORDS if tied(config, names) else f"{names.out}.weight")
-    out = store.linear(weight, weights.read(bias_names(config, names)[0]))
+    out = store.linear(weight, weights.read(bias_name(config, names)))
     return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
 
 

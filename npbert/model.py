@@ -112,6 +112,9 @@ class EncoderModel:
     config_class: ClassVar[type[EncoderConfig]]
     config: EncoderConfig
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.__mro__[1].__doc__  # help() looks no further than the class itself
+
     def __init__(
         self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool, dtype: Dtype
     ) -> None:
@@ -165,14 +168,20 @@ class EncoderModel:
                 if config.family.pooler and not pooler:
                     why = "the file has no weights for a pooler: pooler_output will be None"
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
-            head = cls.head_shapes(config)
-            shapes = {**encoder_shapes(config, pooler=pooler), **head}
-            weights = NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
+            config = cls.settled(config, checkpoint)
+            weights = cls.named_weights(config, checkpoint, pooler=pooler)
             weights.warn_left_over(harmless(config), stacklevel=3)
             return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
             checkpoint.close()
             raise
+
+    @classmethod
+    def named_weights(cls, config: EncoderConfig, checkpoint: Checkpoint, *, pooler: bool) -> NamedWeights:
+        """The model's tensors in a file, checked to be there and of their shapes."""
+        head = cls.head_shapes(config)
+        shapes = {**encoder_shapes(config, pooler=pooler), **head}
+        return NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
 
     # What a head adds -----------------------------------------------------------------------------------------
 
@@ -187,9 +196,14 @@ class EncoderModel:
         return {}
 
     @classmethod
-    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, str]:
-        """What files may call a tensor of the head -> its name. Where both are there they are one, saved twice."""
+    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, Sequence[str]]:
+        """Name -> what files may call the tensor, the name that counts first."""
         return {}
+
+    @classmethod
+    def settled(cls, config: EncoderConfig, checkpoint: Checkpoint) -> EncoderConfig:
+        """The config that fits the file, where the file tells what the config gets wrong."""
+        return config
 
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
         """Called after the encoder's weights were placed, and again whenever heads are pruned."""
@@ -374,7 +388,10 @@ class EncoderModel:
 
 
 class BareModel(EncoderModel):
-    """An encoder without a head: the base of BertModel, RobertaModel, ..."""
+    """An encoder without a head: last_hidden_state [B, S, H], pooler_output [B, H].
+
+    Source: transformers' class of the same name, as of all families' classes.
+    """
 
     @classmethod
     def from_pretrained(

@@ -138,7 +138,7 @@ class NamedWeights:
     Args:
         shapes: canonical name -> shape, of all that are wanted.
         head: those of them that belong to a head, and not to the encoder.
-        aliases: other names of some -> their canonical names, for files that lack these.
+        aliases: canonical name -> the names that it may have in a file, of which the first that is there counts.
 
     Raises:
         ValueError: weights are missing (all are listed), are there twice, or have another shape.
@@ -150,7 +150,7 @@ class NamedWeights:
         prefix: str,
         shapes: Mapping[str, tuple[int, ...]],
         head: Collection[str] = (),
-        aliases: Mapping[str, str] | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.shapes = shapes
@@ -161,17 +161,19 @@ class NamedWeights:
         where = _where(checkpoint)
         for stored in checkpoint:
             name = canonical_name(stored, prefix)
-            if (weight := name.removesuffix(SCALES)) != name and weight in shapes:
-                self._scales[weight] = stored
-            elif name not in shapes:
+            weight = name.removesuffix(SCALES)
+            those = self._scales if weight != name else self._stored
+            if weight not in shapes:
                 self.left_over[name] = stored
-            elif name in self._stored:
-                raise ValueError(f"{where}: {name}: wanted once, found as {self._stored[name]} and {stored}")
+            elif weight in those:
+                raise ValueError(f"{where}: {name}: wanted once, found as {those[weight]} and {stored}")
             else:
-                self._stored[name] = stored
-        for alias, name in (aliases or {}).items():
-            if name not in self._stored and alias in self.left_over:
-                self._stored[name] = self.left_over.pop(alias)
+                those[weight] = stored
+        for name, others in (aliases or {}).items():
+            there = {**self.left_over, **self._stored}
+            if first := next((other for other in others if other in there), None):
+                self._stored[name] = there[first]
+                self.left_over.pop(first, None)
         if missing := [name for name in shapes if name not in self._stored]:
             hint = "; AutoModel loads the encoder alone" if any(name in head for name in missing) else ""
             raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}{hint}")
@@ -184,6 +186,8 @@ class NamedWeights:
                 )
             if checkpoint.dtype(stored) == "I8":
                 self._check_scales(name, wanted)
+            elif name in self._scales:  # which say nothing of floats
+                self.left_over[name + SCALES] = self._scales.pop(name)
 
     def _check_scales(self, name: str, shape: tuple[int, ...]) -> None:
         stored = self._stored[name]
@@ -329,7 +333,8 @@ def load_layer(
     if config.position_embedding_type != "absolute":
         attention_dtype = "float32"  # queries and keys are multiplied with distances as well
         query = config.position_embedding_type == "relative_key_query"
-        relative = store.relative_key(weights.read(prefix + names.relative_key), query=query)
+        rows = weights.read(prefix + names.relative_key)  # [2P - 1, D]
+        relative = store.relative_key(rows, query=query, scaled=config.family.relative_scaled)
     output = prefix + names.attention_output
     return Layer(
         heads=heads,

@@ -98,6 +98,18 @@ SMALL = {
 """A BERT that runs in no time, its sizes all different from each other."""
 
 
+def add_distances(model: Any) -> None:
+    """Gives a model of transformers 5, which lacks them, the tables that its config's position_embedding_type wants."""
+    import torch
+
+    config = model.config
+    if getattr(config, "position_embedding_type", "absolute") != "absolute":
+        shape = 2 * config.max_position_embeddings - 1, config.hidden_size // config.num_attention_heads
+        for name, module in list(model.named_modules()):
+            if name.endswith((".self", "attention")) and hasattr(module, "query"):
+                module.distance_embedding = torch.nn.Embedding(*shape)
+
+
 @pytest.fixture(scope="session")
 def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """family_folder(model_type, **config) -> a folder with random weights, made by transformers, once for each."""
@@ -109,12 +121,7 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
 
         torch.manual_seed(0)
         model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **dict(items)))
-        config = model.config
-        if getattr(config, "position_embedding_type", "absolute") != "absolute":  # which transformers 5 lacks
-            shape = 2 * config.max_position_embeddings - 1, config.hidden_size // config.num_attention_heads
-            for name, module in list(model.named_modules()):
-                if name.endswith((".self", "attention")) and hasattr(module, "query"):
-                    module.distance_embedding = torch.nn.Embedding(*shape)
+        add_distances(model)
         with torch.no_grad():
             # As transformers starts them, biases are 0, norms 1, and attention is nearly even.
             for name, parameter in model.named_parameters():

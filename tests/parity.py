@@ -31,14 +31,15 @@ VALUES = (".value", ".v_lin", ".attn.v")  # how the linears of attention's value
 
 
 @cache
-def torch_model(folder: Path, dtype: torch.dtype) -> Any:
+def torch_model(folder: Path, dtype: torch.dtype, auto: Any = transformers.AutoModel) -> Any:
+    """auto: the class that loads it."""
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(config, "position_embedding_type", "absolute")
     attention = "eager" if kind == "absolute" else kind
-    model = transformers.AutoModel.from_pretrained(folder, attn_implementation=attention)
+    model = auto.from_pretrained(folder, attn_implementation=attention)
     if kind != "absolute":
         with torch.no_grad():
-            model.embeddings.position_embeddings.weight.zero_()
+            model.base_model.embeddings.position_embeddings.weight.zero_()
         for name, rows in load_file(folder / "model.safetensors").items():
             if name.endswith(".distance_embedding.weight"):
                 model.get_submodule(name.removesuffix(".distance_embedding.weight")).distances = torch.tensor(rows)
@@ -55,10 +56,12 @@ def relative_attention(
     length, P = q.shape[2], len(module.distances) // 2 + 1
     columns = torch.arange(length)
     apart = module.distances[columns[:, None] - columns + P - 1]  # [length, length, D]
-    scores = q @ k.transpose(2, 3) + torch.einsum("bhld,lrd->bhlr", q, apart)
+    by_distance = torch.einsum("bhld,lrd->bhlr", q, apart)
     if module.config.position_embedding_type == "relative_key_query":
-        scores = scores + torch.einsum("bhrd,lrd->bhlr", k, apart)
-    scores = scores / math.sqrt(q.shape[-1])
+        by_distance = by_distance + torch.einsum("bhrd,lrd->bhlr", k, apart)
+    scaled = math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(2, 3) / scaled
+    scores = scores + (by_distance if module.config.model_type == "albert" else by_distance / scaled)
     probs = (scores if mask is None else scores + mask).softmax(-1)
     return (probs @ v).transpose(1, 2).contiguous(), probs
 

@@ -42,14 +42,6 @@ def write(folder: Path, values: Any) -> Path:
     return folder
 
 
-def test_defaults_are_those_of_transformers() -> None:
-    theirs = transformers.BertConfig().to_dict()
-    ours = BertConfig().to_dict()
-    shared = ours.keys() & theirs.keys()
-    assert ours.keys() - theirs.keys() == NOT_IN_5
-    assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
-
-
 FAMILY_CONFIGS = {
     model_type: (getattr(npbert, f"{stem}Config"), getattr(transformers, f"{stem}Config"))
     for model_type, (_, stem) in MODEL_TYPES.items()
@@ -58,7 +50,7 @@ NOT_IN_5 = {"position_embedding_type", "pruned_heads"}  # keys of transformers 4
 
 
 @pytest.mark.parametrize("model_type", FAMILY_CONFIGS)
-def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: str, tmp_path: Path) -> None:
+def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: str) -> None:
     ours, theirs = (config().to_dict() for config in FAMILY_CONFIGS[model_type])
     meta = {"transformers_version", "_name_or_path", "chunk_size_feed_forward", "is_encoder_decoder"}
     assert theirs.keys() - ours.keys() <= meta
@@ -67,18 +59,54 @@ def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: s
     assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
 
 
+OTHERS = {
+    "hidden_act": "relu",
+    "activation": "relu",
+    "summary_activation": "tanh",
+    "summary_type": "mean",
+    "position_embedding_type": "relative_key",
+    "problem_type": "regression",
+    "architectures": ["Some"],
+    "dtype": "float16",
+    "pruned_heads": {0: [1, 2]},
+    "id2label": {0: "a", 1: "b", 2: "c"},
+    "label2id": {"a": 0, "b": 1, "c": 2},
+}
+ONLY_ONE = {"model_type", "is_decoder", "add_cross_attention"}  # keys with one value that is not refused
+
+
+def another(key: str, value: Any) -> Any:
+    """A value that is not the default."""
+    if key in OTHERS:
+        return OTHERS[key]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, float):
+        return value / 2 + 1e-3
+    if value is None or value == 0 or key.endswith("_token_id"):
+        return 7 if key.endswith("_token_id") else 0.25
+    return 2 * value
+
+
 @pytest.mark.parametrize("model_type", FAMILY_CONFIGS)
 def test_each_family_is_written_and_read_back(model_type: str, tmp_path: Path) -> None:
+    """Every key, with a value that is not its default, by npbert and by transformers."""
     ours, theirs = FAMILY_CONFIGS[model_type]
-    config = ours(vocab_size=77, max_position_embeddings=33, num_labels=3, pruned_heads={0: [2, 1]})
+    defaults = ours().to_dict()
+    given = {key: another(key, value) for key, value in defaults.items() if key not in ONLY_ONE}
+    config = ours.from_dict(given)
+    values = config.to_dict()
+    assert {key for key, value in values.items() if value == defaults[key]} == ONLY_ONE & values.keys()
     config.save_pretrained(tmp_path)
-    assert AutoConfig.from_pretrained(tmp_path) == config
-    assert type(AutoConfig.from_pretrained(tmp_path)) is ours
+    back = AutoConfig.from_pretrained(tmp_path)
+    assert back == config
+    assert type(back) is ours
     read = transformers.AutoConfig.from_pretrained(tmp_path)
     assert type(read) is theirs
-    assert (read.vocab_size, read.max_position_embeddings, read.num_labels) == (77, 33, 3)
-    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
-        assert getattr(read, name) == getattr(config, name)
+    assert read.num_labels == config.num_labels == 3
+    found = read.to_dict()
+    found["pruned_heads"] = {int(layer): heads for layer, heads in found["pruned_heads"].items()}
+    assert {key: found[key] for key in values} == values
 
 
 def test_distilbert_s_own_keys_and_the_shared_names() -> None:

@@ -40,7 +40,7 @@ def cosine(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("family", ["bert", "mpnet", "albert", "bert, relative_key_query"])
+@pytest.mark.parametrize("family", ["bert", "mpnet", "albert, relative_key_query", "bert, relative_key_query"])
 def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, dtype: Any) -> None:
     model_type, config = FAMILIES[family]
     folder = family_folder(model_type, **config)

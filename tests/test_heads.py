@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import parity
 import pytest
 import torch
 import transformers
-from conftest import assert_as_close_as_torch
+from conftest import add_distances, assert_as_close_as_torch
 from families import FAMILIES
 from npbert_kernels.ops import Backend
 from safetensors.numpy import load_file, save_file
+from test_reduced_families import LEAST, cosines
 
 import npbert
 from npbert import batch as batches
@@ -42,6 +46,13 @@ KINDS = (
     "ForQuestionAnswering",
 )
 MODELS = [(family, kind) for family, stem in STEMS.items() for kind in KINDS if hasattr(transformers, stem + kind)]
+RELATIVE = [
+    ("bert, relative_key", "ForSequenceClassification"),
+    ("bert, relative_key", "ForPreTraining"),
+    ("bert, relative_key_query", "ForMaskedLM"),
+    ("roberta, relative_key", "ForTokenClassification"),
+    ("albert, relative_key_query", "ForQuestionAnswering"),
+]
 LABELS = 5
 V = 61
 
@@ -59,7 +70,8 @@ def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         torch.manual_seed(0)
         labelled = kind in ("ForSequenceClassification", "ForTokenClassification")
         given = {**config, **({"num_labels": LABELS} if labelled else {}), **dict(items)}
-        model = getattr(transformers, STEMS[family] + kind)(transformers.AutoConfig.for_model(model_type, **given))
+        model = getattr(transformers, class_name(family, kind))(transformers.AutoConfig.for_model(model_type, **given))
+        add_distances(model)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 scale = 1.5 * parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.1
@@ -73,9 +85,12 @@ def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return lambda family, kind, **config: make(family, kind, tuple(sorted(config.items())))
 
 
-@cache
+def class_name(family: str, kind: str) -> str:
+    return STEMS[FAMILIES[family][0]] + kind
+
+
 def torch_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
-    return getattr(transformers, name).from_pretrained(folder).to(dtype).eval()
+    return parity.torch_model(folder, dtype, getattr(transformers, name))
 
 
 def torch_output(folder: Path, name: str, dtype: torch.dtype, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -85,7 +100,7 @@ def torch_output(folder: Path, name: str, dtype: torch.dtype, arguments: dict[st
 
 
 def load(folder: Path, family: str, kind: str, backend: str | Backend = "cpu") -> Any:
-    return getattr(npbert, STEMS[family] + kind).from_pretrained(folder, backend=backend)
+    return getattr(npbert, class_name(family, kind)).from_pretrained(folder, backend=backend)
 
 
 def draw(family: str, kind: str, B: int, S: int, *, masked: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
@@ -106,7 +121,7 @@ def draw_labels(family: str, kind: str, B: int, S: int) -> dict[str, np.ndarray]
     if kind == "ForQuestionAnswering":  # beyond S and below 0 as well
         return {name: rng.integers(-3, S + 9, B) for name in ("start_positions", "end_positions")}
     if kind == "ForPreTraining" and family != "electra":
-        name = "next_sentence_label" if family == "bert" else "sentence_order_label"
+        name = "sentence_order_label" if family == "albert" else "next_sentence_label"
         return {"labels": of_tokens, name: rng.integers(0, 2, B)}
     if kind == "ForPreTraining":
         return {"labels": rng.integers(0, 2, (B, S))}
@@ -125,15 +140,15 @@ def torch_errors(folder: Path, family: str, kind: str) -> dict[str, float]:
     So torch is tried on ten times as many rows as are compared.
     """
     given = {**draw(family, kind, 1000, 23, seed=7), **draw_labels(family, kind, 1000, 23)}
-    name = STEMS[family] + kind
+    name = class_name(family, kind)
     truth, found = (torch_output(folder, name, dtype, given) for dtype in (torch.float64, torch.float32))
     return {key: float(np.abs(found[key] - wanted).max()) for key, wanted in truth.items()}
 
 
-@pytest.mark.parametrize(("family", "kind"), MODELS)
+@pytest.mark.parametrize(("family", "kind"), [*MODELS, *RELATIVE])
 def test_parity(family: str, kind: str, head_folder: Folders, backend: Backend) -> None:
     """Logits where the mask keeps a token, 0 elsewhere; with labels the logits and the loss that transformers has."""
-    folder, name = head_folder(family, kind), STEMS[family] + kind
+    folder, name = head_folder(family, kind), class_name(family, kind)
     model = load(folder, family, kind, backend)
     B, S = 100, 23
     arguments, labels = draw(family, kind, B, S), draw_labels(family, kind, B, S)
@@ -280,9 +295,35 @@ def test_problem_types(problem: str | None, num_labels: int, labels: Any, head_f
     assert model.config.problem_type == problem
 
 
-def test_nothing_to_learn_from(head_folder: Folders) -> None:
-    model = load(head_folder("bert", "ForTokenClassification"), "bert", "ForTokenClassification")
-    assert np.isnan(model([[5, 6]], labels=[[-100, -100]]).loss)
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("ForTokenClassification", [[-100, -100]]),
+        ("ForSequenceClassification", [-100]),
+        ("ForMaskedLM", [[-100, -100]]),
+        ("ForNextSentencePrediction", [-100]),
+    ],
+)
+def test_nothing_to_learn_from(kind: str, labels: Any, head_folder: Folders) -> None:
+    folder = head_folder("bert", kind)
+    given = {"input_ids": [[5, 6]], "labels": labels}
+    assert np.isnan(torch_output(folder, class_name("bert", kind), torch.float64, given)["loss"])
+    assert np.isnan(load(folder, "bert", kind)(**given).loss)
+
+
+def test_labels_of_padding_count_for_nothing(head_folder: Folders) -> None:
+    """ELECTRA's discriminator learns from the tokens that the mask keeps, whatever the others' labels are."""
+    folder = head_folder("electra", "ForPreTraining")
+    given = {"input_ids": [[5, 6, 7], [8, 9, 5]], "attention_mask": [[1, 1, 0], [1, 1, 1]]}
+    labels = [[1, 0, -100], [0, 0, 1]]
+    truth = torch_output(folder, "ElectraForPreTraining", torch.float64, {**given, "labels": labels})
+    model = load(folder, "electra", "ForPreTraining")
+    output = model(**given, labels=labels)
+    assert (
+        abs(output.loss - truth["loss"])
+        <= np.abs(output.logits - truth["logits"])[[0, 0, 1, 1, 1], [0, 1, 0, 1, 2]].max()
+    )
+    assert np.isnan(model(**given, labels=np.full((2, 3), -100)).loss)
 
 
 # Files ---------------------------------------------------------------------------------------------------------
@@ -299,6 +340,24 @@ def test_saved_and_read_by_transformers(family: str, kind: str, head_folder: Fol
     for key, wanted in torch_output(folder, name, torch.float64, arguments).items():
         assert np.abs(torch_output(tmp_path, name, torch.float64, arguments)[key] - wanted).max() < 1e-12
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_pruned(family: str, kind: str, head_folder: Folders, tmp_path: Path) -> None:
+    """As if the heads were masked; so it is saved, and read back."""
+    model, arguments = load(head_folder(family, kind), family, kind), draw(family, kind, 4, 9)
+    shared = family == "albert"  # whose layers are one
+    mask = np.array([[1, 0, 1]] * 3 if shared else [[1, 0, 1], [1, 1, 1], [0, 1, 0]])
+    wanted, whole = model(**arguments, head_mask=mask), model(**arguments)
+    model.prune_heads({0: [1]} if shared else {0: [1], 2: [0, 2]})
+    found = model(**arguments)
+    model.save_pretrained(tmp_path)
+    back = load(tmp_path, family, kind)
+    assert back.config.pruned_heads == model.config.pruned_heads
+    for name in found:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-4)
+        assert np.abs(found[name] - whole[name]).max() > 1e-3
+        np.testing.assert_array_equal(back(**arguments)[name], found[name])
 
 
 def rewritten(folder: Path, target: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Path:
@@ -320,16 +379,17 @@ def rewritten(folder: Path, target: Path, change: Callable[[dict[str, np.ndarray
 def test_older_layouts_of_a_decoder(
     family: str, prefix: str, weight: str, bias: str, alias: str, head_folder: Folders, tmp_path: Path
 ) -> None:
-    """Its weight saved beside the embeddings that it is; its bias under either name, or both."""
+    """Its weight saved beside the embeddings that it is, or in their place; its bias under either name, or both."""
     folder = head_folder(family, "ForMaskedLM")
     wanted = load(folder, family, "ForMaskedLM").predict([[5, 6, 7]])[0]
-    for number, names in enumerate(((bias,), (alias,), (bias, alias))):
+    words = f"{prefix}embeddings.word_embeddings.weight"
+    layouts = ((words, weight, bias), (words, weight, alias), (words, weight, bias, alias), (weight, bias))
+    for number, names in enumerate(layouts):
 
         def change(tensors: dict[str, np.ndarray], names: tuple[str, ...] = names) -> dict[str, np.ndarray]:
-            words = tensors[f"{prefix}embeddings.word_embeddings.weight"]
             value = next(tensors.pop(name) for name in (bias, alias) if name in tensors)
-            tensors = {name: array for name, array in tensors.items() if name not in (bias, alias)}
-            return {**tensors, weight: words, **dict.fromkeys(names, value)}
+            values = {words: tensors.pop(words), bias: value, alias: value}
+            return {**tensors, **{name: values.get(name, values[words]) for name in names}}
 
         target = tmp_path / str(number)
         target.mkdir()
@@ -349,6 +409,35 @@ def test_a_decoder_of_its_own(head_folder: Folders, tmp_path: Path) -> None:
     assert_as_close_as_torch(found[kept], truth[kept], np.abs(measure - truth).max())
     words = load_file(folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
     assert np.abs(load_file(folder / "model.safetensors")["cls.predictions.decoder.weight"] - words).max() > 0.1
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_decoder_that_the_config_gets_wrong(part: str, head_folder: Folders, tmp_path: Path) -> None:
+    """Tied, it says, but the file has another: that one counts, as in transformers 5, and stays when it is saved."""
+    folder, name = head_folder("bert", "ForMaskedLM"), "BertForMaskedLM"
+    source = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}[part]
+
+    def change(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**tensors, f"cls.predictions.decoder.{part}": tensors[source][::-1]}
+
+    target = rewritten(folder, tmp_path, change)
+    arguments = draw("bert", "ForMaskedLM", 2, 9, masked=False)
+    truth, measure = (
+        torch_output(target, name, dtype, arguments)["logits"] for dtype in (torch.float64, torch.float32)
+    )
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = load(target, "bert", "ForMaskedLM")
+    said = [str(warning.message) for warning in told]
+    wanted = f"{target}: tie_word_embeddings is true, but the file has a decoder that is not the word embeddings"
+    assert [text.startswith(wanted) for text in said] == ([True] if part == "weight" else [])
+    assert_as_close_as_torch(model(**arguments).logits, truth, np.abs(measure - truth).max())
+    model.save_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(
+        load(tmp_path / "saved", "bert", "ForMaskedLM")(**arguments).logits, model(**arguments).logits
+    )
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert config["tie_word_embeddings"] == (part == "bias")
 
 
 @pytest.mark.parametrize("family", STEMS)
@@ -392,6 +481,26 @@ def test_no_head_is_forgotten() -> None:
     """All classes of transformers' for these families and heads are here."""
     assert [model for model in MODELS if not hasattr(npbert, STEMS[model[0]] + model[1])] == []
     assert len(MODELS) == 44
+
+
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_every_class_says_what_it_takes(family: str, kind: str) -> None:
+    """help() finds shapes and labels, and from_pretrained takes the same arguments everywhere."""
+    model = getattr(npbert, class_name(family, kind))
+    assert "[B" in model.__doc__
+    assert "labels:" in model.__doc__ or "start_positions, end_positions:" in model.__doc__
+    assert inspect.signature(model.from_pretrained) == inspect.signature(npbert.BertForMaskedLM.from_pretrained)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+@pytest.mark.parametrize(("family", "kind"), MODELS)
+def test_every_class_takes_a_dtype(family: str, kind: str, dtype: str, head_folder: Folders) -> None:
+    """Logits as close to float32's as the encoder's rows are, and not the same."""
+    folder, arguments = head_folder(family, kind), draw(family, kind, 20, 23, masked=False)
+    model = getattr(npbert, class_name(family, kind)).from_pretrained(folder, dtype=dtype, device="cpu")
+    single = load(folder, family, kind)(**arguments)
+    for name, found in model(**arguments).items():
+        assert LEAST[dtype] < cosines(found.ravel(), single[name].ravel()) < 1 - 1e-7
 
 
 # Bad input -----------------------------------------------------------------------------------------------------

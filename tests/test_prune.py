@@ -51,7 +51,7 @@ def test_parity(family_folder: Folders, backend: Backend, family: str, head_mask
     assert_close(dict(output), truth, errors, arguments)
 
 
-@pytest.mark.parametrize("family", ["bert", "distilbert", "albert, groups", "mpnet"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_saved_is_pruned(family_folder: Folders, tmp_path: Path, family: str) -> None:
     """And may be pruned on, by the numbers of the whole model."""
     model_type, config = FAMILIES[family]

@@ -162,6 +162,24 @@ def test_one_weight_under_two_names(load: Any, tensors: Tensors) -> None:
     assert "bert.embeddings.LayerNorm.gamma" in str(error.value)
 
 
+@pytest.mark.parametrize("scales", ["output.dense.weight_scale", "module.output.dense.weight_scale"])
+def test_scales_of_what_is_not_int8(load: Any, tensors: Tensors, wanted: np.ndarray, scales: str) -> None:
+    """Told, as whoever wrote them may have meant something."""
+    prefix, _, rest = scales.rpartition("output.")
+    name = f"{prefix}encoder.layer.1.output.{rest}"
+    tensors[name] = np.full(48, 0.5, np.float32)
+    with pytest.warns(UserWarning, match=rf"tensors not used \(1\): {re.escape(name)}$"):
+        model = load(tensors)
+    np.testing.assert_array_equal(model(IDS).pooler_output, wanted)
+
+
+def test_scales_under_two_names(load: Any, tensors: Tensors) -> None:
+    name = "encoder.layer.1.output.dense.weight_scale"
+    tensors |= {name: np.ones(48, np.float32), f"bert.{name}": np.ones(48, np.float32)}
+    with pytest.raises(ValueError, match=f"{name}: wanted once, found as "):
+        load(tensors)
+
+
 def test_nan_names_the_tensor(load: Any, tensors: Tensors) -> None:
     tensors["encoder.layer.0.attention.self.value.bias"][3] = np.nan
     with pytest.raises(ValueError, match=r"encoder\.layer\.0\.attention\.self\.value\.bias"):

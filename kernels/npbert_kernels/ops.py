@@ -203,10 +203,11 @@ class Store(Protocol):
     def relative_bias(self, bias: Floats) -> Placed:
         """bias [N, 2P - 1]: of a key that stands 1 - P to P - 1 columns behind its query (MPNet)."""
 
-    def relative_key(self, rows: Floats, *, query: bool) -> Placed:
+    def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> Placed:
         """rows [2P - 1, D], of a query that stands 1 - P to P - 1 columns behind its key.
 
-        BERT's relative_key, or with `query` its relative_key_query (https://arxiv.org/abs/2009.13658).
+        BERT's relative_key, or with `query` its relative_key_query (https://arxiv.org/abs/2009.13658). What the rows
+        add to a score is divided by the root of D as the score is, but where `scaled` is False, as in ALBERT.
         """
 
 

@@ -287,8 +287,9 @@ class ReferenceStore:
     def relative_bias(self, bias: Floats) -> RelativeBias:
         return RelativeBias(self._kept(bias))
 
-    def relative_key(self, rows: Floats, *, query: bool) -> RelativeKey:
-        return RelativeKey(self._kept(rows), query)
+    def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> RelativeKey:
+        kept = self._kept(rows)
+        return RelativeKey(kept if scaled else kept * kept.dtype.type(math.sqrt(kept.shape[1])), query)
 
     def _kept(self, x: Floats) -> Array:
         return x.astype(self.dtype, copy=False)

@@ -18,11 +18,11 @@ from npbert.file_names import MODULES_FILE
 from npbert.head_models import HeadModel
 from npbert.heads import tied
 from npbert.hub import resolve
-from npbert.model import TOKEN_BUDGET
+from npbert.model import TOKEN_BUDGET, BareModel
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
 from npbert.sentence_forward import weighted
 from npbert.tokenizer import AutoTokenizer
-from npbert.weights import NamedWeights, canonical_name, encoder_shapes, has_pooler, parameter_table
+from npbert.weights import canonical_name, has_pooler, parameter_table
 
 WORDS = "word embeddings"
 TAIL = "after pooling"
@@ -49,11 +49,9 @@ def run(given: argparse.Namespace) -> None:
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:
         model = _headed(config, checkpoint)
-        head = model.head_shapes(config) if model else {}
-        shapes = {**encoder_shapes(config, pooler=has_pooler(config, checkpoint)), **head}
         # Says what is missing or of another shape.
-        NamedWeights(checkpoint, config.family.prefix, shapes, head, model.head_aliases(config) if model else {})
-        counts = dict(parameter_table(config, shapes))
+        named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))
+        counts = dict(parameter_table(config, named.shapes))
         weights = _describe_weights(checkpoint)
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
     if modules:
@@ -79,9 +77,8 @@ def _headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | 
     model: type[HeadModel] | None = family_class(config.model_type, name[name.find("For") :]) if "For" in name else None
     if model is None:
         return None
-    aliases = model.head_aliases(config)
     names = {canonical_name(stored, config.family.prefix) for stored in checkpoint}
-    names |= {aliases[name] for name in names if name in aliases}
+    names |= {name for name, others in model.head_aliases(config).items() if not names.isdisjoint(others)}
     return model if model.head_shapes(config).keys() <= names else None
 
 

@@ -13,7 +13,6 @@ from npbert.hub import resolve
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
 from npbert.sentence_forward import check_weights, weighted
 from npbert.tokenizer import AutoTokenizer
-from npbert.weights import NamedWeights, encoder_shapes
 
 WHOLE = "tensors, all there and of their shapes"
 
@@ -30,9 +29,7 @@ def run(given: argparse.Namespace) -> None:
     kind = "Model" if isinstance(settings, SentenceFolder) else "ForSequenceClassification"
     model = family_class(config.model_type, kind)
     with Checkpoint.open(settings.transformer) as checkpoint:
-        head = model.head_shapes(config)
-        shapes = {**encoder_shapes(config, pooler=model.uses_pooler()), **head}
-        NamedWeights(checkpoint, config.family.prefix, shapes, head, model.head_aliases(config))
+        shapes = model.named_weights(config, checkpoint, pooler=model.uses_pooler()).shapes
         rows.append(["weights", f"{len(shapes)} {WHOLE}", ", ".join(path.name for path in checkpoint.paths)])
     for module in modules:
         file = module.folder.relative_to(folder) / check_weights(module)

@@ -49,6 +49,7 @@ class AlbertConfig(LayersConfig):
         projection="encoder.embedding_hidden_mapping_in",
         always_projected=True,
         pooler="pooler",
+        relative_scaled=False,
         pretraining=r"(predictions|sop_classifier)\..+",
         heads={
             "masked_lm": HeadNames(
@@ -85,42 +86,28 @@ class AlbertConfig(LayersConfig):
 
 
 class AlbertModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertModel"""
-
     config_class = AlbertConfig
 
 
 class AlbertForPreTraining(AlbertForPreTrainingModel):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForPreTraining"""
-
     config_class = AlbertConfig
 
 
 class AlbertForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForMaskedLM"""
-
     config_class = AlbertConfig
 
 
 class AlbertForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForSequenceClassification"""
-
     config_class = AlbertConfig
 
 
 class AlbertForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForMultipleChoice"""
-
     config_class = AlbertConfig
 
 
 class AlbertForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForTokenClassification"""
-
     config_class = AlbertConfig
 
 
 class AlbertForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/albert#transformers.AlbertForQuestionAnswering"""
-
     config_class = AlbertConfig

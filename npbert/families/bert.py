@@ -53,48 +53,32 @@ class BertConfig(LayersConfig):
 
 
 class BertModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertModel"""
-
     config_class = BertConfig
 
 
 class BertForPreTraining(BertForPreTrainingModel):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForPreTraining"""
-
     config_class = BertConfig
 
 
 class BertForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForMaskedLM"""
-
     config_class = BertConfig
 
 
 class BertForNextSentencePrediction(ForNextSentencePrediction):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForNextSentencePrediction"""
-
     config_class = BertConfig
 
 
 class BertForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForSequenceClassification"""
-
     config_class = BertConfig
 
 
 class BertForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForMultipleChoice"""
-
     config_class = BertConfig
 
 
 class BertForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForTokenClassification"""
-
     config_class = BertConfig
 
 
 class BertForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/bert#transformers.BertForQuestionAnswering"""
-
     config_class = BertConfig

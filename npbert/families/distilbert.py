@@ -75,36 +75,24 @@ class DistilBertConfig(EncoderConfig):
 
 
 class DistilBertModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertModel"""
-
     config_class = DistilBertConfig
 
 
 class DistilBertForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForMaskedLM"""
-
     config_class = DistilBertConfig
 
 
 class DistilBertForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForSequenceClassification"""
-
     config_class = DistilBertConfig
 
 
 class DistilBertForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForMultipleChoice"""
-
     config_class = DistilBertConfig
 
 
 class DistilBertForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForTokenClassification"""
-
     config_class = DistilBertConfig
 
 
 class DistilBertForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/distilbert#transformers.DistilBertForQuestionAnswering"""
-
     config_class = DistilBertConfig

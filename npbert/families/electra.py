@@ -75,42 +75,28 @@ class ElectraConfig(BertConfig):
 
 
 class ElectraModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraModel"""
-
     config_class = ElectraConfig
 
 
 class ElectraForPreTraining(ElectraForPreTrainingModel):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForPreTraining"""
-
     config_class = ElectraConfig
 
 
 class ElectraForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForMaskedLM"""
-
     config_class = ElectraConfig
 
 
 class ElectraForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForSequenceClassification"""
-
     config_class = ElectraConfig
 
 
 class ElectraForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForMultipleChoice"""
-
     config_class = ElectraConfig
 
 
 class ElectraForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForTokenClassification"""
-
     config_class = ElectraConfig
 
 
 class ElectraForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/electra#transformers.ElectraForQuestionAnswering"""
-
     config_class = ElectraConfig

@@ -82,36 +82,24 @@ MAX_BUCKETS = 2**20
 
 
 class MPNetModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetModel"""
-
     config_class = MPNetConfig
 
 
 class MPNetForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForMaskedLM"""
-
     config_class = MPNetConfig
 
 
 class MPNetForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForSequenceClassification"""
-
     config_class = MPNetConfig
 
 
 class MPNetForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForMultipleChoice"""
-
     config_class = MPNetConfig
 
 
 class MPNetForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForTokenClassification"""
-
     config_class = MPNetConfig
 
 
 class MPNetForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/mpnet#transformers.MPNetForQuestionAnswering"""
-
     config_class = MPNetConfig

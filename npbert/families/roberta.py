@@ -83,108 +83,72 @@ class CamembertConfig(XLMRobertaConfig):
 
 
 class RobertaModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaModel"""
-
     config_class = RobertaConfig
 
 
 class XLMRobertaModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaModel"""
-
     config_class = XLMRobertaConfig
 
 
 class CamembertModel(BareModel):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertModel"""
-
     config_class = CamembertConfig
 
 
 class RobertaForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForMaskedLM"""
-
     config_class = RobertaConfig
 
 
 class RobertaForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForSequenceClassification"""
-
     config_class = RobertaConfig
 
 
 class RobertaForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForMultipleChoice"""
-
     config_class = RobertaConfig
 
 
 class RobertaForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForTokenClassification"""
-
     config_class = RobertaConfig
 
 
 class RobertaForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/roberta#transformers.RobertaForQuestionAnswering"""
-
     config_class = RobertaConfig
 
 
 class XLMRobertaForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForMaskedLM"""
-
     config_class = XLMRobertaConfig
 
 
 class XLMRobertaForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForSequenceClassification"""
-
     config_class = XLMRobertaConfig
 
 
 class XLMRobertaForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForMultipleChoice"""
-
     config_class = XLMRobertaConfig
 
 
 class XLMRobertaForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForTokenClassification"""
-
     config_class = XLMRobertaConfig
 
 
 class XLMRobertaForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/xlm-roberta#transformers.XLMRobertaForQuestionAnswering"""
-
     config_class = XLMRobertaConfig
 
 
 class CamembertForMaskedLM(ForMaskedLM):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForMaskedLM"""
-
     config_class = CamembertConfig
 
 
 class CamembertForSequenceClassification(ForSequenceClassification):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForSequenceClassification"""
-
     config_class = CamembertConfig
 
 
 class CamembertForMultipleChoice(ForMultipleChoice):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForMultipleChoice"""
-
     config_class = CamembertConfig
 
 
 class CamembertForTokenClassification(ForTokenClassification):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForTokenClassification"""
-
     config_class = CamembertConfig
 
 
 class CamembertForQuestionAnswering(ForQuestionAnswering):
-    """https://huggingface.co/docs/transformers/model_doc/camembert#transformers.CamembertForQuestionAnswering"""
-
     config_class = CamembertConfig

@@ -5,6 +5,7 @@ The order matters: the micro-kernel prefetches what lies behind the panel that i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,10 +116,10 @@ class Store:
         rows[:, :distances] = bias
         return Relative(layout.RELATIVE_BIAS, rows, distances // 2)
 
-    def relative_key(self, rows: Floats, *, query: bool) -> Relative:
+    def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> Relative:
         distances, size = rows.shape
         wide = self._take(distances * round_up(size, self.isa.panel)).reshape(distances, -1)
-        wide[:, :size] = rows
+        wide[:, :size] = rows if scaled else rows * np.float32(math.sqrt(size))
         kind = layout.RELATIVE_KEY_QUERY if query else layout.RELATIVE_KEY
         return Relative(kind, wide, distances // 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,8 @@ class Store:
     def relative_bias(self, bias: Floats) -> Relative:
         return Relative(self._uploaded(bias), bias.shape[1] // 2, 1)
 
-    def relative_key(self, rows: Floats, *, query: bool) -> Relative:
+    def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> Relative:
+        rows = rows if scaled else rows * np.float32(math.sqrt(rows.shape[1]))
         return Relative(self._uploaded(rows), len(rows) // 2, 3 if query else 2)
 
     def _uploaded(self, array: NDArray[Any]) -> Memory:
