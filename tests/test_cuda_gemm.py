@@ -8,7 +8,8 @@ from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stor
 import numpy as np
 import pytest
 from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
-from npbert_kernels.cuda.kernels.gemm import CHAIN, HALF_TILES, SINGLE_TILES, Tile, make_half, make_single
+from npbert_kernels.cuda.kernels.gemm import CHAIN, make_half, make_single
+from npbert_kernels.cuda.tiles import HALF_TILES, LARGEST_SHARED, SINGLE_TILES, Tile
 from npbert_kernels.ops import ACTIVATIONS
 from npbert_kernels.reference import ACTIVATIONS as REFERENCE
 
@@ -25,10 +26,11 @@ def gemm(
     x, w, other = (as_stored(rng.standard_normal(s), dtype) for s in ((rows, k), (n, k), (rows, n)))
     bias = rng.standard_normal(n).astype(np.float32)
     size = SIZES[dtype]
-    out = simulator.memory.allocate(rows * n * size)
+    stored_as: Dtype = "float32" if residual else dtype
+    out = simulator.memory.allocate(rows * n * SIZES[stored_as])
     made = make_single(tile, activation, residual) if size == 4 else make_half(dtype, tile, activation, residual)
     operands = [placed(narrowed(x, dtype)), k * size, placed(narrowed(w, dtype)), k * size, placed(bias)]
-    operands += [placed(narrowed(other, dtype)) if residual else 0, n * size, out, n * size, k]
+    operands += [placed(narrowed(other, dtype)) if residual else 0, n * size, out, n * SIZES[stored_as], k]
     operands += [placed(np.array([-1, rows])), 1]
     simulator.launch(made, (n // tile.n, -(-rows // tile.m)), tile.threads, operands)
     wide = x.astype(np.float64) @ w.astype(np.float64).T + bias + (other if residual else 0)
@@ -38,16 +40,18 @@ def gemm(
     bound = terms * ROUNDING["float32"] * absolute
     truth = wide if activation is None else REFERENCE[activation](wide)
     # No activation is steeper than 1.2; libdevice and NumPy are within some units in the last place.
-    bound = 1.2 * bound + (ROUNDING[dtype] if size == 2 else 8 * ROUNDING[dtype]) * (np.abs(truth) + bound) + 1e-7
-    return stored(out, (rows, n), dtype), truth, bound
+    roundings = ROUNDING[dtype] if stored_as != "float32" else 8 * ROUNDING["float32"]
+    bound = 1.2 * bound + roundings * (np.abs(truth) + bound) + 1e-7
+    return stored(out, (rows, n), stored_as), truth, bound
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("dtype", "tile"), CASES, ids=str)
 def test_every_tile(dtype: Dtype, tile: Tile, rule: tuple[bool, bool]) -> None:
     """Two blocks of rows, of which the second has one row; more steps of k than the ring has stages."""
+    k = (tile.stages + 1) * tile.k * tile.warps_k
     with rules(*rule):
-        found, truth, bound = gemm(dtype, tile, tile.m + 1, max(64, tile.n), (tile.stages + 1) * tile.k, None, True)
+        found, truth, bound = gemm(dtype, tile, tile.m + 1, max(64, tile.n), k, None, True)
     assert (np.abs(found - truth) <= bound).all()
 
 
@@ -55,8 +59,23 @@ def test_every_tile(dtype: Dtype, tile: Tile, rule: tuple[bool, bool]) -> None:
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 33])
 @pytest.mark.parametrize(("dtype", "tile"), [CASES[0], CASES[2], CASES[3], CASES[-1]], ids=str)
 def test_edges(dtype: Dtype, tile: Tile, rows: int, k: int) -> None:
-    found, truth, bound = gemm(dtype, tile, rows, 64, k, None, False)
+    found, truth, bound = gemm(dtype, tile, rows, max(64, tile.n), k, None, False)
     assert (np.abs(found - truth) <= bound).all()
+
+
+@pytest.mark.parametrize("k", [64, 128, 192, 320, 448])  # parts without a unit, with one, with one or two
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype, k: int) -> None:
+    """Nor on which of a tile's rows it is: then not on the batch that it came in."""
+    tiles = SINGLE_TILES if dtype == "float32" else HALF_TILES
+    results = [gemm(dtype, tile, 20, 128, k, "gelu_erf", False)[0] for tile in tiles]
+    for found in results[1:]:
+        np.testing.assert_array_equal(found, results[0])
+
+
+def test_tiles_fit_every_gpu_s_shared_memory() -> None:
+    assert all(tile.shared(2) <= LARGEST_SHARED for tile in HALF_TILES)
+    assert all(tile.shared(4) <= LARGEST_SHARED for tile in SINGLE_TILES)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -6,8 +6,10 @@ from simulated import simulator
 
 # isort: split
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from families import FAMILIES
 from npbert_kernels.cuda import DTYPES
+from safetensors.numpy import load_file, save_file
 from sentence_folders import LETTERS
 from tasks import assert_same_answer
 from test_sentence_modules import parts, save
@@ -55,6 +58,59 @@ def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, d
             np.testing.assert_allclose(mine, wanted, atol=2e-6)
     assert cosine(found.last_hidden_state[kept], on_cpu.last_hidden_state[kept]).min() >= 0.9995
     assert (found.last_hidden_state[~kept] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_text_s_bits_do_not_depend_on_its_batch(family_folder: Callable[..., Path], dtype: Any) -> None:
+    """Batches of few and of many rows, which take other tiles; alone, first and last."""
+    model_type, config = FAMILIES["bert"]
+    folder = family_folder(model_type, **{**config, "num_hidden_layers": 1})
+    model = AutoModel.from_pretrained(folder, device="cuda", dtype=dtype)
+    one, others = [5, 6, 7, 8, 9, 10, 11], [[(7 * i + j) % 60 for j in range(4 + 7 * i)] for i in range(4)]
+    alone = model.predict([one])[0]
+    for lists, at in (([one, *others], 0), ([*others, one], 4)):
+        np.testing.assert_array_equal(model.predict(lists)[at], alone)
+
+
+def scaled_folder(source: Path, target: Path, scales: dict[str, float]) -> Path:
+    """The same model with some of its tensors multiplied, by what their names end with."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    tensors = load_file(target / "model.safetensors")
+    for name in tensors:
+        for end, factor in scales.items():
+            if name.endswith(end):
+                tensors[name] = tensors[name] * np.float32(factor)
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_what_a_layer_adds_may_go_beyond_float16(family_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """The sum of residual and projection is normed as float32: 1e5 there is no infinity."""
+    model_type, config = FAMILIES["bert"]
+    folder = scaled_folder(family_folder(model_type, **config), tmp_path, {"output.dense.weight": 7e4})
+    wanted, found = (
+        AutoModel.from_pretrained(folder, **given)(IDS, MASK).last_hidden_state[MASK > 0]
+        for given in ({"backend": "reference"}, {"device": "cuda", "dtype": "float16"})
+    )
+    assert cosine(found, wanted).min() >= 0.9995
+
+
+def test_numbers_beyond_float16_are_told(family_folder: Callable[..., Path], tmp_path: Path) -> None:
+    model_type, config = FAMILIES["bert"]
+    folder = family_folder(model_type, **config)
+    large = scaled_folder(folder, tmp_path / "large", {"0.intermediate.dense.weight": 3e4})
+    with pytest.warns(RuntimeWarning, match="^float16: results are not all finite"):
+        AutoModel.from_pretrained(large, device="cuda", dtype="float16")(IDS, MASK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AutoModel.from_pretrained(large, device="cuda", dtype="bfloat16")(IDS, MASK)
+        AutoModel.from_pretrained(folder, device="cuda", dtype="float16")(IDS, MASK)
+    larger = scaled_folder(folder, tmp_path / "larger", {"0.intermediate.dense.weight": 1e7})
+    with pytest.raises(ValueError, match=r"weight: wanted numbers that float16 holds, found one of magnitude \d"):
+        AutoModel.from_pretrained(larger, device="cuda", dtype="float16")
+    embeds = np.full((1, 2, 42), 1e5, np.float32)
+    with pytest.raises(ValueError, match=r"^inputs_embeds: wanted numbers that float16 holds, found .* 1000"):
+        AutoModel.from_pretrained(folder, device="cuda", dtype="float16")(inputs_embeds=embeds)
 
 
 HEADS = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Key: TypeAlias = tuple[Any, ...]  # which kernel: a name in `makers.MAKERS`, and what it is made with
+from .tiles import Key
 
 
 class DeviceError(ValueError):

@@ -13,6 +13,8 @@ Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 STORED: dict[Dtype, Any] = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}
 SIZES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+# The least magnitude that is rounded to infinity: halfway behind the largest number.
+BEYOND: dict[Dtype, float] = {"bfloat16": (2 - 2.0**-8) * 2.0**127, "float16": 65520.0}
 PADDING = 64  # rows have whole multiples of so many elements: no tile of a GEMM has an edge in N or K
 
 
@@ -37,3 +39,13 @@ def widened(rows: NDArray[Any], dtype: Dtype) -> Floats:
     if dtype == "bfloat16":
         return (rows.astype(np.uint32) << 16).view(np.float32)
     return rows.astype(np.float32)
+
+
+def checked(name: str, rows: Floats, dtype: Dtype) -> NDArray[Any]:
+    """As `narrowed`. Raises ValueError for a finite number that the format has no room for."""
+    stored = narrowed(rows, dtype)
+    if dtype != "float32" and not np.isfinite(widened(stored, dtype)).all():
+        largest = float(np.abs(rows[np.isfinite(rows)]).max(initial=0))
+        if largest >= BEYOND[dtype]:
+            raise ValueError(f"{name}: wanted numbers that {dtype} holds, found one of magnitude {largest:g}")
+    return stored

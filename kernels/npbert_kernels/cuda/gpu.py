@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import compiler
-from .device import DeviceError, Key, Memory
+from .device import DeviceError, Memory
 from .makers import make
+from .tiles import Key, shared_bytes
 
 
 def _called(result: tuple[Any, ...]) -> Any:
@@ -70,7 +71,7 @@ class GpuQueue:
         kinds = tuple(ctypes.c_float if isinstance(arg, float) else ctypes.c_int64 for arg in args)
         given = (tuple(args), kinds)
         function = self.gpu.functions[key]
-        _called(self.driver.cuLaunchKernel(function, *grid, 1, threads, 1, 1, 0, self.stream, given, 0))
+        _called(self.driver.cuLaunchKernel(function, *grid, 1, threads, 1, 1, shared_bytes(key), self.stream, given, 0))
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         driver, gpu = self.driver, self.gpu

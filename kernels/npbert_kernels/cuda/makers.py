@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from .device import Key
+from .tiles import Key
 
 MAKERS = {
     "gemm_half": ("gemm", "make_half"),

@@ -6,6 +6,7 @@ between batches of a bucket is data on the device, so a replay is all that a cal
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..ops import Batch, Floats, Ints
 from .device import Device
-from .formats import SIZES, STORED, narrowed, padded, widened
+from .formats import SIZES, STORED, checked, padded, widened
 from .recorder import Bucket, Buffer, HeadMask, Input, Launch, Recording, buffer_bytes, plan
 
+OVERFLOW = "float16: results are not all finite; numbers beyond 65504 on the way become infinite, bfloat16 holds them"
 KEPT = 16  # workspaces, of all buckets: the one longest unused goes first
 
 
@@ -128,7 +130,7 @@ class Workspace:
             elif name == "inputs_embeds":
                 assert batch.inputs_embeds is not None
                 values = np.zeros((tokens, padded(recording.embeds_width)), STORED[recording.dtype])
-                values[:, : recording.embeds_width] = narrowed(batch.inputs_embeds, recording.dtype)
+                values[:, : recording.embeds_width] = checked("inputs_embeds", batch.inputs_embeds, recording.dtype)
             else:
                 values = getattr(batch, name)
             flat = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
@@ -141,7 +143,7 @@ class Workspace:
                 if buffer.flat:
                     nbytes = buffer.width * int(pairs.sum()) * 4
                 else:
-                    nbytes = rows[buffer.axis] * padded(buffer.width) * SIZES[recording.dtype]
+                    nbytes = rows[buffer.axis] * padded(buffer.width) * SIZES[buffer.dtype]
                 found[id(buffer)] = self._results[id(buffer)][:nbytes]
                 if nbytes:
                     self.queue.copy_out(found[id(buffer)], self._at[id(buffer)])
@@ -152,8 +154,8 @@ class Workspace:
             if buffer.flat:
                 arrays[name] = part.view(np.float32).copy()
             else:
-                stored = part.view(STORED[recording.dtype]).reshape(rows[buffer.axis], padded(buffer.width))
-                arrays[name] = np.ascontiguousarray(widened(stored[:, : buffer.width], recording.dtype))
+                stored = part.view(STORED[buffer.dtype]).reshape(rows[buffer.axis], padded(buffer.width))
+                arrays[name] = np.ascontiguousarray(widened(stored[:, : buffer.width], buffer.dtype))
         return arrays
 
 
@@ -178,6 +180,8 @@ class Program:
         bucket = self.bucket(batch)
         workspace = self._taken(bucket) or Workspace(self._device, self._recording, bucket)
         arrays = workspace.run(batch)
+        if self._recording.dtype == "float16" and not all(np.isfinite(array).all() for array in arrays.values()):
+            warnings.warn(OVERFLOW, RuntimeWarning, stacklevel=2)
         self._free.append(workspace)  # one that raised is let go
         while len(self._free) > KEPT:
             try:

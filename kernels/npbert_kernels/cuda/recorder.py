@@ -9,9 +9,22 @@ from typing import Any, TypeAlias, cast
 
 from .. import ops
 from ..ops import Activation, Batch, Forward, Ops, Pooling
-from .device import Key, Memory
+from .device import Memory
 from .formats import SIZES, Dtype, padded
-from .store import LARGEST_TENSOR_HEAD, Linear, Norm, Relative, Table
+from .store import Linear, Norm, Relative, Table
+from .tiles import (
+    BIAS,
+    HALF_TILES,
+    LARGEST_TENSOR_HEAD,
+    NO_BIAS,
+    QUERIES,
+    ROW_WARPS,
+    SIMPLE_QUERIES,
+    SINGLE_TILES,
+    WARPS,
+    Key,
+    Tile,
+)
 
 
 class Axis(IntEnum):
@@ -44,6 +57,7 @@ class Buffer:
     """What an op returns: rows of an axis; or flat probabilities of so many heads."""
 
     axis: Axis
+    dtype: Dtype
     width: int  # columns that carry something; 0 up to the padded width, unless they are written by `alone`'s zeros
     flat: bool = False
     first: int = 0  # the step that writes it,
@@ -178,13 +192,13 @@ class Recorder:
             raise ValueError(f"linear: x has {x.width} columns, the weight wants {weights.k}")
         if activation is not None and residual is not None:
             raise ValueError("linear: an activation or a residual, not both")
-        from .kernels.gemm import HALF_TILES, SINGLE_TILES, Tile
-
+        x, residual = self._narrow(x), None if residual is None else self._narrow(residual)
         single = self.dtype == "float32"
-        tiles = SINGLE_TILES if single else HALF_TILES
-        out = self._buffer(x.axis, weights.n)
+        # What a layer adds to what it got is not rounded before it is normed, and has float32's range.
+        out = self._buffer(x.axis, weights.n, None if residual is None else "float32")
         out.head_size = weights.head_size
         axis, columns = x.axis, padded(weights.n)
+        tiles = [tile for tile in (SINGLE_TILES if single else HALF_TILES) if columns % tile.n == 0]
 
         def blocks(tile: Tile, bucket: Bucket) -> tuple[int, int]:
             return columns // tile.n, -(-bucket.rows(axis) // tile.m)
@@ -236,8 +250,6 @@ class Recorder:
     ) -> tuple[Buffer, Buffer | None]:
         if qkv.head_size is None:
             raise ValueError("attention reads what linear gave with a weight placed with heads_out")
-        from .kernels.attention import BIAS, NO_BIAS, QUERIES, SIMPLE_QUERIES, WARPS
-
         size = qkv.head_size
         kind = 0 if relative is None else relative.kind
         # Dot products with rows of a table, one for each score, have no form for tensor cores.
@@ -282,7 +294,7 @@ class Recorder:
             raise ValueError(f"layer_norm: x has {x.width} columns, the norm {norm.width}")
         out = self._buffer(x.axis, norm.width)
         self._rows_of_warps(
-            ("layer_norm", self.dtype, norm.width, padded(norm.width)),
+            ("layer_norm", x.dtype, self.dtype, norm.width, padded(norm.width)),
             out,
             (
                 x,
@@ -299,12 +311,14 @@ class Recorder:
         return out
 
     def normalize(self, x: Buffer) -> Buffer:
+        x = self._narrow(x)
         out = self._buffer(x.axis, x.width)
         operands = (x, self._row(x), out, self._row(out), SIZES_OF_BATCH, int(x.axis))
         self._rows_of_warps(("normalize", self.dtype, padded(x.width)), out, operands)
         return out
 
     def take(self, x: Buffer, rows: Input) -> Buffer:
+        x = self._narrow(x)
         out = self._buffer(rows.axis, x.width)
         operands = (x, self._row(x), rows, out, self._row(out), SIZES_OF_BATCH, int(rows.axis))
         self._warps_of_columns(("take", self.dtype, padded(x.width)), out, padded(x.width) // self.chunk, operands)
@@ -313,6 +327,7 @@ class Recorder:
     def pool(
         self, x: Buffer, cu_seqlens: Input, key_lens: Input, mode: Pooling, *, first: Input | None = None
     ) -> Buffer:
+        x = self._narrow(x)
         out = self._buffer(Axis.SEQUENCES, x.width)
         operands = (x, self._row(x), cu_seqlens, key_lens, first, out, self._row(out), SIZES_OF_BATCH)
         key = ("pool", self.dtype, mode, padded(x.width))
@@ -325,29 +340,38 @@ class Recorder:
         for part in parts:
             end = begin + part.width
             written = part.width + (padded(out.width) - out.width if end == out.width else 0)
-            operands = (part, self._row(part), out, self._row(out), begin, SIZES_OF_BATCH, int(out.axis))
-            self._warps_of_columns(("place", self.dtype, part.width, written), out, written, operands)
+            self._place(part, out, begin, written)
             begin = end
         return out
 
+    def _place(self, x: Buffer, out: Buffer, begin: int, written: int) -> None:
+        operands = (x, self._row(x), out, self._row(out), begin, SIZES_OF_BATCH, int(out.axis))
+        self._warps_of_columns(("place", x.dtype, out.dtype, x.width, written), out, written, operands)
+
+    def _narrow(self, x: Buffer) -> Buffer:
+        """Rows in the backend's dtype, which all but layer_norm and concat read."""
+        if x.dtype == self.dtype:
+            return x
+        out = self._buffer(x.axis, x.width)
+        self._place(x, out, 0, padded(x.width))
+        return out
+
     # -- bookkeeping ---------------------------------------------------------------------------
-    def _buffer(self, axis: Axis, width: int, *, flat: bool = False) -> Buffer:
+    def _buffer(self, axis: Axis, width: int, dtype: Dtype | None = None, *, flat: bool = False) -> Buffer:
         at = len(self.launches)
-        buffer = Buffer(axis, width, flat, at, at)
+        buffer = Buffer(axis, dtype or self.dtype, width, flat, at, at)
         self.buffers.append(buffer)
         return buffer
 
     def _row(self, buffer: Buffer) -> int:
-        return padded(buffer.width) * self.size
+        return padded(buffer.width) * SIZES[buffer.dtype]
 
     def _rows_of_warps(self, key: Key, out: Buffer, operands: tuple[Operand, ...]) -> None:
-        from .kernels.layernorm import WARPS
-
         axis = out.axis
         self._launch(
             lambda bucket, processors: key,
-            lambda bucket, processors: (-(-bucket.rows(axis) // WARPS), 1),
-            lambda bucket, processors: 32 * WARPS,
+            lambda bucket, processors: (-(-bucket.rows(axis) // ROW_WARPS), 1),
+            lambda bucket, processors: 32 * ROW_WARPS,
             *operands,
         )
 
@@ -437,5 +461,5 @@ def buffer_bytes(recording: Recording, buffer: Buffer, bucket: Bucket) -> int:
     if buffer.flat:
         nbytes = buffer.width * bucket.pairs * 4
     else:
-        nbytes = bucket.rows(buffer.axis) * padded(buffer.width) * SIZES[recording.dtype]
+        nbytes = bucket.rows(buffer.axis) * padded(buffer.width) * SIZES[buffer.dtype]
     return (max(nbytes, 1) + 255) // 256 * 256

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from .compiler import Assembly, assembled, linked
-from .device import Key
 from .makers import make
+from .tiles import HALF_TILES, SINGLE_TILES, Key, shared_bytes
 
 CAPABILITIES = ((8, 0), (9, 0))
 INSTRUCTIONS = ("mma.sync", "ldmatrix", "cp.async.cg", "shared.v4", "global.v4", "fma.rn.f32", ".f64")
@@ -30,12 +30,9 @@ class Line:
 
 def keys() -> Iterator[tuple[Key, int]]:
     """Each kernel in the forms that differ most, and its threads."""
-    from .kernels.gemm import HALF_TILES, SINGLE_TILES
-
     for tile in HALF_TILES:
         yield ("gemm_half", "bfloat16", tile, "gelu_erf", False), tile.threads
-    yield ("gemm_half", "float16", HALF_TILES[1], None, True), HALF_TILES[1].threads
-    yield ("gemm_half", "float16", HALF_TILES[3], "gelu_tanh", False), HALF_TILES[3].threads
+        yield ("gemm_half", "float16", tile, None, True), tile.threads
     for tile in SINGLE_TILES:
         yield ("gemm_single", tile, "gelu_erf", False), tile.threads
     yield ("gemm_single", SINGLE_TILES[1], None, True), SINGLE_TILES[1].threads
@@ -46,10 +43,11 @@ def keys() -> Iterator[tuple[Key, int]]:
     yield ("attention_simple", "float32", 64, 64, 0, True), 128
     yield ("attention_simple", "float32", 32, 32, 2, False), 128
     for name in ("float32", "bfloat16"):
-        yield ("layer_norm", name, 1000, 1024), 128
+        yield ("layer_norm", "float32", name, 1000, 1024), 128
         yield ("embed", name, 768, 768, True), 128
         yield ("pool", name, "max", 768), 32
-    yield ("place", "float16", 768, 768), 32
+    yield ("layer_norm", "float16", "float16", 384, 384), 128
+    yield ("place", "float32", "float16", 768, 768), 32
     yield ("normalize", "float32", 384), 128
     yield ("take", "float16", 768), 32
 
@@ -67,13 +65,12 @@ def line(key: Key, threads: int, assembly: Assembly, capability: tuple[int, int]
     stack = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
     assert used is not None, f"ptxas says something else now: {log}"
     assert stack is not None, f"ptxas says something else now: {log}"
-    shared = re.search(r"(\d+) bytes smem", log)
     return Line(
         named(key),
         f"{capability[0]}.{capability[1]}",
         threads,
         int(used[1]),
-        int(shared[1]) if shared else 0,
+        shared_bytes(key),
         int(stack[1]),
         int(stack[2]) + int(stack[3]),
         {name: assembly.ptx.count(name) for name in INSTRUCTIONS},

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import simulator
-from .device import Key, Memory
+from .device import Memory
 from .makers import make
+from .tiles import Key, shared_bytes
 
 PROCESSORS = 4  # few, so that small shapes get tiles of all sizes
 
@@ -48,7 +49,7 @@ class SimulatedQueue:
 
     def launch(self, key: Key, grid: tuple[int, int], threads: int, args: Sequence[int | float]) -> None:
         given = [np.float32(arg) if isinstance(arg, float) else arg for arg in args]
-        self._do(partial(simulator.launch, self.device.kernels[key], grid, threads, given))
+        self._do(partial(simulator.launch, self.device.kernels[key], grid, threads, given, shared_bytes(key)))
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         kept: list[Callable[[], None]] = []

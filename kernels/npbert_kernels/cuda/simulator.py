@@ -89,8 +89,10 @@ memory = Memory()
 class Block:
     """One thread block: its shared memory, and its warps taking turns."""
 
-    def __init__(self, kernel: Callable[..., None], args: Sequence[Any], x: int, y: int, warps: int) -> None:
-        self.kernel, self.args, self.x, self.y, self.warps = kernel, args, x, y, warps
+    def __init__(
+        self, kernel: Callable[..., None], args: Sequence[Any], x: int, y: int, warps: int, given: int | None
+    ) -> None:
+        self.kernel, self.args, self.x, self.y, self.warps, self.given = kernel, args, x, y, warps, given
         self.shared: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.order = list(reversed(range(warps))) if rules.backwards else list(range(warps))
         self.turns = [threading.Semaphore(0) for _ in range(warps)]
@@ -162,10 +164,13 @@ class Here(threading.local):
 here = Here()
 
 
-def launch(kernel: Callable[..., None], grid: tuple[int, int], threads: int, args: Sequence[Any]) -> None:
+def launch(
+    kernel: Callable[..., None], grid: tuple[int, int], threads: int, args: Sequence[Any], shared: int | None = None
+) -> None:
+    """shared: bytes of shared memory of a block; None is what the kernel takes."""
     for y in range(grid[1]):
         for x in range(grid[0]):
-            Block(kernel, args, x, y, threads // WARP).run()
+            Block(kernel, args, x, y, threads // WARP, shared).run()
 
 
 # Primitives ----------------------------------------------------------------------------------------------
@@ -283,6 +288,8 @@ def store4(ok: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> None:
 def shared(nbytes: int) -> Callable[[], int]:
     def base() -> int:
         block = here.block
+        if block.given not in (None, nbytes):
+            raise RuntimeError(f"a kernel that takes {nbytes} bytes of shared memory, launched with {block.given}")
         if not len(block.shared):
             block.shared = np.full(nbytes, 0xFF, np.uint8)
         return 0
@@ -305,6 +312,11 @@ def load_shared_float(at: Any) -> Any:
 def store_shared_float(at: Any, value: Any) -> None:
     values, index = _shared(np.broadcast_to(at, WARP), np.float32, 1)
     values[index] = value
+
+
+def store_shared2(at: Any, a: Any, b: Any) -> None:
+    values, index = _shared(np.broadcast_to(at, WARP), np.float32, 2)
+    values[index], values[index + 1] = a, b
 
 
 def load_shared4(at: Any) -> Any:
@@ -397,6 +409,10 @@ def unpack_bfloat16(word: Any) -> Any:
 def unpack_float16(word: Any) -> Any:
     halves = np.ascontiguousarray(word).view(np.float16).astype(np.float32)
     return halves[0::2], halves[1::2]
+
+
+def fma(x: Any, y: Any, z: Any) -> Any:
+    return x * y + z  # rounded twice
 
 
 def float_bits(x: Any) -> Any:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..ops import Floats, Quantized
 from .device import Device, Memory
-from .formats import SIZES, STORED, Dtype, narrowed, padded
+from .formats import SIZES, STORED, Dtype, checked, padded
+from .tiles import BIAS, KEY, KEY_QUERY, LARGEST_TENSOR_HEAD
 
-LARGEST_TENSOR_HEAD = 128  # what kernels/attention.py has shared memory for
 TABLE_ROWS = 4096  # are converted and uploaded at a time
 
 
@@ -44,7 +44,7 @@ class Table:
 class Relative:
     table: Memory  # float32
     last: int  # P - 1
-    kind: int  # kernels/attention.py's BIAS, KEY or KEY_QUERY
+    kind: int  # BIAS, KEY or KEY_QUERY
 
 
 def placed_head_size(size: int, dtype: Dtype) -> int:
@@ -55,7 +55,7 @@ def placed_head_size(size: int, dtype: Dtype) -> int:
 
 
 class Store:
-    """ops.Store on a device."""
+    """ops.Store on a device. Weights that float16 has no room for are a ValueError."""
 
     def __init__(self, device: Device, dtype: Dtype) -> None:
         self.device, self.dtype = device, dtype
@@ -82,7 +82,7 @@ class Store:
             matrix = _spread(matrix.T, heads_in, size).T
         n, k = matrix.shape
         wide = np.zeros((padded(n), padded(k)), STORED[self.dtype])
-        wide[:n, :k] = narrowed(matrix, self.dtype)
+        wide[:n, :k] = checked("weight", matrix, self.dtype)
         long = np.zeros(padded(n), np.float32)
         long[:n] = bias
         return Linear(self._uploaded(wide), self._uploaded(long), n, k, head_size)
@@ -97,16 +97,16 @@ class Store:
         for begin in range(0, count, TABLE_ROWS):  # a mapped file is never held whole
             part = rows[begin : begin + TABLE_ROWS]
             wide = np.zeros((len(part), padded(width)), STORED[self.dtype])
-            wide[:, :width] = narrowed(part, self.dtype)
+            wide[:, :width] = checked("embeddings", part, self.dtype)
             self.device.upload(memory.at + begin * row_bytes, wide)
         return Table(memory, width)
 
     def relative_bias(self, bias: Floats) -> Relative:
-        return Relative(self._uploaded(bias), bias.shape[1] // 2, 1)
+        return Relative(self._uploaded(bias), bias.shape[1] // 2, BIAS)
 
     def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> Relative:
         rows = rows if scaled else rows * np.float32(math.sqrt(rows.shape[1]))
-        return Relative(self._uploaded(rows), len(rows) // 2, 3 if query else 2)
+        return Relative(self._uploaded(rows), len(rows) // 2, KEY_QUERY if query else KEY)
 
     def _uploaded(self, array: NDArray[Any]) -> Memory:
         memory = self.device.allocate(max(array.nbytes, 16))

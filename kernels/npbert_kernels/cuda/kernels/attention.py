@@ -12,24 +12,10 @@ The tables are float32, [heads, 2 last + 1] and [2 last + 1, size].
 
 from __future__ import annotations
 
+from ..tiles import BIAS, KEY_QUERY, NO_BIAS, QUERIES, WARPS, attention_shared, keys_per_step
 from .device import primitives as d
 from .elements import FORMATS
 from .layernorm import row_sum
-
-QUERIES, WARPS = 64, 4  # of a tile on tensor cores: 16 queries for each warp
-SIMPLE_QUERIES = 4  # of a tile without: one for each warp
-NO_BIAS, BIAS, KEY, KEY_QUERY = range(4)
-LARGEST_HEAD = 128  # on tensor cores: its keys and values fill shared memory
-
-
-def keys_per_step(size, relative):
-    """What fits shared memory, and the registers that scores and a relative term's addresses share."""
-    return 64 if size <= 64 and relative == NO_BIAS else 32
-
-
-def shared_bytes(size, relative):
-    """Of one tile of queries, and two each of keys and values."""
-    return (QUERIES + 4 * keys_per_step(size, relative)) * size * 2
 
 
 def relative_term(name, relative, true_size):
@@ -72,7 +58,7 @@ def make_tensor(name, size, true_size, relative, probs):
     q_words, score_count, sums = slices * 4, key_tiles * 4, value_tiles * 4
     tile_bytes, threads = step_keys * size * 2, 32 * WARPS
     copies_q, copies_k = QUERIES * chunks // threads, step_keys * chunks // threads
-    shared, drain = d.shared(shared_bytes(size, relative)), d.copies_wait(0)
+    shared, drain = d.shared(attention_shared(size, relative)), d.copies_wait(0)
     relative_used, passes = relative != NO_BIAS, 2 if probs else 1
     term = relative_term(name, relative, true_size)
     infinity = float("inf")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from ..tiles import ROW_WARPS
 from .device import primitives as d
-from .layernorm import WARPS, norm_of
+from .layernorm import norm_of
 
 
 def make_embed(name, width, padded, indexed):
     """indexed: words is a table [V, width] and ids say which rows; else words are the rows themselves."""
-    norm = norm_of(name, width, padded, 3)
+    norm = norm_of(name, name, width, padded, 3)
 
     def embed(words, ids, positions, position_ids, types, type_ids, table_row, weight, bias, eps, out, out_row, sizes):
-        row, lane = d.block_x() * WARPS + d.warp(), d.lane()
+        row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes):
             return
         word = d.load_int(ids + row * 8) if indexed else row

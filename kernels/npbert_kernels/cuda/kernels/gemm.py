@@ -1,7 +1,8 @@
 """out [rows, N] = activation(x W^T + bias) or x W^T + bias + residual, for x [rows, K] and W [N, K].
 
 K is a multiple of 64 and N one of the tile's width: weights are placed so, with zeros, and rows of x have zeros there.
-Rows are the only edge. On entry `sizes` [axes] int64 says how many there are; blocks behind them leave at once.
+Rows are the only edge, and no row's bits depend on the others, nor on the tile: the order of its sums goes by K alone.
+On entry `sizes` [axes] int64 says how many there are; blocks behind them leave at once.
 
 Shared memory, both kernels: stage s % STAGES of a ring of copies. Who writes: the block's cp.async, each thread its
 chunks. Who reads: all warps, after each thread has waited for its own copies of that step and the barrier behind that
@@ -11,77 +12,53 @@ comes only when it has read. So one barrier a step stands both between write and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..tiles import PARTS, SUM_PADDING, UNIT
 from .activation import ACTIVATIONS
 from .device import primitives as d
 from .elements import FORMATS
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A block's part of out, m x n, in steps of k, by warps_m x warps_n warps of m x n / warps, times warps_k of k."""
-
-    m: int
-    n: int
-    k: int
-    stages: int
-    warps_m: int
-    warps_n: int
-    warps_k: int = 1
-
-    @property
-    def threads(self) -> int:
-        return 32 * self.warps_m * self.warps_n * self.warps_k
-
-    def shared(self, size: int) -> int:
-        """Bytes of shared memory for elements of `size` bytes."""
-        if size == 4:
-            return self.stages * (self.m + self.n) * (self.k + 4) * 4
-        ring = self.stages * (self.m + self.n) * self.k * 2
-        return max(ring, (self.warps_k - 1) * self.m * self.n * 4)
-
-
-# From the narrowest: few rows are shared out over K and many small tiles, so that all of the GPU reads weights.
-HALF_TILES = (
-    Tile(16, 16, 64, 8, 1, 1, 4),
-    Tile(32, 32, 64, 4, 1, 1, 4),
-    Tile(64, 64, 64, 3, 2, 2),
-    Tile(128, 64, 32, 4, 4, 2),
-)
-SINGLE_TILES = (Tile(16, 32, 16, 4, 1, 4), Tile(64, 64, 16, 4, 1, 4))
-
-
 def make_half(name, tile, activation, residual):
-    """bfloat16 or float16, on tensor cores: mma.sync m16n8k16, sums in float32.
+    """bfloat16 or float16, on tensor cores: mma.sync m16n8k16, sums in float32. With residual, out is float32 rows.
 
-    With warps_k, the warps of a tile each take every warps_k-th slice of 16 of k. At the end, behind a barrier that all
-    reach when they have read the ring, those but the first write their sums into it; behind another, the first adds
-    them up.
+    K has units of 64; part r of PARTS are the units from r U / PARTS on, up to (r + 1) U / PARTS, whatever the tile. A
+    part's products are added in the order of k, from 0 on; then the parts' sums in order; then bias and residual.
+
+    With warps_k, each of the warps of a tile has a part, and a step has a unit of each, or zeros behind a part's end.
+    At the end, behind a barrier that all reach when they have read the ring and none of their copies is under way, each
+    warp writes its sums into it; behind another, each thread reads those of 8 columns of a row, of all parts, and
+    writes 16 bytes of out.
     """
     f = FORMATS[name]
-    mma, pack, unpack, act = f.mma, f.pack, f.unpack, ACTIVATIONS[activation]
-    m, n, k, stages, warps_m, warps_n, warps_k = (
-        tile.m,
-        tile.n,
-        tile.k,
-        tile.stages,
-        tile.warps_m,
-        tile.warps_n,
-        tile.warps_k,
-    )
-    threads, chunks = tile.threads, k // 8  # of 16 bytes in a row of a stage
-    chunk_bits = {4: 2, 8: 3}[chunks]
-    swizzle = {4: 1, 8: 0}[chunks]  # rows that share a chunk's place: 8 rows in a row have 8 places in 128 bytes
-    per_m, per_n = m // warps_m, n // warps_n
-    mt, nt, slices = per_m // 16, per_n // 8, k // 16 // warps_k
-    copies_a, copies_b = -(-m * chunks // threads), -(-n * chunks // threads)
-    stage_bytes, sums, b_words = (m + n) * k * 2, mt * nt * 4, nt * 2
-    shared, wait = d.shared(tile.shared(2)), d.copies_wait(stages - 2)
-    drain = d.copies_wait(0)
+    mma, act, load_chunk, store_chunk = f.mma, ACTIVATIONS[activation], f.load_chunk, f.store_chunk
+    store_floats = FORMATS["float32"].store_chunk
+    m, n, k, stages, warps_n, warps_k = tile.m, tile.n, tile.k, tile.stages, tile.warps_n, tile.warps_k
+    threads, chunks = tile.threads, k * warps_k // 8  # of 16 bytes in a row of a stage
+    chunk_bits = chunks.bit_length() - 1
+    # 8 rows in a row have 8 places in 128 bytes: where a row is as short as 64 bytes, two share a chunk's place
+    swizzle, places = (1, 3) if chunks == 4 else (0, 7)
+    per_m, per_n = m // tile.warps_m, n // warps_n
+    mt, nt, slices, steps_of_unit = per_m // 16, per_n // 8, k // 16, UNIT // k
+    copies_a, copies_b = m * chunks // threads, n * chunks // threads
+    stage_bytes, sums, b_words = (m + n) * chunks * 16, mt * nt * 4, nt * 2
+    # Rows of sums are 8 floats longer than n: half a warp writes 8 of each of 4 rows, which fill all banks once.
+    sum_row, outs, out_bits = (n + SUM_PADDING) * 4, -(-m * n // 8 // threads), (n // 8).bit_length() - 1
+    shared, wait, drain = d.shared(tile.shared(2)), d.copies_wait(stages - 2), d.copies_wait(0)
+
+    @d.device_function
+    def source_column(column, fill, units):
+        """Where a stage's chunk of a row comes from, in 16 bytes, and whether its part goes so far."""
+        if warps_k == 1:
+            return fill * chunks + column, column >= 0
+        part = column >> 3
+        unit = part * units // PARTS + fill
+        there = unit < (part + 1) * units // PARTS
+        return d.select(there, unit, 0) * 8 + (column & 7), there
 
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
-        steps = depth // k
+        units = depth // UNIT
+        # of the longest part, or of all
+        steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units * steps_of_unit
         rows = d.load_int(sizes + axis * 8)
         m0, n0 = d.block_y() * m, d.block_x() * n
         if m0 >= rows:
@@ -91,10 +68,12 @@ def make_half(name, tile, activation, residual):
         at_k, at_mn = warp % warps_k, warp // warps_k
         warp_m, warp_n = (at_mn // warps_n) * per_m, (at_mn % warps_n) * per_n
         total = d.cuda.local.array(sums, d.f32)
+        part = d.cuda.local.array(sums, d.f32)
         b = d.cuda.local.array(b_words, d.u32)
         for i in range(sums):
             total[i] = d.f32(0)
-        fill_stage, stage = 0, 0
+            part[i] = d.f32(0)
+        fill_stage, stage, ended = 0, 0, 0
         for step in range(1 - stages, steps):
             if step >= 0:
                 wait()
@@ -102,38 +81,39 @@ def make_half(name, tile, activation, residual):
             fill = step + stages - 1
             if fill < steps:
                 tile_a = base + fill_stage * stage_bytes
-                tile_b = tile_a + m * k * 2
+                tile_b = tile_a + m * chunks * 16
                 for i in range(copies_a):
                     chunk = thread + i * threads
                     row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    to = tile_a + (row * chunks + (column ^ ((row >> swizzle) & (chunks - 1)))) * 16
+                    to = tile_a + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16
+                    at, there = source_column(column, fill, units)
                     # behind the rows: zeros, from an address that is never read
-                    there = m0 + row < rows
-                    source = x + d.select(there, m0 + row, 0) * x_row + (fill * chunks + column) * 16
-                    d.copy16(there, to, source)
+                    inside = m0 + row < rows
+                    d.copy16(there & inside, to, x + d.select(inside, m0 + row, 0) * x_row + at * 16)
                 for i in range(copies_b):
                     chunk = thread + i * threads
                     row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    to = tile_b + (row * chunks + (column ^ ((row >> swizzle) & (chunks - 1)))) * 16
-                    d.copy16(row >= 0, to, w + (n0 + row) * w_row + (fill * chunks + column) * 16)
+                    to = tile_b + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16
+                    at, there = source_column(column, fill, units)
+                    d.copy16(there, to, w + (n0 + row) * w_row + at * 16)
                 fill_stage += 1
                 if fill_stage == stages:
                     fill_stage = 0
             d.copies_commit()
             if step >= 0:
                 tile_a = base + stage * stage_bytes
-                tile_b = tile_a + m * k * 2
+                tile_b = tile_a + m * chunks * 16
                 for s in range(slices):
-                    column0 = (s * warps_k + at_k) * 2
+                    column0 = at_k * 8 + s * 2
                     for j in range(nt // 2):
                         row = warp_n + j * 16 + (lane & 7) + ((lane >> 4) & 1) * 8
                         column = column0 + ((lane >> 3) & 1)
-                        words = d.ldmatrix4(tile_b + (row * chunks + (column ^ ((row >> swizzle) & (chunks - 1)))) * 16)
+                        words = d.ldmatrix4(tile_b + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16)
                         for i in range(4):
                             b[j * 4 + i] = words[i]
                     for i in range(mt):
                         row, column = warp_m + i * 16 + (lane & 15), column0 + (lane >> 4)
-                        a = d.ldmatrix4(tile_a + (row * chunks + (column ^ ((row >> swizzle) & (chunks - 1)))) * 16)
+                        a = d.ldmatrix4(tile_a + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16)
                         for j in range(nt):
                             o = (i * nt + j) * 4
                             c = mma(
@@ -143,48 +123,72 @@ def make_half(name, tile, activation, residual):
                                 a[3],
                                 b[j * 2],
                                 b[j * 2 + 1],
-                                total[o],
-                                total[o + 1],
-                                total[o + 2],
-                                total[o + 3],
+                                part[o],
+                                part[o + 1],
+                                part[o + 2],
+                                part[o + 3],
                             )
                             for e in range(4):
-                                total[o + e] = c[e]
+                                part[o + e] = c[e]
+                if warps_k == 1:
+                    # One of a part without units ends where the one before does, and would add 0.
+                    while ended < PARTS and (ended + 1) * units // PARTS * steps_of_unit <= step:
+                        ended += 1
+                    if (ended + 1) * units // PARTS * steps_of_unit == step + 1:
+                        for i in range(sums):
+                            total[i] += part[i]
+                            part[i] = d.f32(0)
                 stage += 1
                 if stage == stages:
                     stage = 0
-        if warps_k > 1:
-            drain()
-            d.sync()
-            if at_k > 0:
-                for i in range(sums):
-                    d.store_shared_float(base + (((at_k - 1) * sums + i) * 32 + lane) * 4, total[i])
-            d.sync()
-            if at_k > 0:
-                return
-            for other_k in range(warps_k - 1):
-                for i in range(sums):
-                    total[i] += d.load_shared_float(base + ((other_k * sums + i) * 32 + lane) * 4)
-        for j in range(nt):
-            column = n0 + warp_n + j * 8 + (lane & 3) * 2
-            bias_0, bias_1 = d.load_float(lane >= 0, bias + column * 4), d.load_float(lane >= 0, bias + column * 4 + 4)
-            for i in range(mt):
+        drain()
+        d.sync()
+        place = base + at_k * m * sum_row + (warp_m + (lane >> 2)) * sum_row + (warp_n + (lane & 3) * 2) * 4
+        for i in range(mt):
+            for j in range(nt):
                 for h in range(2):
-                    row = m0 + warp_m + i * 16 + h * 8 + (lane >> 2)
-                    o = (i * nt + j) * 4 + h * 2
-                    y0, y1 = total[o] + bias_0, total[o + 1] + bias_1
-                    if residual:
-                        pair = unpack(d.load1(row < rows, other + row * other_row + column * 2))
-                        y0 += pair[0]
-                        y1 += pair[1]
-                    d.store1(row < rows, out + row * out_row + column * 2, pack(act(y0), act(y1)))
+                    o, to = (i * nt + j) * 4 + h * 2, place + (i * 16 + h * 8) * sum_row + j * 32
+                    if warps_k > 1:
+                        d.store_shared2(to, part[o], part[o + 1])
+                    else:
+                        d.store_shared2(to, total[o], total[o + 1])
+        d.sync()
+        y = d.cuda.local.array(8, d.f32)
+        more = d.cuda.local.array(8, d.f32)
+        for i in range(outs):
+            if outs * threads == m * n // 8 or warp * 32 < m * n // 8:
+                chunk = thread + i * threads
+                at, column = chunk >> out_bits, (chunk & (n // 8 - 1)) * 8
+                row, inside = m0 + at, m0 + at < rows
+                for r in range(warps_k):
+                    for half in range(2):
+                        words = d.load_shared4(base + (r * m + at) * sum_row + (column + half * 4) * 4)
+                        for e in range(4):
+                            if r > 0:
+                                y[half * 4 + e] += words[e]
+                            else:
+                                y[half * 4 + e] = words[e]
+                column += n0
+                for half in range(2):
+                    words = d.load4_floats(inside, bias + (column + half * 4) * 4)
+                    for e in range(4):
+                        y[half * 4 + e] += words[e]
+                if residual:
+                    load_chunk(inside, other + row * other_row + column * 2, more, 0)
+                    for e in range(8):
+                        y[e] += more[e]
+                    store_floats(inside, out + row * out_row + column * 4, y, 0)
+                    store_floats(inside, out + row * out_row + column * 4 + 16, y, 4)
+                else:
+                    for e in range(8):
+                        y[e] = act(y[e])
+                    store_chunk(inside, out + row * out_row + column * 2, y, 0)
 
     return gemm
 
 
-CHAIN = (
-    8  # steps of k = 16 whose sum begins at 0: as in the CPU's micro-kernel, so that errors stay those of short sums
-)
+# Steps of k = 16 whose sum begins at 0: as in the CPU's micro-kernel, so that errors stay those of short sums.
+CHAIN = 8
 
 
 def make_single(tile, activation, residual):
@@ -252,7 +256,7 @@ def make_single(tile, activation, residual):
                         a = d.load_shared4(tile_a + (ty + i * 8) * row_bytes + q * 16)
                         for j in range(rn):
                             for e in range(4):
-                                part[i * rn + j] += a[e] * b[j * 4 + e]
+                                part[i * rn + j] = d.fma(a[e], b[j * 4 + e], part[i * rn + j])
                 chain += 1
                 if chain == CHAIN or step == steps - 1:
                     chain = 0

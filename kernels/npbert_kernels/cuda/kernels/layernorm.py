@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from ..tiles import ROW_WARPS
 from .device import primitives as d
 from .elements import FORMATS
-
-WARPS = 4  # rows of a block
 
 
 def chunks_per_lane(name, width):
@@ -25,24 +24,30 @@ def row_sum():
     return total
 
 
-def norm_of(name, width, padded, parts):
-    """A device function: the norm of a row, or of the sum of three, written to another.
+def norm_of(source, name, width, padded, parts):
+    """A device function: the norm of a row in the format `source`, or of the sum of three, written as `name`.
 
     Two passes as in `reference`, and a third that writes. Each reads the row anew, from the first-level cache: rows of
     any width then fit the registers, and the sum of three is never rounded to the format before it is normed.
     """
-    f = FORMATS[name]
-    load, store, chunk = f.load_chunk, f.store_chunk, f.chunk
+    f, g = FORMATS[source], FORMATS[name]
+    store, chunk, loads = g.store_chunk, g.chunk, g.chunk // f.chunk
+    load_some, step = f.load_chunk, f.chunk
     per_lane, total = chunks_per_lane(name, padded), row_sum()
 
     @d.device_function
+    def load(inside, at, values):
+        for i in range(loads):
+            load_some(inside, at + i * 16, values, i * step)
+
+    @d.device_function
     def read(inside, x, y, z, column, values, more):
-        load(inside, x + column, values, 0)
+        load(inside, x + column, values)
         if parts == 3:
-            load(inside, y + column, more, 0)
+            load(inside, y + column, more)
             for e in range(chunk):
                 values[e] += more[e]
-            load(inside, z + column, more, 0)
+            load(inside, z + column, more)
             for e in range(chunk):
                 values[e] += more[e]
 
@@ -53,21 +58,21 @@ def norm_of(name, width, padded, parts):
         part = d.f32(0)
         for i in range(per_lane):
             at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * 16, values, more)
+            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
             for e in range(chunk):
                 part += d.select(at * chunk + e < width, values[e], d.f32(0))
         mean = total(part) / d.f32(width)
         part = d.f32(0)
         for i in range(per_lane):
             at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * 16, values, more)
+            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
             for e in range(chunk):
                 centred = d.select(at * chunk + e < width, values[e] - mean, d.f32(0))
                 part += centred * centred
         deviation = d.sqrt(total(part) / d.f32(width) + eps)
         for i in range(per_lane):
             at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * 16, values, more)
+            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
             for e in range(chunk):
                 column = at * chunk + e
                 inside = column < width
@@ -78,12 +83,12 @@ def norm_of(name, width, padded, parts):
     return norm
 
 
-def make_layer_norm(name, width, padded):
-    """x [rows, width] -> out [rows, width]; columns from width to padded become 0."""
-    norm = norm_of(name, width, padded, 1)
+def make_layer_norm(source, name, width, padded):
+    """x [rows, width] -> out [rows, width]; columns from width to padded become 0. source: x's format, name: out's."""
+    norm = norm_of(source, name, width, padded, 1)
 
     def layer_norm(x, x_row, weight, bias, eps, out, out_row, sizes, axis):
-        row, lane = d.block_x() * WARPS + d.warp(), d.lane()
+        row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
         at = x + row * x_row
@@ -98,7 +103,7 @@ def make_normalize(name, padded):
     load, store, chunk, per_lane, total = f.load_chunk, f.store_chunk, f.chunk, chunks_per_lane(name, padded), row_sum()
 
     def normalize(x, x_row, out, out_row, sizes, axis):
-        row, lane = d.block_x() * WARPS + d.warp(), d.lane()
+        row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
         values = d.cuda.local.array(chunk, d.f32)

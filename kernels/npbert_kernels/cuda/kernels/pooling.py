@@ -68,16 +68,19 @@ def make_take(name, padded):
     return take
 
 
-def make_place(name, width, written):
-    """out[:, begin : begin + width] = x[:, :width], an element at a time; then 0 up to begin + written."""
-    f = FORMATS[name]
-    load, store, size = f.load, f.store, f.size
+def make_place(source, name, width, written):
+    """out[:, begin : begin + width] = x[:, :width], an element at a time; then 0 up to begin + written.
+
+    source: x's format, name: out's.
+    """
+    f, g = FORMATS[source], FORMATS[name]
+    load, store, size, out_size = f.load, g.store, f.size, g.size
 
     def place(x, x_row, out, out_row, begin, sizes, axis):
         row, column = d.block_x(), d.block_y() * 32 + d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
         value = load(column < width, x + row * x_row + column * size)
-        store(column < written, out + row * out_row + (begin + column) * size, value)
+        store(column < written, out + row * out_row + (begin + column) * out_size, value)
 
     return place

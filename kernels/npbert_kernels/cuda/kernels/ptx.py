@@ -112,6 +112,7 @@ store_bfloat16 = instruction(
 
 load_shared_float = instruction("{ .reg .u32 s; cvt.u32.u64 s, $1; ld.shared.f32 $0, [s]; }", f32, i64)
 store_shared_float = instruction("{ .reg .u32 s; cvt.u32.u64 s, $0; st.shared.f32 [s], $1; }", VOID, i64, f32)
+store_shared2 = instruction("{ .reg .u32 s; cvt.u32.u64 s, $0; st.shared.v2.f32 [s], {$1, $2}; }", VOID, i64, f32, f32)
 load_shared4 = instruction(
     "{ .reg .u32 s; cvt.u32.u64 s, $4; ld.shared.v4.f32 {$0, $1, $2, $3}, [s]; }", four(f32), i64
 )
@@ -154,6 +155,7 @@ unpack_bfloat16 = instruction("{ shl.b32 $0, $2, 16; and.b32 $1, $2, 0xffff0000;
 unpack_float16 = instruction(
     "{ .reg .b16 l, h; mov.b32 {l, h}, $2; cvt.f32.f16 $0, l; cvt.f32.f16 $1, h; }", two, u32, memory=False
 )
+fma = instruction("fma.rn.f32 $0, $1, $2, $3;", f32, f32, f32, f32, memory=False)
 float_bits = instruction("mov.b32 $0, $1;", u32, f32, memory=False)
 shuffle_xor = instruction(
     "{ .reg .u32 m; cvt.u32.u64 m, $2; shfl.sync.bfly.b32 $0, $1, m, 31, 0xffffffff; }", f32, f32, i64
@@ -167,14 +169,17 @@ def select(ok, x, y):
 
 
 def shared(nbytes):
-    """A primitive that gives the address of the block's shared memory, of that many bytes; used once in a kernel."""
+    """A primitive that gives the address of the block's shared memory; used once in a kernel.
+
+    How many bytes there are is said at the launch (`tiles.shared_bytes`): more than 48 KiB go no other way.
+    """
 
     @intrinsic
     def base(typing_context):
         def codegen(context, builder, signature, args):
-            kind = ir.ArrayType(ir.IntType(8), nbytes)
+            kind = ir.ArrayType(ir.IntType(8), 0)
             memory = ir.GlobalVariable(builder.module, kind, builder.module.get_unique_name("tiles"), addrspace=3)
-            memory.linkage, memory.align, memory.initializer = "internal", 128, ir.Constant(kind, ir.Undefined)
+            memory.linkage, memory.align = "external", 128
             return builder.ptrtoint(memory, ir.IntType(64))
 
         return i64(), codegen
