@@ -1,4 +1,4 @@
-"""The command line: `npbert VERB ...`. Exit status 0, 2 misuse, 1 a failure told in one line."""
+"""The command line: `npbert VERB ...`. Exit status 0, 2 misuse, 1 a failure told in one line, 130 Ctrl-C."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ class VerbParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit status."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
+        given = _parser().parse_args(arguments)
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         command = importlib.import_module(f"npbert.commands.{given.verb.replace('-', '_')}")
         _apply_threads(given)
         command.run(given)
@@ -48,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()  # whoever read it has seen enough
     except KeyboardInterrupt:
+        _drop_output()
         print("npbert: interrupted", file=sys.stderr)
         return 130
     except (OSError, ValueError, MemoryError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from npbert_kernels.ops import Dtype, Floats
 
+from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
 from npbert.auto import AutoModelForSequenceClassification
 from npbert.config_values import is_int, show
 from npbert.cross_encoder_folder import SCORES, read_cross_encoder_folder
@@ -17,7 +18,6 @@ from npbert.hub import resolve
 from npbert.pipelines.scores import softmax
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_arguments import check_batch_size, check_choice, check_no_tensor
 from npbert.sentence_folder import SENTENCE_FILES
 from npbert.sentence_save import save_cross_encoder
 from npbert.sentence_tokenizer import read_tokenizer
@@ -152,8 +152,9 @@ class CrossEncoder:
         """
         check_no_tensor(convert_to_tensor)
         check_choice("device", device, (None, self._device))
-        check_choice("apply_softmax", apply_softmax, (True, False))
-        check_batch_size(batch_size)
+        check_choice("apply_softmax", apply_softmax, (True, False, None))
+        check_bool("convert_to_numpy", convert_to_numpy)
+        batch_size = checked_count("batch_size", batch_size, 1)
         function = self.activation_fn if activation_fn is None else _function(activation_fn)
         pairs, single = _pairs(inputs)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
@@ -209,15 +210,16 @@ class CrossEncoder:
         """
         if self.num_labels != 1:
             raise ValueError(f"rank: wanted a model with one label, found {self.num_labels}: use predict with pairs")
-        if top_k is not None and (not is_int(top_k) or top_k < 1):
-            raise ValueError(f"top_k: wanted a positive whole number or None, found {show(top_k)}")
+        if top_k is not None:
+            top_k = checked_count("top_k", top_k, 1)
+        check_bool("return_documents", return_documents)
         if not isinstance(query, str):
             raise TextError(f"query: wanted a text (str), found {type(query).__name__}")
         check_unicode(query, "query")
-        if not isinstance(documents, Iterable) or isinstance(documents, (bytes, bytearray, dict)):
+        if not isinstance(documents, Iterable) or isinstance(documents, (str, bytes, bytearray, dict)):
             raise TextError(f"documents: wanted a list of texts, found {type(documents).__name__}")
-        check_texts(documents, "documents")
         texts = list(documents)
+        check_texts(texts, "documents")
         scores = self.predict(
             [(query, text) for text in texts],
             prompt_name,

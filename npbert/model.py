@@ -557,10 +557,10 @@ def backend_for(device: str | None, backend: str | Backend, dtype: Dtype = "floa
     if device not in (None, "cpu"):
         raise ValueError(f"device: wanted None or 'cpu', 'cuda' or 'cuda:N', found {device!r}")
     checked_dtype(dtype)
+    if not (backend in BACKENDS if isinstance(backend, str) else hasattr(backend, "record")):
+        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {backend!r}")
     if not isinstance(backend, str):
         return backend
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {backend!r}")
     chosen: Backend = importlib.import_module(f"npbert_kernels.{backend}").backend
     return chosen
 

@@ -12,13 +12,13 @@ import numpy as np
 from npbert_kernels.ops import Dtype
 from numpy.typing import ArrayLike, NDArray
 
+from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
 from npbert.auto import AutoModel
 from npbert.config_values import is_int, show
 from npbert.hub import resolve
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_arguments import check_batch_size, check_choice, check_no_tensor
 from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
 from npbert.sentence_forward import place
 from npbert.sentence_modules import Normalize
@@ -183,8 +183,9 @@ class SentenceTransformer:
         check_choice("device", device, (None, self._device))
         check_choice("output_value", output_value, ("sentence_embedding", "token_embeddings", None))
         check_choice("precision", precision, PRECISIONS)
-        check_choice("normalize_embeddings", normalize_embeddings, (True, False))
-        check_batch_size(batch_size)
+        check_bool("normalize_embeddings", normalize_embeddings)
+        check_bool("convert_to_numpy", convert_to_numpy)
+        batch_size = checked_count("batch_size", batch_size, 1)
         dim = self._kept(self._checked_dim(self.truncate_dim if truncate_dim is None else truncate_dim))
         single = isinstance(sentences, str)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
@@ -263,7 +264,7 @@ class SentenceTransformer:
         Raises:
             ValueError: it is not True or False.
         """
-        check_choice("include_prompt", include_prompt, (True, False))
+        check_bool("include_prompt", include_prompt)
         self.include_prompt = include_prompt
 
     def embed_ids(self, ids: list[list[int]], *, normalize: bool = False, skip: int = 0) -> Floats:

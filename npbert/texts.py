@@ -55,10 +55,10 @@ def read_texts(text: Any, text_pair: Any, words: bool) -> Texts:
         raise TextError("text: wanted a text or a list of texts, found None")
     batched = _is_list(text) and (not words or (len(text) > 0 and _is_list(text[0])))
     if not batched:
-        second = text_pair if text_pair else None  # an empty second text is none, as transformers has it
         _check(text, "text", words)
         if text_pair is not None:
             _check(text_pair, "text_pair", words)
+        second = text_pair if text_pair else None  # an empty second text is none, as transformers has it
         return Texts([text], [second], False, words)
 
     if text_pair is None:
@@ -88,6 +88,8 @@ def check_texts(texts: Sequence[Any], name: str, start: int = 0) -> None:
     """Raises TextError for the first item that is no text; `start` is the index of the first."""
     if isinstance(texts, str):
         raise TextError(f"{name}: wanted a list of texts, found one text")
+    if not isinstance(texts, Sequence):
+        raise TextError(f"{name}: wanted a list of texts, found {_name(texts)}")
     for index, text in enumerate(texts, start):
         _check(text, f"{name}[{index}]", words=False)
         check_unicode(text, f"{name}[{index}]")

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from tokenizers import Tokenizer
 
+from npbert.arguments import check_bool, check_choice, checked_count
+from npbert.config_values import show
 from npbert.encoding import BatchEncoding
 from npbert.long_texts import LongTexts
-from npbert.texts import Texts, check_texts, read_texts
+from npbert.texts import TextError, Texts, check_texts, read_texts
 from npbert.tokenizer_call import (
     Lengths,
     as_arrays,
     check_tensors,
-    checked_count,
     checked_room,
     columns,
     read_lengths,
@@ -188,6 +189,7 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens go around a text, or around and between two."""
+        check_bool("pair", pair)
         return self._backend.num_special_tokens_to_add(pair)
 
     def __call__(
@@ -243,6 +245,17 @@ class PreTrainedTokenizerFast(Vocabulary):
 
         Follows transformers.BertTokenizer, 4.57 and 5.x.
         """
+        for name, flag in (
+            ("add_special_tokens", add_special_tokens),
+            ("is_split_into_words", is_split_into_words),
+            ("return_overflowing_tokens", return_overflowing_tokens),
+            ("return_special_tokens_mask", return_special_tokens_mask),
+            ("return_offsets_mapping", return_offsets_mapping),
+            ("return_length", return_length),
+        ):
+            check_bool(name, flag)
+        check_choice("return_token_type_ids", return_token_type_ids, (True, False, None))
+        check_choice("return_attention_mask", return_attention_mask, (True, False, None))
         check_tensors(return_tensors)
         stride = checked_count("stride", stride, 0)
         lengths = read_lengths(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose)
@@ -297,7 +310,9 @@ class PreTrainedTokenizerFast(Vocabulary):
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments: Any
     ) -> list[str]:
-        """The tokens of a text, or of a pair, as strings."""
+        """The tokens of a text, or of a pair, as strings. With is_split_into_words, of a list of words."""
+        if not isinstance(text, str) and not arguments.get("is_split_into_words"):
+            raise TextError(f"text: wanted a text (str), found {type(text).__name__}")
         return self(text, pair, add_special_tokens, **arguments).tokens()
 
     @overload
@@ -332,7 +347,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         Raises:
             TypeError, ValueError: a text is no text (its index is named), or max_length is too small.
         """
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             check_texts(texts, "texts", start)
         if pairs is None:
             before, after = self._around
@@ -345,10 +360,10 @@ class PreTrainedTokenizerFast(Vocabulary):
                     return [[*before, *row.ids[:room], *after] for row in rows]
                 return [[*before, *row.ids[max(0, len(row) - room) :], *after] for row in self._fast(texts)]
 
+        if not isinstance(pairs, list) or not all(isinstance(text, str) for text in pairs):
+            check_texts(pairs, "pairs", start)
         if len(pairs) != len(texts):
             raise ValueError(f"pairs: wanted as many as texts, {len(texts)}, found {len(pairs)}")
-        if isinstance(pairs, str) or not all(isinstance(text, str) for text in pairs):
-            check_texts(pairs, "pairs", start)
 
         def check() -> None:
             check_texts(texts, "texts", start)
@@ -471,6 +486,6 @@ def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
 
 
 def _checked_side(name: str, side: str) -> str:
-    if side not in ("left", "right"):
-        raise ValueError(f"{name}: wanted 'left' or 'right', found {side!r}")
+    if not isinstance(side, str) or side not in ("left", "right"):
+        raise ValueError(f"{name}: wanted 'left' or 'right', found {show(side)}")
     return side

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import operator
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from npbert.arguments import checked_count
+from npbert.config_values import is_int, show
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
 Padding: TypeAlias = Literal["longest", "max_length"]
 Strategy: TypeAlias = Literal["longest_first", "only_first", "only_second"]
+PADDINGS: tuple[Padding, ...] = ("longest", "max_length")
 STRATEGIES: tuple[Strategy, ...] = ("longest_first", "only_first", "only_second")
 
 UNBOUNDED = 10**20  # a model_max_length beyond this says that there is none
@@ -65,6 +67,8 @@ def read_lengths(
             stacklevel=4,
         )
     if limit is None:
+        if not is_int(model_max_length) or model_max_length < 1:
+            raise ValueError(f"model_max_length: wanted a whole number, 1 or more, found {show(model_max_length)}")
         if model_max_length <= UNBOUNDED:
             limit = model_max_length if cut is not None or pad == "max_length" else None
         else:
@@ -84,23 +88,6 @@ def read_lengths(
     return Lengths(pad, cut, limit, step)
 
 
-def checked_count(name: str, value: Any, least: int) -> int:
-    """A whole number from `least` on, that an index can be.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        count = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = -1
-    if count < least:
-        raise ValueError(f"{name}: wanted a whole number, {least} or more, found {value!r}")
-    if count > sys.maxsize:
-        raise ValueError(f"{name}: wanted a whole number, {least} to {sys.maxsize}, found {value!r}")
-    return count
-
-
 def checked_room(max_length: Any, special: int) -> int:
     """How many tokens fit into max_length besides so many special ones.
 
@@ -115,9 +102,10 @@ def checked_room(max_length: Any, special: int) -> int:
 
 def check_tensors(return_tensors: str | None) -> None:
     """Raises ValueError for anything but None and "np"."""
-    if return_tensors not in (None, "np"):
-        hint = "; torch.from_numpy makes a tensor of an array" if return_tensors == "pt" else ""
-        raise ValueError(f"return_tensors: wanted 'np' (NumPy arrays) or None (lists), found {return_tensors!r}{hint}")
+    if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors == "np"):
+        found = show(return_tensors)
+        hint = "; torch.from_numpy makes a tensor of an array" if found == "'pt'" else ""
+        raise ValueError(f"return_tensors: wanted 'np' (NumPy arrays) or None (lists), found {found}{hint}")
 
 
 def columns(rows: Sequence[Encoding], wanted: dict[str, bool], return_length: bool) -> dict[str, Any]:
@@ -156,21 +144,24 @@ def as_arrays(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_padding(value: bool | str) -> Padding | None:
-    if value is False or value == "do_not_pad":
-        return None
-    if value is True or value == "longest":
-        return "longest"
-    if value == "max_length":
-        return "max_length"
-    raise ValueError(f"padding: wanted True, False, 'longest' or 'max_length', found {value!r}")
+    if value is False or value is True:
+        return "longest" if value else None
+    if isinstance(value, str):
+        if value == "do_not_pad":
+            return None
+        for padding in PADDINGS:
+            if value == padding:
+                return padding
+    raise ValueError(f"padding: wanted True, False, 'longest' or 'max_length', found {show(value)}")
 
 
 def _read_truncation(value: bool | str | None) -> Strategy | None:
-    if value is None or value is False or value == "do_not_truncate":
-        return None
-    if value is True:
-        return "longest_first"
-    for strategy in STRATEGIES:
-        if value == strategy:
-            return strategy
-    raise ValueError(f"truncation: wanted True, False, {', '.join(map(repr, STRATEGIES))}, found {value!r}")
+    if value is None or value is False or value is True:
+        return "longest_first" if value else None
+    if isinstance(value, str):
+        if value == "do_not_truncate":
+            return None
+        for strategy in STRATEGIES:
+            if value == strategy:
+                return strategy
+    raise ValueError(f"truncation: wanted True, False, {', '.join(map(repr, STRATEGIES))}, found {show(value)}")

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from tokenizers import AddedToken
 
+from npbert.config_values import show
+from npbert.texts import check_unicode
 from npbert.tokenizer_families import GENERIC, TokenizerFamily
 
 Side: TypeAlias = Literal["left", "right"]
@@ -42,7 +44,7 @@ class TokenizerConfig:
         self._where = where
 
     def wrong(self, key: str, wanted: str) -> ValueError:
-        return ValueError(f"{self._where}: {key}: wanted {wanted}, found {self.values[key]!r}")
+        return ValueError(f"{self._where}: {key}: wanted {wanted}, found {show(self.values[key])}")
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.values.get(key, default)
@@ -112,17 +114,20 @@ class TokenizerConfig:
         return wanted
 
     def _plain_token(self, key: str, content: str) -> AddedToken:
+        check_unicode(content, f"{self._where}: {key}")
         takes_space = key == "mask_token" and self.family.mask_takes_space
         return AddedToken(content, special=True, normalized=False, lstrip=takes_space)
 
     def _as_token(self, key: str, value: Any) -> AddedToken:
         """A special token: a string, or an object with how it matches."""
         if isinstance(value, str) and value:
+            check_unicode(value, f"{self._where}: {key}")
             return AddedToken(value, special=True, normalized=False)
         if isinstance(value, dict) and isinstance(value.get("content"), str) and value["content"]:
+            check_unicode(value["content"], f"{self._where}: {key}")
             how = {name: value.get(name, False) for name in ("single_word", "lstrip", "rstrip")}
             special = value.get("special", True)
             how |= {"special": special, "normalized": value.get("normalized", not special)}
             if all(isinstance(item, bool) for item in how.values()):
                 return AddedToken(value["content"], **how)
-        raise ValueError(f"{self._where}: {key}: wanted a token, found {value!r}")
+        raise ValueError(f"{self._where}: {key}: wanted a token, found {show(value)}")

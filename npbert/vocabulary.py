@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers.models import BPE
 
+from npbert.arguments import check_bool, check_choice
+from npbert.config_values import show
+from npbert.texts import TextError, check_texts, check_unicode
 from npbert.tokenizer_config import Settings
 
 if TYPE_CHECKING:
@@ -118,10 +121,17 @@ class Vocabulary:
         return self._settings.pad_token_type_id
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or the ids of a list of them; the unknown token's where there is none."""
+        """The id of a token, or the ids of a list of them; the unknown token's where there is none.
+
+        Raises:
+            TextError: something is no token.
+        """
         if isinstance(tokens, str):
+            check_unicode(tokens, "tokens")
             index = self._backend.token_to_id(tokens)
             return self.unk_token_id if index is None else index
+        if isinstance(tokens, bytes) or not isinstance(tokens, Iterable):
+            raise TextError(f"tokens: wanted a token (str) or a list of them, found {show(tokens)}")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
@@ -130,13 +140,21 @@ class Vocabulary:
         Raises:
             ValueError: an id is negative or no whole number.
         """
+        check_bool("skip_special_tokens", skip_special_tokens)
+        if isinstance(ids, str | bytes | Mapping):
+            raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
         if not isinstance(ids, Iterable):
             return self._backend.id_to_token(_checked_id(ids, "ids"))
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
         return [self._backend.id_to_token(index) for index in _checked_ids(ids, "ids") if index not in skipped]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """The text of tokens."""
+        """The text of tokens.
+
+        Raises:
+            TextError: it is no list of tokens.
+        """
+        check_texts(tokens, "tokens")
         decoder = self._backend.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
 
@@ -156,7 +174,11 @@ class Vocabulary:
         Raises:
             ValueError: an id is negative or no whole number.
         """
+        check_bool("skip_special_tokens", skip_special_tokens)
+        check_choice("clean_up_tokenization_spaces", clean_up_tokenization_spaces, (True, False, None))
         if isinstance(token_ids, Mapping):
+            if "input_ids" not in token_ids:
+                raise ValueError(f"token_ids: wanted ids, or a dict with the key input_ids, found {show(token_ids)}")
             token_ids = token_ids["input_ids"]
         rows = _listed(token_ids)
         if not isinstance(rows, list):
@@ -183,7 +205,7 @@ class Vocabulary:
 
     def _decode(self, ids: Any, where: str, skip_special_tokens: bool, clean_up: bool | None) -> str:
         if not isinstance(ids, list):
-            raise ValueError(f"{where}: wanted a row of ids, found {ids!r}")
+            raise ValueError(f"{where}: wanted a row of ids, found {show(ids)}")
         text = self._backend.decode(_checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
         if clean_up is None:
             clean_up = self.clean_up_tokenization_spaces
@@ -204,11 +226,11 @@ def _checked_ids(ids: Iterable[Any], where: str) -> list[int]:
 
 def _checked_id(value: Any, where: str) -> int:
     try:
-        index = operator.index(value)
+        index = -1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        raise ValueError(f"{where}: wanted a token id, found {value!r}") from None
+        raise ValueError(f"{where}: wanted a token id, found {show(value)}") from None
     if not 0 <= index < 2**32:
-        raise ValueError(f"{where}: wanted a token id, 0 to 2**32 - 1, found {index}")
+        raise ValueError(f"{where}: wanted a token id, 0 to 2**32 - 1, found {show(value)}")
     return index
 
 

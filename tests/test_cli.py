@@ -7,8 +7,10 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -453,6 +455,45 @@ def test_a_closed_pipe_is_no_failure(minilm: Path, tmp_path: Path) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# A shell's background jobs start with SIGINT ignored, and Python then leaves it so.
+INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from npbert.cli import main; sys.exit(main())"
+)
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_interrupted(reads_on: bool, minilm: Path, tmp_path: Path) -> None:
+    """A line, no traceback, 130 as shells have it; whether or not the other end of the pipe is still there."""
+    source = tmp_path / "texts.txt"
+    source.write_text("a text\n" * 100_000)
+    given = [sys.executable, "-c", INTERRUPTIBLE, "embed", str(minilm), "--input", str(source)]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["text"] == "a text"
+        process.send_signal(signal.SIGINT)
+        if not reads_on:
+            process.stdout.close()
+            process.stdout = None
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) in [(130, "npbert: interrupted\n"), *([] if reads_on else [(0, "")])]
+
+
+def test_interrupted_while_a_file_is_written(minilm: Path, tmp_path: Path) -> None:
+    source, output, partial = (tmp_path / name for name in ("texts.txt", "out.npy", "out.npy.partial"))
+    source.write_text("a text\n" * 100_000)
+    output.write_bytes(b"before")
+    given = [sys.executable, "-c", INTERRUPTIBLE, "embed", str(minilm), "--input", str(source), "--output", str(output)]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not partial.exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "npbert: interrupted\n")
+    assert process.returncode == 130
+    assert output.read_bytes() == b"before"
+    assert not partial.exists()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

@@ -191,6 +191,12 @@ def test_rank(model: CrossEncoder, truth: Any, arguments: dict[str, Any]) -> Non
     json.dumps(found)
 
 
+def test_documents_that_are_no_list(model: CrossEncoder) -> None:
+    wanted = model.rank(QUERY, DOCUMENTS, return_documents=True)
+    assert model.rank(QUERY, (text for text in DOCUMENTS), return_documents=True) == wanted
+    assert model.rank(QUERY, dict(enumerate(DOCUMENTS)).values(), return_documents=True) == wanted
+
+
 def test_nothing_to_rank(model: CrossEncoder) -> None:
     assert model.rank(QUERY, []) == []
     assert [item["corpus_id"] for item in model.rank("", ["", ""])] == [0, 1]  # empty texts are texts
@@ -317,7 +323,9 @@ def test_folders_refused(folder: Path, tmp_path: Path, minilm: Path) -> None:
         ({"inputs": [("a", "b"), 3]}, r"inputs\[1\]: wanted a pair of texts, found 3"),
         ({"inputs": [("a", "b"), (b"a", "b")]}, r"inputs\[1\]\[0\]: wanted a text \(str\), found bytes"),
         ({"inputs": [("a", "\ud800")]}, r"inputs\[0\]\[1\]: wanted valid Unicode, found a lone surrogate"),
-        ({"batch_size": 0}, "batch_size: wanted a positive whole number, found 0"),
+        ({"batch_size": 0}, "batch_size: wanted a whole number, 1 or more, found 0"),
+        ({"apply_softmax": 1}, "apply_softmax: wanted one of True, False, None, found 1"),
+        ({"convert_to_numpy": "yes"}, "convert_to_numpy: wanted True or False, found 'yes'"),
         ({"convert_to_tensor": True}, "convert_to_tensor: wanted False, found True"),
         ({"device": "tpu"}, "device: wanted one of None, 'cpu', found 'tpu'"),
         ({"activation_fn": "sigmoid"}, "activation_fn: wanted a function of arrays, found 'sigmoid'"),
@@ -337,12 +345,13 @@ def test_arguments_refused(model: CrossEncoder, arguments: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"top_k": 0}, "top_k: wanted a positive whole number or None, found 0"),
-        ({"top_k": -1}, "top_k: wanted a positive whole number or None, found -1"),
-        ({"top_k": 1.0}, "top_k: wanted a positive whole number or None, found 1.0"),
+        ({"top_k": 0}, "top_k: wanted a whole number, 1 or more, found 0"),
+        ({"top_k": -1}, "top_k: wanted a whole number, 1 or more, found -1"),
+        ({"top_k": 1.0}, "top_k: wanted a whole number, 1 or more, found 1.0"),
+        ({"return_documents": "yes"}, "return_documents: wanted True or False, found 'yes'"),
         ({"query": None}, r"query: wanted a text \(str\), found NoneType"),
         ({"query": "\ud800"}, "query: wanted valid Unicode, found a lone surrogate"),
-        ({"documents": "text"}, "documents: wanted a list of texts, found one text"),
+        ({"documents": "text"}, "documents: wanted a list of texts, found str"),
         ({"documents": None}, "documents: wanted a list of texts, found NoneType"),
         ({"documents": ["a", None]}, r"documents\[1\]: wanted a text \(str\), found None"),
     ],

@@ -245,6 +245,39 @@ def test_a_progress_bar_can_be_switched_off_for_all() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("show", [False, True])
+def test_interrupted(make: Callable[..., Any], capsys: pytest.CaptureFixture[str], show: bool) -> None:
+    """Ctrl-C while a stream is read, or in the model: the bar goes, and the next call is right."""
+    classify = make("text-classification")
+    texts = inputs_of("text-classification", 20)
+    wanted = classify(texts)
+
+    def stream() -> Iterator[str]:
+        yield from texts
+        raise KeyboardInterrupt
+
+    found: list[Any] = []
+    capsys.readouterr()
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(classify(stream(), batch_size=4, show_progress_bar=show))
+    assert found == wanted
+    assert classify(texts) == wanted
+    predict = classify.model.predict
+
+    def interrupted(*arguments: Any) -> Any:
+        predict(*arguments)
+        raise KeyboardInterrupt
+
+    classify.model.predict = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        classify(texts, batch_size=4, show_progress_bar=show)
+    del classify.model.predict
+    assert classify(texts) == wanted
+    bar = capsys.readouterr().err
+    assert bar.count("text-classification:") > 1 if show else bar == ""
+    assert bar.rstrip(" ").endswith("\r") or not show  # nothing of it stays
+
+
 # --- what is no input
 
 

@@ -268,12 +268,14 @@ def test_similarity_refuses(model: SentenceTransformer) -> None:
             "convert_to_tensor: wanted False, found True: npbert gives NumPy arrays",
         ),
         ({"device": "cuda"}, "device: wanted one of None, 'cpu', found 'cuda'"),
-        ({"batch_size": 0}, "batch_size: wanted a positive whole number, found 0"),
+        ({"batch_size": 0}, "batch_size: wanted a whole number, 1 or more, found 0"),
         (
             {"output_value": "tokens"},
             "output_value: wanted one of 'sentence_embedding', 'token_embeddings', None",
         ),
         ({"precision": "float16"}, "precision: wanted one of 'float32', 'int8', .* found 'float16'"),
+        ({"normalize_embeddings": 1}, "normalize_embeddings: wanted True or False, found 1"),
+        ({"convert_to_numpy": None}, "convert_to_numpy: wanted True or False, found None"),
         ({"prompt": 3}, r"prompt: wanted a text \(str\), found 3"),
         ({"prompt": "\ud800"}, "prompt: wanted valid Unicode, found a lone surrogate"),
         ({"prompt_name": 3}, r"prompt_name: wanted one of \['document', 'query'\], found 3"),
@@ -307,6 +309,7 @@ def test_arguments_refused(model: SentenceTransformer, arguments: dict[str, Any]
         ({"default_prompt_name": ["query"]}, "default_prompt_name: wanted one of "),
         ({"similarity_fn_name": "x"}, "similarity_fn_name: wanted one of .* found 'x'"),
         ({"backend": "cuda"}, "backend: wanted one of cpu, reference, found 'cuda'"),
+        ({"backend": None}, "backend: wanted one of cpu, reference, found None"),
     ],
 )
 def test_constructor_refuses(minilm: Path, arguments: dict[str, Any], message: str) -> None:

@@ -70,6 +70,11 @@ def test_truncation(make: Callable[[str], Path], classify: Any, oracle: Callable
     wanted = oracle("text-classification", make("three labels"))
     for arguments in ({"truncation": True}, {"truncation": True, "max_length": 20, "padding": True}):
         assert_same_answer(classify(long, **arguments), wanted(long, **arguments))
+    # With padding, a max_length alone cuts nothing off.
+    for padding in (False, True, "max_length", "do_not_pad"):
+        assert_same_answer(
+            classify(TEXT, max_length=6, padding=padding), wanted(TEXT, max_length=6, padding=padding, verbose=False)
+        )
     pair = {"text": TEXT, "text_pair": long}
     assert_same_answer(classify(pair, truncation="only_second"), wanted(pair, truncation="only_second"))
 

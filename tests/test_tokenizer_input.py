@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from npbert.texts import TextError
-from npbert.tokenizer import BertTokenizer
+from npbert.tokenizer import AutoTokenizer, BertTokenizer
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,16 @@ def test_no_texts_at_all(tokenizer: BertTokenizer) -> None:
         tokenizer("a", is_split_into_words=True)
     with pytest.raises(TextError, match=r"^texts: wanted a list of texts, found one text"):
         tokenizer.encode_ids("abc")
+    for bad, found in ((None, "None"), (3, "int"), ({"a": 1}, "dict"), (iter([]), "list_iterator")):
+        with pytest.raises(TextError, match=f"^texts: wanted a list of texts, found {found}"):
+            tokenizer.encode_ids(bad)
+        if bad is not None:
+            with pytest.raises(TextError, match=f"^pairs: wanted a list of texts, found {found}"):
+                tokenizer.encode_ids(["a"], bad)
+    with pytest.raises(TextError, match=r"^text: wanted a text \(str\), found list"):
+        tokenizer.tokenize(["a", "b"])
+    with pytest.raises(TextError, match=r"^text_pair: wanted a text \(str\), found ndarray"):
+        tokenizer("a", np.array([1, 2]))
     with pytest.raises(ValueError, match=r"^pairs: wanted as many as texts, 2, found 1"):
         tokenizer.encode_ids(["a", "b"], ["c"])
 
@@ -66,6 +77,14 @@ def test_no_texts_at_all(tokenizer: BertTokenizer) -> None:
     [
         ({"return_tensors": "pt"}, "^return_tensors: wanted 'np' .*found 'pt'; torch.from_numpy"),
         ({"return_tensors": "tf"}, "^return_tensors: wanted 'np' .*found 'tf'$"),
+        ({"return_tensors": np.array(["np", "pt"])}, r"^return_tensors: wanted 'np' .*found array\("),
+        ({"add_special_tokens": None}, "^add_special_tokens: wanted True or False, found None"),
+        ({"is_split_into_words": 1}, "^is_split_into_words: wanted True or False, found 1"),
+        ({"return_offsets_mapping": "yes"}, "^return_offsets_mapping: wanted True or False, found 'yes'"),
+        ({"return_attention_mask": 0}, "^return_attention_mask: wanted one of True, False, None, found 0"),
+        ({"padding": 1}, "^padding: wanted True, False, 'longest' or 'max_length', found 1"),
+        ({"padding": np.array([1, 2])}, "^padding: wanted True, False, .*found array"),
+        ({"truncation": np.array([1, 2])}, "^truncation: wanted True, False, .*found array"),
         ({"padding": "long"}, "^padding: wanted True, False, 'longest' or 'max_length', found 'long'"),
         ({"truncation": "all"}, "^truncation: wanted True, False, 'longest_first'.*found 'all'"),
         ({"padding_side": "up", "padding": True}, "^padding_side: wanted 'left' or 'right', found 'up'"),
@@ -89,6 +108,15 @@ def test_no_texts_at_all(tokenizer: BertTokenizer) -> None:
 def test_bad_arguments(given: dict[str, Any], message: str, tokenizer: BertTokenizer) -> None:
     with pytest.raises(ValueError, match=message):
         tokenizer("a text of some ten tokens, or so it is said", **given)
+
+
+@pytest.mark.parametrize("limit", [None, "512", 512.0, True, 0, float("nan")])
+def test_a_longest_length_that_is_none(limit: Any, minilm: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer.model_max_length = limit
+    with pytest.raises(ValueError, match=r"^model_max_length: wanted a whole number, 1 or more, found "):
+        tokenizer("a", truncation=True)
+    assert tokenizer("a", truncation=True, max_length=9)["input_ids"] == [101, 1037, 102]
 
 
 def test_rows_of_several_lengths_are_no_array(tokenizer: BertTokenizer) -> None:

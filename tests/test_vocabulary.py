@@ -33,7 +33,7 @@ def test_decode(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
     assert tokenizer.convert_tokens_to_string(["un", "##bel", "x", "."]) == "unbel x."
 
 
-@pytest.mark.parametrize("bad", [[7592, -1], [7592, 2**32], [7592, 1.5], [7592, "a"], [7592, None]])
+@pytest.mark.parametrize("bad", [[7592, -1], [7592, 2**32], [7592, 1.5], [7592, "a"], [7592, None], [7592, True]])
 def test_no_ids(bad: list[Any], tokenizer: BertTokenizer) -> None:
     for call, where in (
         (lambda: tokenizer.decode(bad), r"token_ids\[1\]"),
@@ -43,6 +43,27 @@ def test_no_ids(bad: list[Any], tokenizer: BertTokenizer) -> None:
     ):
         with pytest.raises(ValueError, match=f"^{where}: wanted a token id.*found"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.decode({"ids": [1]}), "token_ids: wanted ids, or a dict with the key input_ids, found {'ids': "),
+        (lambda t: t.decode([1], skip_special_tokens=1), "skip_special_tokens: wanted True or False, found 1"),
+        (lambda t: t.decode([1], False, "yes"), "clean_up_tokenization_spaces: wanted one of True, False, None"),
+        (lambda t: t.convert_ids_to_tokens("12"), "ids: wanted a token id or a list of them, found '12'"),
+        (lambda t: t.convert_ids_to_tokens([1], 1), "skip_special_tokens: wanted True or False, found 1"),
+        (lambda t: t.convert_tokens_to_ids(None), r"tokens: wanted a token \(str\) or a list of them, found None"),
+        (lambda t: t.convert_tokens_to_ids(["a", b"b"]), r"tokens: wanted a token \(str\) or .*found b'b'"),
+        (lambda t: t.convert_tokens_to_ids("\ud800"), "tokens: wanted valid Unicode, found a lone surrogate"),
+        (lambda t: t.convert_tokens_to_string("ab"), "tokens: wanted a list of texts, found one text"),
+        (lambda t: t.convert_tokens_to_string(["a", 1]), r"tokens\[1\]: wanted a text \(str\), found int"),
+        (lambda t: t.num_special_tokens_to_add(None), "pair: wanted True or False, found None"),
+    ],
+)
+def test_refused(call: Any, message: str, tokenizer: BertTokenizer) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call(tokenizer)
 
 
 def test_vocabulary(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:

@@ -1,12 +1,12 @@
-"""Checks of arguments that several pipelines share."""
+"""Arguments that several pipelines share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from npbert.tokenizer_call import checked_count
+from npbert.arguments import check_bool, check_choice, checked_count
 
 PADDINGS = (False, True, None, "longest", "max_length", "do_not_pad")
 
@@ -17,7 +17,7 @@ class Reading:
 
     Args:
         truncation, max_length, add_special_tokens: as the tokenizer takes them.
-        padding: as transformers takes it; without effect, since nothing is padded here.
+        padding: as transformers takes it. Nothing is padded here, but with padding a max_length alone cuts nothing off.
     """
 
     truncation: bool | str | None = None
@@ -48,19 +48,8 @@ class Reading:
 
     def for_tokenizer(self) -> dict[str, Any]:
         """What has an effect, for a tokenizer's call."""
-        return {name: getattr(self, name) for name in ("truncation", "max_length", "add_special_tokens")}
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raises ValueError where a value is none of those."""
-    if not any(value is choice or (isinstance(choice, str) and value == choice) for choice in choices):
-        raise ValueError(f"{name}: wanted one of {', '.join(map(repr, choices))}, found {value!r}")
-
-
-def check_bool(name: str, value: Any) -> None:
-    """Raises ValueError for anything but True and False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}: wanted True or False, found {value!r}")
+        cuts = False if self.truncation is None and self.padding not in (None, False) else self.truncation
+        return {"truncation": cuts, "max_length": self.max_length, "add_special_tokens": self.add_special_tokens}
 
 
 def checked_top_k(value: Any, most: int | None = None) -> int:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npbert_kernels.ops import Floats
 
+from npbert.arguments import checked_count
 from npbert.model import TOKEN_BUDGET, EncoderModel
 from npbert.progress import Progress
 from npbert.texts import TextError, check_unicode
-from npbert.tokenizer_call import checked_count
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

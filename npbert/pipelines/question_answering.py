@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.pipelines.arguments import check_bool, checked_top_k
+from npbert.arguments import check_bool, checked_count
+from npbert.pipelines.arguments import checked_top_k
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.spans import best_spans
 from npbert.texts import TextError
-from npbert.tokenizer_call import checked_count
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.pipelines.arguments import Reading, check_choice, checked_top_k
+from npbert.arguments import check_choice
+from npbert.pipelines.arguments import Reading, checked_top_k
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 from npbert.pipelines.scores import sigmoid, softmax
 from npbert.texts import TextError

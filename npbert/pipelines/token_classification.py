@@ -9,12 +9,11 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
-from npbert.pipelines.arguments import check_bool, check_choice
+from npbert.arguments import check_bool, check_choice, checked_count
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.entities import STRATEGIES, Strategy, Token, entities_of, without_overlaps
 from npbert.pipelines.scores import softmax
 from npbert.texts import TextError
-from npbert.tokenizer_call import checked_count
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.pipelines.arguments import check_bool
+from npbert.arguments import check_bool
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 from npbert.pipelines.scores import softmax
 
