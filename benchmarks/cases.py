@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Feed: TypeAlias = dict[str, NDArray[np.int64]]
+FEED_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,22 @@ class Case:
         """Of an engine's output [B, S, H] what all engines must agree on: the real tokens."""
         rows: NDArray[np.float32] = output[self.feed()["attention_mask"].astype(bool)]
         return rows
+
+
+@dataclass(frozen=True)
+class IdsCase(Case):
+    """A batch of these ids, a list for each sequence."""
+
+    ids: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, ids: Sequence[Sequence[int]]) -> IdsCase:
+        return cls("ids", tuple(map(len, ids)), tuple(map(tuple, ids)))
+
+    def feed(self) -> Feed:
+        feed = super().feed()
+        feed["input_ids"][feed["attention_mask"] == 1] = np.concatenate(self.ids)
+        return feed
 
 
 @dataclass(frozen=True)

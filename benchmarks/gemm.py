@@ -64,7 +64,7 @@ def share(
         shares.append(rates[-1] / limit)
     q1, median, q3 = np.percentile(shares, (25, 50, 75))
     return {
-        "m": m, "n": n, "k": k, "threads": threads,
+        "m": m, "n": n, "k": k, "dtype": dtype, "threads": threads,
         "flops_a_second": float(np.median(rates)),
         "share": float(median), "share_q1": float(q1), "share_q3": float(q3),
     }  # fmt: skip

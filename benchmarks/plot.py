@@ -22,7 +22,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "npbert"  # the same picture for the same result
     import matplotlib.pyplot as plt
 
-    timings = result["timings"]
+    timings = [t for t in result["timings"] if t["dtype"] == "float32"]
     models, threads, engines, cases = (
         list(dict.fromkeys(t[key] for t in timings)) for key in ("model", "threads", "engine", "case")
     )

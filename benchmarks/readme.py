@@ -17,17 +17,36 @@ def section(result: dict[str, Any], plot: str) -> str:
     """What stands between the markers."""
     return "\n".join(
         [
-            report.speed(result["timings"]),
+            report.speed(report.of_dtype(result["timings"], "float32")),
             "Median milliseconds of one batch, encoder only, float32, ± half the distance between the "
             "quartiles. The engines take turns in one run. The limit is the arithmetic of the real tokens "
             "over the rate at which the cores multiply and add, measured in the same run. "
             f"{report.describe_cases().capitalize()}.\n",
             f"![share of the limit by engine]({plot})\n",
+            *_reduced(result),
             *_tasks(result),
             report.footprint(result),
             report.machine_line(result),
         ]
     )
+
+
+def _reduced(result: dict[str, Any]) -> list[str]:
+    parts = []
+    for dtype in dict.fromkeys(t["dtype"] for t in result["timings"] if t["dtype"] != "float32"):
+        parts += [f"**{dtype}**\n", report.speed(report.of_dtype(result["timings"], dtype))]
+    if parts:
+        parts.append(
+            "As above, in reduced precision, with npbert's own float32 beside it; the limit is that of the "
+            "instruction in that dtype. ONNX Runtime's int8 is its dynamic one, OpenVINO's is calibrated by NNCF.\n"
+        )
+    if result.get("quality"):
+        parts += [
+            report.quality(result["quality"]),
+            "all-MiniLM-L6-v2 on sentences from the standard library's docstrings, each engine beside its own float32: "
+            "cosines, ten nearest neighbours kept, rank correlation of the similarities of all pairs.\n",
+        ]
+    return parts
 
 
 def _tasks(result: dict[str, Any]) -> list[str]:

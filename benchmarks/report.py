@@ -9,7 +9,7 @@ import numpy as np
 
 from . import targets
 from .cases import CASES, TEXT_CASES, Case
-from .engines import PEERS_TO_BEAT
+from .engines import OWN, PEERS_TO_BEAT
 from .timing import ratio
 
 Record = dict[str, Any]
@@ -25,10 +25,12 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def full(result: Record) -> str:
     """All of it."""
     parts = [f"# {result['machine']['cpu']}\n", machine_line(result)]
-    if result.get("timings"):
-        parts += ["## Milliseconds a batch\n", speed(result["timings"])]
+    for dtype in dict.fromkeys(t["dtype"] for t in result.get("timings", [])):
+        parts += [f"## Milliseconds a batch, {dtype}\n", speed(of_dtype(result["timings"], dtype))]
     if result.get("tasks"):
         parts += ["## Milliseconds for 32 texts through a pipeline\n", speed(result["tasks"], limit=False)]
+    if result.get("quality"):
+        parts += ["## What reduced precision changes\n", quality(result["quality"])]
     if result.get("memory") or result.get("startup"):
         parts += ["## Memory and start\n", footprint(result)]
     reached = list(figures(result))
@@ -72,9 +74,13 @@ def speed(timings: list[Record], *, limit: bool = True) -> str:
     return "\n".join(parts)
 
 
+def of_dtype(records: list[Record], dtype: str) -> list[Record]:
+    return [record for record in records if record["dtype"] == dtype]
+
+
 def over_fastest(by_engine: dict[str, Record], peers: Iterable[str] | None = None) -> float | None:
     """npbert's speed over the fastest of these peers, by default of all."""
-    wanted = set(by_engine) - {"npbert"} if peers is None else set(by_engine) & set(peers)
+    wanted = set(by_engine) - {*OWN} if peers is None else set(by_engine) & set(peers)
     return min((ratio(by_engine[peer], by_engine["npbert"]) for peer in wanted), default=None)
 
 
@@ -83,9 +89,9 @@ def footprint(result: Record) -> str:
     memory = result.get("memory", [])
     if memory:
         engines = list(dict.fromkeys(m["engine"] for m in memory))
-        models = list(dict.fromkeys(m["model"] for m in memory))
-        sizes = {(m["model"], m["engine"]): f"{m['bytes'] / 1e6:.0f}" for m in memory}
-        rows = [[model, *(sizes[model, engine] for engine in engines)] for model in models]
+        sizes = {(m["model"], m["dtype"], m["engine"]): f"{m['bytes'] / 1e6:.0f}" for m in memory}
+        points = dict.fromkeys((m["model"], m["dtype"]) for m in memory)
+        rows = [[", ".join(point), *(sizes.get((*point, engine), "") for engine in engines)] for point in points]
         parts.append(table(["largest resident memory, MB", *engines], rows))
     if result.get("startup"):
         quartiles = {s["process"]: np.percentile(s["seconds"], (25, 50, 75)) for s in result["startup"]}
@@ -96,18 +102,27 @@ def footprint(result: Record) -> str:
     return "\n".join(parts)
 
 
+def quality(changes: list[Record]) -> str:
+    columns = ("mean cosine", "least cosine", "neighbours kept", "Spearman")
+    rows = [[f"{c['engine']}, {c['dtype']}", *(f"{c[column]:.5f}" for column in columns)] for c in changes]
+    return table([f"{changes[0]['sentences']} sentences", *columns], rows)
+
+
 def figures(result: Record) -> Iterator[list[str]]:
     """Every figure of `targets` that this result holds: name, wanted, reached, yes or no."""
     for g in result.get("gemm", []):
         if g["threads"] == 1:
-            name = f"GEMM ({g['m']}, {g['n']}, {g['k']}), share of the FMA rate"
-            yield _at_least(name, targets.GEMM_SHARE[g["m"]], g["share"])
+            name = f"GEMM ({g['m']}, {g['n']}, {g['k']}), {g['dtype']}, share of the instruction's rate"
+            yield _at_least(name, targets.GEMM_SHARE[g["dtype"]][g["m"]], g["share"])
     for (model, case), by_engine in _groups(result.get("timings", [])):
         own = by_engine.get("npbert")
         if own is None:
             continue
-        threads = own["threads"]
+        threads, dtype = own["threads"], own["dtype"]
         name = f"{model} {case}, {threads} thread{'s' * (threads > 1)}"
+        if dtype != "float32":
+            yield from _reduced(f"{name}, {dtype}", case, by_engine)
+            continue
         best = over_fastest(by_engine, PEERS_TO_BEAT)
         if best is not None:
             yield _at_least(f"{name}, over torch, ORT, OpenVINO", targets.OVER_FASTEST[case], best)
@@ -128,7 +143,12 @@ def figures(result: Record) -> Iterator[list[str]]:
             yield _at_least(f"{model} {case}, two threads over one", targets.TWO_OVER_ONE[case], gain)
     for m in result.get("memory", []):
         if m["engine"] == "npbert":
-            yield _at_most(f"{m['model']}, resident MB", targets.RESIDENT_MB[m["model"]], m["bytes"] / 1e6)
+            wanted_mb = targets.RESIDENT_MB[m["dtype"]][m["model"]]
+            yield _at_most(f"{m['model']}, {m['dtype']}, resident MB", wanted_mb, m["bytes"] / 1e6)
+    for change in result.get("quality", []):
+        if change["engine"] == "npbert":
+            for name, wanted in targets.QUALITY[change["dtype"]].items():
+                yield _at_least(f"{change['dtype']}, {name}", wanted, change[name])
     starts = {s["process"]: float(np.median(s["seconds"])) for s in result.get("startup", [])}
     for name, seconds in starts.items():
         if name.startswith("npbert"):
@@ -138,13 +158,24 @@ def figures(result: Record) -> Iterator[list[str]]:
         yield _at_most("first run ever, seconds", targets.FIRST_RUN_SECONDS, result["first_run"]["seconds"])
 
 
+def _reduced(name: str, case: str, by_engine: dict[str, Record]) -> Iterator[list[str]]:
+    best = over_fastest(by_engine)
+    if best is not None:
+        yield _at_least(f"{name}, over its peers", targets.OVER_FASTEST_REDUCED[case], best)
+    own = by_engine["npbert"]
+    wanted = targets.OVER_FLOAT32[own["dtype"]].get(case)
+    single = by_engine.get(OWN[1])
+    if wanted and single:
+        yield _at_least(f"{name}, over npbert's float32", wanted, ratio(single, own))
+
+
 def _groups(timings: Iterable[Record]) -> Iterator[tuple[tuple[str, str], dict[str, Record]]]:
-    """The engines of each model, number of threads and case, in order."""
-    groups: dict[tuple[str, int, str], dict[str, Record]] = {}
+    """The engines of each model, number of threads, case and dtype, in order."""
+    groups: dict[tuple[str, int, str, str], dict[str, Record]] = {}
     for timing in timings:
-        key = timing["model"], timing["threads"], timing["case"]
+        key = timing["model"], timing["threads"], timing["case"], timing["dtype"]
         groups.setdefault(key, {})[timing["engine"]] = timing
-    for (model, _, case), by_engine in groups.items():
+    for (model, _, case, _), by_engine in groups.items():
         yield (model, case), by_engine
 
 

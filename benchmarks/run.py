@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run`: npbert and its peers, in turn, in one run; the whole takes about a quarter of an hour.
+"""`python -m benchmarks.run`: npbert and its peers, in turn, in one run, which takes about three quarters of an hour.
 
 Writes NAME.json, NAME.md and NAME.svg into benchmarks/results, and the README's table unless parts were left out.
 """
@@ -6,6 +6,7 @@ Writes NAME.json, NAME.md and NAME.svg into benchmarks/results, and the README's
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -16,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from npbert_kernels.ops import DTYPES, Dtype
 
-from . import first_run, gemm, machine, plot, readme, report, startup
+from . import first_run, gemm, machine, plot, quality, readme, report, startup
 from .cases import CASES
-from .engines import ENGINES
+from .engines import ENGINES, OWN, library
 from .models import MODELS, default_cache, make, make_task
 from .rate import core_rate, read_rate
 from .tasks import TASK_CASES, TASK_ENGINES
 from .turns import resident_bytes, time_in_turn
 
 RESULTS = Path(__file__).parent / "results"
+NAMES = list(ENGINES["float32"])
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -34,7 +37,8 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--engines", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.2, help="of each engine's turn, about")
@@ -49,18 +53,21 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 TASK_ROUNDS = 5  # a turn is a call there, and takes a second with some
-CHOICES = ("models", "cases", "engines", "threads", "only", "quick")  # what a run may leave out
+CHOICES = ("models", "cases", "engines", "dtypes", "threads", "only", "quick")  # what a run may leave out
+
+
+def engines(given: argparse.Namespace, dtype: Dtype) -> list[str]:
+    return [engine for engine in ENGINES[dtype] if library(engine) in given.engines]
 
 
 def timings(given: argparse.Namespace) -> list[dict[str, Any]]:
     records = []
-    for name in given.models:
-        for threads in given.threads:
-            lanes = [(engine, threads) for engine in given.engines]
-            model = make(name, given.cache)
-            for timing in time_in_turn(model, lanes, given.cases, given.rounds, given.seconds):
-                records.append(timing.record())
-                _tell("{model} {case} threads {threads} {engine}: {median_ms:.2f} ms".format(**records[-1]))
+    for dtype, name, threads in itertools.product(given.dtypes, given.models, given.threads):
+        lanes = [(engine, threads) for engine in engines(given, dtype)]
+        model = make(name, given.cache, dtype)
+        for timing in time_in_turn(model, lanes, given.cases, given.rounds, given.seconds, dtype):
+            records.append(timing.record())
+            _tell("{model} {case} {dtype} threads {threads} {engine}: {median_ms:.2f} ms".format(**records[-1]))
     return records
 
 
@@ -81,7 +88,7 @@ def tasks(given: argparse.Namespace) -> list[dict[str, Any]]:
     records = []
     for name, cases in TASK_CASES.items():
         for threads in given.threads:
-            lanes = [(engine, threads) for engine in TASK_ENGINES if engine.partition(",")[0] in given.engines]
+            lanes = [(engine, threads) for engine in TASK_ENGINES if library(engine) in given.engines]
             model = make_task(name, given.cache)
             chosen = cases[:1] if given.quick else cases
             for timing in time_in_turn(model, lanes, chosen, min(given.rounds, TASK_ROUNDS), given.seconds):
@@ -93,25 +100,39 @@ def tasks(given: argparse.Namespace) -> list[dict[str, Any]]:
 def memory(given: argparse.Namespace) -> list[dict[str, Any]]:
     threads = max(given.threads)
     return [
-        {"model": name, "engine": engine, "threads": threads, "bytes": resident_bytes(engine, model, threads)}
-        for name in given.models
-        for model in [make(name, given.cache)]
-        for engine in given.engines
-    ]
+        {
+            "model": name, "engine": engine, "dtype": dtype, "threads": threads,
+            "bytes": resident_bytes(engine, dtype, model, threads),
+        }
+        for dtype, name in itertools.product(given.dtypes, given.models)
+        for model in [make(name, given.cache, dtype)]
+        for engine in engines(given, dtype)
+        if engine not in OWN[1:]
+    ]  # fmt: skip
 
 
 def products(given: argparse.Namespace) -> list[dict[str, Any]]:
-    return [share for threads in given.threads for share in gemm.shares(threads, 0.1 if given.quick else 2.0)]
+    seconds = 0.1 if given.quick else 2.0
+    return [
+        share
+        for dtype, threads in itertools.product(given.dtypes, given.threads)
+        for share in gemm.shares(threads, seconds, dtype)
+    ]
+
+
+def changes(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """What reduced precision changes in real vectors."""
+    return quality.measure(given.cache, 200 if given.quick else quality.SENTENCES, max(given.threads), given.engines)
 
 
 def starts(given: argparse.Namespace) -> list[dict[str, Any]]:
     model = make("all-MiniLM-L6-v2", given.cache)
-    return startup.in_turn(startup.commands(model.folder, model.onnx), 2 if given.quick else 9)
+    return startup.in_turn(startup.commands(model.folder, model.onnx()), 2 if given.quick else 9)
 
 
 def first(given: argparse.Namespace) -> dict[str, Any]:
     model = make("all-MiniLM-L6-v2", given.cache)
-    command = startup.commands(model.folder, model.onnx)["npbert embed"]
+    command = startup.commands(model.folder, model.onnx())["npbert embed"]
     return {"seconds": first_run.seconds_with_empty_store(command)}
 
 
@@ -127,6 +148,7 @@ PARTS = {
     "timings": timings,
     "scaling": scaling,
     "tasks": tasks,
+    "quality": changes,
 }
 
 
@@ -145,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if part in given.only:
             _tell(f"{part} ...")
             result[part] = measure(given)
-    rates = [rate for part in ("timings", "scaling", "tasks") for t in result.get(part, []) for rate in t["rates"]]
+    timed = [t for part in ("timings", "scaling", "tasks") for t in result.get(part, []) if t["dtype"] == "float32"]
+    rates = [rate for t in timed for rate in t["rates"]]
     result["read_rate"] = read_rate()
     result["weight_bytes"] = weight_bytes(given)
     result["rate"] = float(np.median(rates or core_rate(0.5)))

@@ -89,7 +89,7 @@ class OnnxRuntimeTask:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self.model = model
-        self.session: Any = onnxruntime.InferenceSession(str(model.onnx), options, providers=["CPUExecutionProvider"])
+        self.session: Any = onnxruntime.InferenceSession(str(model.onnx()), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
         self.tokenizer.no_truncation()
         self.tokenizer.enable_padding()  # to the longest of a batch

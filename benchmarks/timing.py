@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from npbert_kernels.ops import Dtype
 
 from .cases import ALL_CASES, flops
 from .models import Model
@@ -17,10 +18,11 @@ class Timing:
     threads: int
     case: str
     engine: str
+    dtype: Dtype
     rounds: list[list[float]]  # seconds of each call, by round
-    rates: list[float]  # FLOP/s of one core, by round
+    rates: list[float]  # operations a second of one core, by round
     disturbed: int  # rounds that began while something else used the cores
-    difference: float  # from another engine's output, the largest
+    distance: float  # from another engine's output, in parts of its norm
 
     def record(self) -> dict[str, Any]:
         """For the JSON: median and quartiles of all calls. Of each round its median, since ratios between
@@ -33,6 +35,7 @@ class Timing:
             "threads": self.threads,
             "case": self.case,
             "engine": self.engine,
+            "dtype": self.dtype,
             "calls": sum(map(len, self.rounds)),
             "median_ms": float(median),
             "q1_ms": float(q1),
@@ -41,7 +44,7 @@ class Timing:
             "rates": self.rates,
             "share_of_limit": float(np.median(work / (self.threads * np.array(self.rates) * of_rounds))),
             "disturbed_rounds": self.disturbed,
-            "difference": self.difference,
+            "distance": self.distance,
         }
 
 

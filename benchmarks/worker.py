@@ -1,4 +1,4 @@
-"""One engine in a process of its own: `python -m benchmarks.worker ENGINE MODEL FOLDER THREADS`.
+"""One engine in a process of its own: `python -m benchmarks.worker ENGINE DTYPE MODEL FOLDER THREADS`.
 
 Every engine keeps a pool of threads, and some of these spin for milliseconds after a call, waiting for the
 next. In one process they would take the cores from whichever engine has its turn; a shared OpenMP runtime, or
@@ -16,9 +16,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from npbert_kernels.ops import Dtype
 
 from .cases import ALL_CASES
 from .engines import ENGINES
@@ -54,9 +55,9 @@ def wait_until_quiet(longest: float = 1.0) -> None:
             return
 
 
-def serve(engine: str, model: Model, threads: int, answer: Callable[[object], None]) -> None:
+def serve(engine: str, dtype: Dtype, model: Model, threads: int, answer: Callable[[object], None]) -> None:
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers' own
-    loaded = (TASK_ENGINES if model.name in TASKS else ENGINES)[engine](model, threads)
+    loaded = (TASK_ENGINES if model.name in TASKS else ENGINES[dtype])[engine](model, threads)
     runs: dict[str, Callable[[], Any]] = {}
     answer("loaded")
     for line in sys.stdin:
@@ -84,8 +85,8 @@ def main() -> None:
     def answer(value: object) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
-    engine, name, folder, threads = sys.argv[1:]
-    serve(engine, Model(name, Path(folder)), int(threads), answer)
+    engine, dtype, name, folder, threads = sys.argv[1:]
+    serve(engine, cast(Dtype, dtype), Model(name, Path(folder)), int(threads), answer)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import pytest
 from npbert_kernels.ops import Backend
 
 import npbert
-from benchmarks import parity, quality, readme, report, run, targets, tasks, worker
-from benchmarks.cases import CASES, TEXT_CASES, Sizes, flops
-from benchmarks.engines import ENGINES, PEERS_TO_BEAT
+from benchmarks import docstrings, parity, quality, readme, report, run, targets, tasks, worker
+from benchmarks.cases import CASES, TEXT_CASES, IdsCase, Sizes, flops
+from benchmarks.engines import ENGINES, OWN, PEERS_TO_BEAT
 from benchmarks.gemm import record_linears
 from benchmarks.models import MODELS, TASK_MODELS, Model
 from benchmarks.tasks import TASK_CASES, TASKS
@@ -99,7 +99,7 @@ def test_timing_forms_ratios_and_shares_within_a_round(tmp_path: Path) -> None:
 
     def timing(share: float) -> dict[str, Any]:
         seconds = [work / (2 * rate * share) for rate in rates]
-        return Timing(model, 2, "1x16", "npbert", [[s, s] for s in seconds], rates, 0, 0.0).record()
+        return Timing(model, 2, "1x16", "npbert", "float32", [[s, s] for s in seconds], rates, 0, 0.0).record()
 
     fast, slow = timing(0.9), timing(0.3)
     assert fast["share_of_limit"] == pytest.approx(0.9)
@@ -109,12 +109,14 @@ def test_timing_forms_ratios_and_shares_within_a_round(tmp_path: Path) -> None:
     assert fast["q1_ms"] < fast["median_ms"] < fast["q3_ms"]
 
 
-def a_timing(engine: str, milliseconds: float, threads: int = 1, case: str = "1x16") -> dict[str, Any]:
+def a_timing(
+    engine: str, milliseconds: float, threads: int = 1, case: str = "1x16", dtype: str = "float32"
+) -> dict[str, Any]:
     return {
-        "model": "BERT-base", "threads": threads, "case": case, "engine": engine, "calls": 3,
+        "model": "BERT-base", "threads": threads, "case": case, "engine": engine, "dtype": dtype, "calls": 3,
         "median_ms": milliseconds, "q1_ms": milliseconds * 0.99, "q3_ms": milliseconds * 1.01,
         "round_medians_ms": [milliseconds] * 3, "rates": [1e11], "share_of_limit": 10 / milliseconds,
-        "disturbed_rounds": 0, "difference": 1e-6,
+        "disturbed_rounds": 0, "distance": 1e-6,
     }  # fmt: skip
 
 
@@ -132,6 +134,10 @@ def result() -> dict[str, Any]:
         "timings": [
             *(a_timing(e, t) for e, t in {"npbert": 12.5, "torch": 50, "OpenVINO": 20, "CTranslate2": 15}.items()),
             *(a_timing(e, t, threads=2) for e, t in {"npbert": 8.0, "torch": 6.0}.items()),
+            *(
+                a_timing(e, t, case="8x128", dtype="int8")
+                for e, t in {"npbert": 4.0, "OpenVINO": 5.0, "npbert, float32": 12.0}.items()
+            ),
         ],
         "scaling": [a_timing("npbert", 12.0, case="1x128"), a_timing("npbert", 6.4, threads=2, case="1x128")],
         "tasks": [
@@ -139,10 +145,20 @@ def result() -> dict[str, Any]:
             for e, t in {"npbert": 100.0, "torch": 300.0, "torch, batched": 190.0}.items()
         ],
         "memory": [
-            {"model": "BERT-base", "engine": "npbert", "threads": 2, "bytes": 543_000_000},
-            {"model": "BERT-base", "engine": "torch", "threads": 2, "bytes": 901_000_000},
+            {"model": "BERT-base", "engine": "npbert", "dtype": "float32", "threads": 2, "bytes": 543_000_000},
+            {"model": "BERT-base", "engine": "torch", "dtype": "float32", "threads": 2, "bytes": 901_000_000},
+            {"model": "BERT-base", "engine": "npbert", "dtype": "int8", "threads": 2, "bytes": 231_000_000},
         ],
-        "gemm": [{"m": 16, "n": 768, "k": 768, "threads": 1, "share": 0.81}],
+        "quality": [
+            {
+                "dtype": "int8", "engine": engine, "sentences": 5000, "mean cosine": mean, "least cosine": 0.991,
+                "neighbours kept": 0.96, "Spearman": 0.9985,
+            }
+            for engine, mean in {"npbert": 0.9979, "OpenVINO": 0.99}.items()
+        ],
+        "gemm": [
+            {"m": 16, "n": 768, "k": 768, "dtype": dtype, "threads": 1, "share": 0.86} for dtype in ("float32", "int8")
+        ],
         "startup": [
             {"process": "npbert embed", "seconds": [0.3, 0.4, 0.35]},
             {"process": "ONNX Runtime and tokenizers", "seconds": [0.32, 0.33, 0.31]},
@@ -153,13 +169,28 @@ def result() -> dict[str, Any]:
 
 
 def test_speed_table_names_the_fastest_and_the_ratio_to_the_fastest_peer(result: dict[str, Any]) -> None:
-    one, two = report.speed(result["timings"]).split("\n\n")
+    one, two = report.speed(report.of_dtype(result["timings"], "float32")).split("\n\n")
     assert one.splitlines()[2] == (
         "| BERT-base 1x16 | **12.5** ±0.1 | 50.0 ±0.5 | 20.0 ±0.2 | 15.0 ±0.2 | 1.20x | 80% |"
     )
     assert two.splitlines()[0].startswith("| 2 threads | npbert | torch |")
     # An engine that was not run on two threads has an empty cell, and a lost race is shown as one.
     assert two.splitlines()[2] == "| BERT-base 1x16 | 8.00 ±0.08 | **6.00** ±0.06 |  |  | 0.75x | 125% |"
+
+
+def test_in_reduced_precision_the_own_float32_is_no_peer(result: dict[str, Any]) -> None:
+    (table,) = report.speed(report.of_dtype(result["timings"], "int8")).split("\n\n")
+    head, _, row = table.strip().splitlines()
+    assert head == "| 1 thread | npbert | OpenVINO | npbert, float32 | over the fastest peer | of the limit |"
+    assert row == "| BERT-base 8x128 | **4.00** ±0.04 | 5.00 ±0.05 | 12.0 ±0.1 | 1.25x | 250% |"
+    assert row in readme.section(result, "plot.svg")
+
+
+def test_the_table_of_quality_holds_each_engine(result: dict[str, Any]) -> None:
+    rows = report.quality(result["quality"]).strip().splitlines()
+    assert rows[0] == "| 5000 sentences | mean cosine | least cosine | neighbours kept | Spearman |"
+    assert rows[2] == "| npbert, int8 | 0.99790 | 0.99100 | 0.96000 | 0.99850 |"
+    assert [row.split(",")[0] for row in rows[2:]] == ["| npbert", "| OpenVINO"]
 
 
 def test_the_table_of_tasks_has_no_limit(result: dict[str, Any]) -> None:
@@ -172,7 +203,7 @@ def test_the_table_of_tasks_has_no_limit(result: dict[str, Any]) -> None:
 
 def test_every_table_has_as_many_cells_as_its_head(result: dict[str, Any]) -> None:
     tables = [block for block in report.full(result).split("\n\n") if block.startswith("|")]
-    assert len(tables) == 6
+    assert len(tables) == 8
     for block in tables:
         assert len({line.count("|") for line in block.strip().splitlines() if line.startswith("|")}) == 1
 
@@ -184,16 +215,29 @@ def test_figures_stand_beside_their_targets(result: dict[str, Any]) -> None:
     assert reached["BERT-base 1x16, 1 thread, over CTranslate2"] == ("≥ 1", "1.2", "yes")
     assert reached["BERT-base 1x128, two threads over one"] == ("≥ 1.85", "1.88", "yes")
     assert reached["NER 32 mixed, 1 thread, over transformers and ORT"] == ("≥ 2", "1.9", "**no**")
-    assert reached["BERT-base, resident MB"] == ("≤ 560", "543", "yes")
+    assert reached["BERT-base, float32, resident MB"] == ("≤ 560", "543", "yes")
+    assert reached["BERT-base, int8, resident MB"] == ("≤ 230", "231", "**no**")
+    assert reached["BERT-base 8x128, 1 thread, int8, over its peers"] == ("≥ 1.15", "1.25", "yes")
+    assert reached["BERT-base 8x128, 1 thread, int8, over npbert's float32"] == ("≥ 2.8", "3", "yes")
+    assert reached["int8, mean cosine"] == ("≥ 0.998", "0.998", "**no**")
+    assert reached["int8, neighbours kept"] == ("≥ 0.95", "0.96", "yes")
     assert reached["npbert embed, seconds to the first vector"] == ("≤ 0.32", "0.35", "**no**")
-    assert reached["GEMM (16, 768, 768), share of the FMA rate"][2] == "**no**"
+    assert reached["GEMM (16, 768, 768), float32, share of the instruction's rate"][2] == "**no**"
+    assert reached["GEMM (16, 768, 768), int8, share of the instruction's rate"] == ("≥ 0.85", "0.86", "yes")
 
 
 def test_every_case_and_model_has_its_targets() -> None:
     assert set(targets.OVER_FASTEST) == set(CASES)
-    assert set(targets.SHARE) == set(targets.RESIDENT_MB) == set(MODELS)
+    assert set(targets.OVER_FASTEST_REDUCED) == set(CASES)
+    assert set(targets.GEMM_SHARE) == set(targets.RESIDENT_MB) == set(ENGINES)
+    assert set(targets.QUALITY) == set(targets.OVER_FLOAT32) == set(ENGINES) - {"float32"}
+    assert all(set(sizes) == set(MODELS) for sizes in targets.RESIDENT_MB.values())
+    assert set(targets.SHARE) == set(MODELS)
     assert all(set(shares) == set(CASES) for shares in targets.SHARE.values())
-    assert set(PEERS_TO_BEAT) < set(ENGINES)
+    assert set(PEERS_TO_BEAT) < set(ENGINES["float32"])
+    # each engine of reduced precision has a float32 to be held against, npbert's own last
+    assert all(set(engines) <= {*ENGINES["float32"], *OWN} for engines in ENGINES.values())
+    assert [list(ENGINES[dtype])[-1] for dtype in targets.OVER_FLOAT32] == [OWN[1]] * 2
     assert {*TASK_CASES} == {*TASKS} == {*TASK_MODELS}
     assert {case for cases in TASK_CASES.values() for case in cases} == {*targets.OVER_FASTEST_TASK} == {*TEXT_CASES}
 
@@ -320,12 +364,34 @@ def test_quality_where_one_vector_changes() -> None:
 
 
 def test_sentences_are_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(quality.docstrings())
-    monkeypatch.setattr(quality, "docstrings", lambda: iter(found))
-    texts = quality.sentences(5000)
+    found = list(docstrings.paragraphs())
+    monkeypatch.setattr(docstrings, "paragraphs", lambda: iter(found))
+    texts = docstrings.sentences(5000)
     assert len(set(texts)) == 5000
     assert all(len(text.split()) >= 4 and "\n" not in text for text in texts)
-    monkeypatch.setattr(quality, "docstrings", lambda: iter(found[::-1]))
-    assert quality.sentences(5000) == texts
-    with pytest.raises(ValueError, match=r"--sentences: wanted at most \d+, which this Python has, found 1000000"):
-        quality.sentences(1_000_000)
+    monkeypatch.setattr(docstrings, "paragraphs", lambda: iter(found[::-1]))
+    assert docstrings.sentences(5000) == texts
+    with pytest.raises(ValueError, match=r"sentences: wanted at most \d+, which this Python has, found 1000000"):
+        docstrings.sentences(1_000_000)
+
+
+def test_a_case_of_ids_holds_them_and_pads_with_zeros() -> None:
+    case = IdsCase.of([[5, 6, 7], [8]])
+    assert case.lengths == (3, 1)
+    assert case.feed()["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert case.feed()["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_quality_pools_the_real_tokens_of_each_text(minilm: Path) -> None:
+    """An engine whose hidden states are the ids: padding would show, and so would a text in another's place."""
+
+    class Ids:
+        def prepare(self, case: IdsCase) -> Any:
+            ids = case.feed()["input_ids"]
+            return lambda: np.stack([ids, np.ones_like(ids)], axis=-1).astype(np.float32) + (ids == 0)[..., None] * 99
+
+    texts = ["the whole train was late", "late", "the train"] * 20
+    ids = npbert.AutoTokenizer.from_pretrained(minilm)(texts)["input_ids"]
+    means = np.array([[np.mean(row), 1] for row in ids])
+    wanted = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(quality.vectors(Ids(), texts), wanted, rtol=1e-6)
