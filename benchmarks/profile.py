@@ -1,4 +1,4 @@
-"""Where npbert's time goes, step by step: `python -m benchmarks.profile MODEL [--case 1x128] [--threads 1]`.
+"""Where npbert's time goes, step by step: `python -m benchmarks.profile MODEL [--case 1x128] [--dtype float32] [--threads 1]`.
 
 Each step's cycles are member 0's, its wait at the barrier included, the least of several runs, and the rate is the
 best; the clock of the time stamp counter is measured beside them.
@@ -14,6 +14,7 @@ import numpy as np
 from npbert_kernels import cpu
 from npbert_kernels.cpu import layout
 from npbert_kernels.cpu.isa import selected
+from npbert_kernels.ops import DTYPES
 
 import npbert
 from npbert.batch import pack
@@ -58,14 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("model", help="a folder, a hub id, or package:NAME")
     parser.add_argument("--case", default="1x128", choices=list(CASES))
+    parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     npbert.set_num_threads(options.threads)
-    model = npbert.BertModel.from_pretrained(options.model, add_pooling_layer=False)
-    rate = max(cpu.fma_rates()) * options.threads  # the best, as of the steps
+    model = npbert.BertModel.from_pretrained(options.model, add_pooling_layer=False, dtype=options.dtype)
+    rate = max(cpu.fma_rates(dtype=options.dtype)) * options.threads  # the best, as of the steps
     steps = table(model, options.case)
     total = sum(seconds for _, seconds, _ in steps)
-    print(f"{options.case}, {options.threads} thread(s), {rate / 1e9:.0f} GFLOP/s\n")
+    print(f"{options.case}, {options.dtype}, {options.threads} thread(s), {rate / 1e9:.0f} G operations/s\n")
     print("| step | ms | of the time | of the limit |\n| --- | ---: | ---: | ---: |")
     for name, seconds, work in steps:
         share = f"{work / seconds / rate:.1%}" if work else ""
