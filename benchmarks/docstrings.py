@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import sysconfig
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 
-def paragraphs() -> Iterator[str]:
+@cache
+def paragraphs() -> tuple[str, ...]:
     """The first paragraph of each docstring of the standard library, tests left out."""
     root = Path(sysconfig.get_paths()["stdlib"])
+    found = []
     for file in sorted(root.rglob("*.py")):
         if {"site-packages", "test", "tests", "idle_test"} & set(file.relative_to(root).parts):
             continue
@@ -22,7 +24,8 @@ def paragraphs() -> Iterator[str]:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-                yield " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
+                found.append(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
+    return tuple(found)
 
 
 def sentences(count: int) -> list[str]:

@@ -135,6 +135,7 @@ ENGINES: dict[Dtype, dict[str, Callable[[Model, int], Engine]]] = {
         "npbert, float32": Npbert,
     },
 }
+REDUCED: tuple[Dtype, ...] = ("bfloat16", "int8")
 PEERS_TO_BEAT = ("torch", "ONNX Runtime", "OpenVINO")
 
 

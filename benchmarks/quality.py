@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from . import report
 from .cases import IdsCase
 from .docstrings import sentences
-from .engines import ENGINES, Engine
+from .engines import ENGINES, REDUCED, Engine
 from .models import MINILM_PACKAGE, default_cache, make, package_folder
 
 SENTENCES = 5000
 MOST_TOKENS = 128
 NEIGHBOURS = 10
 BATCH = 32
-REDUCED: tuple[Dtype, ...] = ("bfloat16", "int8")
 Vectors = NDArray[np.float32]  # [sentences, H], unit length
 
 

@@ -40,11 +40,13 @@ def _reduced(result: dict[str, Any]) -> list[str]:
             "As above, in reduced precision, with npbert's own float32 beside it; the limit is that of the "
             "instruction in that dtype. ONNX Runtime's int8 is its dynamic one, OpenVINO's is calibrated by NNCF.\n"
         )
-    if result.get("quality"):
+    if result.get("quality") and result.get("decisions"):
         parts += [
             report.quality(result["quality"]),
             "all-MiniLM-L6-v2 on sentences from the standard library's docstrings, each engine beside its own float32: "
             "cosines, ten nearest neighbours kept, rank correlation of the similarities of all pairs.\n",
+            report.decisions(result["decisions"]),
+            "npbert with linear heads fitted on the same model: what a sentence begins with, what kind a token is.\n",
         ]
     return parts
 

@@ -31,6 +31,8 @@ def full(result: Record) -> str:
         parts += ["## Milliseconds for 32 texts through a pipeline\n", speed(result["tasks"], limit=False)]
     if result.get("quality"):
         parts += ["## What reduced precision changes\n", quality(result["quality"])]
+    if result.get("decisions"):
+        parts.append(decisions(result["decisions"]))
     if result.get("memory") or result.get("startup"):
         parts += ["## Memory and start\n", footprint(result)]
     reached = list(figures(result))
@@ -108,6 +110,13 @@ def quality(changes: list[Record]) -> str:
     return table([f"{changes[0]['sentences']} sentences", *columns], rows)
 
 
+def decisions(kept: list[Record]) -> str:
+    rows = [
+        [f"{d['head']}, {d['dtype']}", f"{d['cases']:,}", f"{d['kept']:.2%}", f"{d['right']:.1%}"] for d in kept
+    ]  # fmt: skip
+    return table(("head", "cases", "decided as in float32", "float32 decides right"), rows)
+
+
 def figures(result: Record) -> Iterator[list[str]]:
     """Every figure of `targets` that this result holds: name, wanted, reached, yes or no."""
     for g in result.get("gemm", []):
@@ -149,6 +158,9 @@ def figures(result: Record) -> Iterator[list[str]]:
         if change["engine"] == "npbert":
             for name, wanted in targets.QUALITY[change["dtype"]].items():
                 yield _at_least(f"{change['dtype']}, {name}", wanted, change[name])
+    for kept in result.get("decisions", []):
+        name = f"{kept['head']}, {kept['dtype']}, decisions kept"
+        yield _at_least(name, targets.DECISIONS_KEPT[kept["dtype"]], kept["kept"])
     starts = {s["process"]: float(np.median(s["seconds"])) for s in result.get("startup", [])}
     for name, seconds in starts.items():
         if name.startswith("npbert"):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import DTYPES, Dtype
 
-from . import first_run, gemm, machine, plot, quality, readme, report, startup
+from . import decisions, first_run, gemm, machine, plot, quality, readme, report, startup
 from .cases import CASES
 from .engines import ENGINES, OWN, library
 from .models import MODELS, default_cache, make, make_task
@@ -125,6 +125,11 @@ def changes(given: argparse.Namespace) -> list[dict[str, Any]]:
     return quality.measure(given.cache, 200 if given.quick else quality.SENTENCES, max(given.threads), given.engines)
 
 
+def kept(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Which decisions of classifiers it leaves as they are."""
+    return decisions.measure(200 if given.quick else decisions.FITTED)
+
+
 def starts(given: argparse.Namespace) -> list[dict[str, Any]]:
     model = make("all-MiniLM-L6-v2", given.cache)
     return startup.in_turn(startup.commands(model.folder, model.onnx()), 2 if given.quick else 9)
@@ -149,6 +154,7 @@ PARTS = {
     "scaling": scaling,
     "tasks": tasks,
     "quality": changes,
+    "decisions": kept,
 }
 
 

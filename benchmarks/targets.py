@@ -34,6 +34,7 @@ QUALITY = {  # of what `quality.compare` finds
     "bfloat16": {"mean cosine": 0.9999, "least cosine": 0.999, "neighbours kept": 0.99},
     "int8": {"mean cosine": 0.998, "least cosine": 0.99, "neighbours kept": 0.95, "Spearman": 0.998},
 }
+DECISIONS_KEPT = {"bfloat16": 0.999, "int8": 0.99}
 
 START_SECONDS = 0.5
 FIRST_RUN_SECONDS = 15.0
