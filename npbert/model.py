@@ -58,10 +58,6 @@ if TYPE_CHECKING:
 
 BACKENDS = ("cpu", "reference")
 
-# Larger batches are run in parts of whole sequences: activations take 4 (5 H + I) bytes a token, 55 MB for
-# BERT-base at this many, and more rows at once make nothing faster.
-TOKEN_BUDGET = 2048
-
 
 @dataclass(frozen=True)
 class Embedding:
@@ -299,6 +295,11 @@ class EncoderModel:
         batch = batches.pack_lists(self.config, ids, token_types, columns)
         return self._run(self._programs.get(key) or self._record(key, forward()), batch)
 
+    @property
+    def backend(self) -> Backend:
+        """What runs the model, and keeps the weights of a tail."""
+        return self._backend
+
     def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
         # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
         return self._programs.setdefault(key, self._backend.record(forward, **reads))
@@ -308,9 +309,10 @@ class EncoderModel:
         tokens = len(batch.positions)
         if not tokens:  # nothing to run: the shapes of something, and none of its rows
             return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
-        if tokens <= TOKEN_BUDGET:
+        budget = self._backend.token_budget
+        if tokens <= budget:
             return program(batch)
-        parts = [program(part) for part in batches.split(batch, TOKEN_BUDGET)]
+        parts = [program(part) for part in batches.split(batch, budget)]
         # One output after another, each let go at once, so that only one is held twice.
         return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
 
@@ -520,11 +522,6 @@ class BareModel(EncoderModel):
             key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0)
         )
         return self._run(program, batch)[EMBEDDING]
-
-    @property
-    def backend(self) -> Backend:
-        """What runs the model, and keeps the weights of a tail."""
-        return self._backend
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
         """The last layer's rows for each list of ids, without padding; any number of lists.

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from npbert_kernels.cuda import Cuda
 from npbert_kernels.cuda.formats import DTYPES, Dtype
-from npbert_kernels.cuda.program import power, rounded, tiles_of
+from npbert_kernels.cuda.program import Program, power, rounded, tiles_of
+from npbert_kernels.cuda.simulated import Simulated
 from npbert_kernels.ops import POOLINGS, Backend, Batch
 from npbert_kernels.reference import Reference, RelativeBias, RelativeKey
 
@@ -223,18 +225,64 @@ def test_callers_side_by_side() -> None:
     assert not wrong
 
 
-def test_no_sequences() -> None:
-    batch = batch_of([2])
-    empty = Batch(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(1, np.int64), *(np.zeros(0, np.int64),) * 2)
-    one = backend("float32")
-    table = one.store(0).table(np.ones((WIDE, 40), np.float32))
-    norm = one.store(0).norm(np.ones(40, np.float32), np.ones(40, np.float32), 1e-5)
+class Counted(Simulated):
+    """How often memory was asked for, on the device and on the host."""
+
+    asked = 0
+
+    def allocate(self, nbytes: int) -> Any:
+        self.asked += 1
+        return super().allocate(nbytes)
+
+    def queue(self) -> Any:
+        queue = super().queue()
+        host = queue.host
+
+        def counted(nbytes: int) -> Any:
+            self.asked += 1
+            return host(nbytes)
+
+        queue.host = counted
+        return queue
+
+
+def normed(one: Cuda) -> Program:
+    """A small forward pass, recorded."""
+    store = one.store(0)
+    rows = np.random.default_rng(0).standard_normal((WIDE, 40)).astype(np.float32)
+    table, norm = store.table(rows), store.norm(rows[0], rows[1], 1e-5)
 
     def run(ops: Any, batch: Batch) -> dict[str, Any]:
         return {"x": ops.embed(table, batch.ids, (table, batch.positions), (table, batch.token_types), norm)}
 
-    program = one.record(run)
-    assert program(batch)["x"].shape == (2, 40)
+    return one.record(run)
+
+
+def test_a_bucket_is_allocated_and_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Counted()
+    program = normed(Cuda(device, "bfloat16"))
+    few, more, many = (batch_of(lengths) for lengths in ([3, 2], [4, 7], [30, 20]))
+    first = [program(batch)["x"] for batch in (few, many)]
+    before = device.asked
+    for _ in range(2):
+        np.testing.assert_array_equal(program(few)["x"], first[0])
+        np.testing.assert_array_equal(program(many)["x"], first[1])
+        program(more)
+    assert device.asked == before
+    assert len(program._free) == 2
+    monkeypatch.setattr("npbert_kernels.cuda.program.KEPT_BYTES", 1)  # the one used last stays
+    program(few)
+    assert [workspace.bucket for workspace in program._free] == [program.bucket(few)]
+
+
+def test_a_gpu_s_batches_are_not_cut_as_the_cpu_s() -> None:
+    assert Cuda.token_budget >= 32 * 128
+
+
+def test_no_sequences() -> None:
+    empty = Batch(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(1, np.int64), *(np.zeros(0, np.int64),) * 2)
+    program = normed(backend("float32"))
+    assert program(batch_of([2]))["x"].shape == (2, 40)
     assert program(empty)["x"].shape == (0, 40)
 
 

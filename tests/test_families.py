@@ -187,7 +187,7 @@ def test_a_call_is_run_in_parts(folder: Path, backend: Backend, config: dict[str
     model = loaded(folder, backend)
     arguments = draw_arguments(config, 6, 12, 1, mask="holes", types=True, head_mask=True)
     whole = model(**arguments, output_attentions=True)
-    monkeypatch.setattr("npbert.model.TOKEN_BUDGET", 20)
+    monkeypatch.setattr(backend, "token_budget", 20)
     parts = model(**arguments, output_attentions=True)
     for name in whole:
         for part, one in zip(parts[name], whole[name], strict=True):  # a row each, or a layer

@@ -257,7 +257,7 @@ def test_large_batches_are_run_in_parts(
             seen.append(len(part.positions))
             yield part
 
-    monkeypatch.setattr(model_module, "TOKEN_BUDGET", 20)
+    monkeypatch.setattr(backend, "token_budget", 20)
     monkeypatch.setattr(model_module.batches, "split", split_noted)
     parts = model(**arguments, **every)
     assert len(seen) > 2
@@ -265,7 +265,7 @@ def test_large_batches_are_run_in_parts(
     for name in FIELDS:
         for part, one in zip(parts[name], whole[name], strict=True):  # a row each, or a layer
             assert_same(part, one, backend, name)
-    monkeypatch.setattr(model_module, "TOKEN_BUDGET", 4)
+    monkeypatch.setattr(backend, "token_budget", 4)
     assert_same(model.embed(LISTS, ["cls", "mean"]), vectors, backend)
 
 

@@ -15,7 +15,6 @@ import pytest
 from tasks import NER
 
 import npbert
-from npbert.model import TOKEN_BUDGET
 from npbert.pipelines import ALIASES, TASKS
 from npbert.pipelines.base import BLOCK
 from npbert.texts import TextError
@@ -213,11 +212,12 @@ def test_rows_go_through_the_model_by_a_budget_of_tokens(make: Callable[..., Any
     classify.predict = spy
     texts = inputs_of("text-classification", BLOCK)
     lengths = [len(ids) for ids in classify.tokenizer(texts)["input_ids"]]
-    assert TOKEN_BUDGET < sum(lengths) < 2 * TOKEN_BUDGET
+    budget = classify.model.backend.token_budget
+    assert budget < sum(lengths) < 2 * budget
     classify(texts)
     assert [length for group in seen for length in group] == lengths  # none is moved
     assert len(seen) == 2
-    assert all(sum(group) <= TOKEN_BUDGET for group in seen)
+    assert all(sum(group) <= budget for group in seen)
     seen.clear()
     classify(texts, batch_size=10)
     assert [len(group) for group in seen] == [10] * 6 + [4]

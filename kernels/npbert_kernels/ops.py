@@ -32,6 +32,10 @@ Dtype: TypeAlias = Literal["float32", "bfloat16", "int8", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")  # on the CPU; a GPU's are cuda.DTYPES
 
 
+# Activations take 4 (5 H + I) bytes a token, 55 MB for BERT-base at so many, and more rows at once make nothing faster.
+CPU_TOKEN_BUDGET = 2048
+
+
 def checked_dtype(dtype: str) -> Dtype:
     """Raises ValueError for a dtype that weights can't have on the CPU."""
     if dtype not in DTYPES:
@@ -225,6 +229,7 @@ class Backend(Protocol):
     """One of `reference`, `cpu`, `cuda`."""
 
     name: str
+    token_budget: int  # a larger batch is run in parts of whole sequences
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype.

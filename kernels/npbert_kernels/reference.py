@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .ops import Activation, Batch, Dtype, Floats, Forward, Ints, Pooling, Quantized, checked_dtype
+from .ops import CPU_TOKEN_BUDGET, Activation, Batch, Dtype, Floats, Forward, Ints, Pooling, Quantized, checked_dtype
 
 Array: TypeAlias = NDArray[Any]  # of the reference's dtype
 
@@ -310,6 +310,7 @@ class Reference:
     """ops.Backend in NumPy, in float32 or float64."""
 
     name = "reference"
+    token_budget = CPU_TOKEN_BUDGET
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype: np.dtype[Any] = np.dtype(dtype)

@@ -8,6 +8,8 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
+from npbert_kernels.ops import CPU_TOKEN_BUDGET
+
 from npbert.checkpoint import Checkpoint
 from npbert.commands.process import megabytes, peak_memory
 from npbert.commands.settings import Settings, read_settings, setting_rows
@@ -18,7 +20,7 @@ from npbert.file_names import MODULES_FILE
 from npbert.head_models import HeadModel
 from npbert.heads import tied
 from npbert.hub import resolve
-from npbert.model import TOKEN_BUDGET, BareModel
+from npbert.model import BareModel
 from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
 from npbert.sentence_forward import weighted
 from npbert.tokenizer import AutoTokenizer
@@ -139,7 +141,7 @@ def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: Setti
     """again: how many of the word embeddings' numbers a head has packed for itself."""
     packed = (sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) + again) * BYTES
     words = counts.get(WORDS, 0) * BYTES
-    tokens = max(TOKEN_BUDGET, settings.max_seq_length)
+    tokens = max(CPU_TOKEN_BUDGET, settings.max_seq_length)
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
     base = peak_memory() or 0
     rows = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from npbert_kernels.ops import Floats
 
 from npbert.arguments import checked_count
-from npbert.model import TOKEN_BUDGET, EncoderModel
+from npbert.model import EncoderModel
 from npbert.progress import Progress
 from npbert.texts import TextError, check_unicode
 
@@ -200,7 +200,7 @@ class Pipeline(ABC):
                 rows = self.encode(block, arguments)
                 for item, own in zip(block, rows, strict=True):
                     self._check_lengths(item, own)
-                for begin, end in _groups(rows):
+                for begin, end in _groups(rows, self.model.backend.token_budget):
                     outputs = iter(self.predict([row for own in rows[begin:end] for row in own]))
                     for item, own in zip(block[begin:end], rows[begin:end], strict=True):
                         answer = self.answer(item, own, list(islice(outputs, len(own))), arguments)
@@ -232,12 +232,12 @@ def read_text(value: Any, where: str) -> Text:
     return Text(where, value)
 
 
-def _groups(rows: Sequence[Sequence[Row]]) -> Iterator[tuple[int, int]]:
+def _groups(rows: Sequence[Sequence[Row]], budget: int) -> Iterator[tuple[int, int]]:
     """(begin, end) of the items that go through the model together: as many as the budget of tokens holds."""
     begin = tokens = 0
     for index, own in enumerate(rows):
         more = sum(len(row.ids) for row in own)
-        if tokens + more > TOKEN_BUDGET and index > begin:
+        if tokens + more > budget and index > begin:
             yield begin, index
             begin, tokens = index, 0
         tokens += more

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ..ops import Dtype, Forward
+from ..ops import CPU_TOKEN_BUDGET, Dtype, Forward
 from . import layout, library, objects
 from .isa import VECTORS, selected
 from .launch import launch_steps
@@ -27,6 +27,7 @@ class Cpu:
     """ops.Backend on the CPU."""
 
     name = "cpu"
+    token_budget = CPU_TOKEN_BUDGET
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)

@@ -6,6 +6,7 @@ between batches of a bucket is data on the device, so a replay is all that a cal
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from ..ops import Batch, Floats, Ints
 from .device import Device
 from .formats import SIZES, STORED, checked, padded, widened
-from .recorder import Bucket, Buffer, HeadMask, Input, Launch, Recording, buffer_bytes, plan
+from .recorder import Axis, Bucket, Buffer, HeadMask, Input, Launch, Recording, buffer_bytes, plan
 
 OVERFLOW = "float16: results are not all finite; numbers beyond 65504 on the way become infinite, bfloat16 holds them"
-KEPT = 16  # workspaces, of all buckets: the one longest unused goes first
+KEPT, KEPT_BYTES = 16, 2 << 30  # workspaces of a program, of all buckets: the ones longest unused go first
 
 
 def rounded(n: int) -> int:
@@ -61,6 +62,7 @@ class Workspace:
         device.zero(self._inputs)
         if any(buffer.alone for buffer in recording.buffers):
             device.zero(self._buffers)
+        self.nbytes = end + buffers_bytes
         self._host = self.queue.host(max(end, 16))
         self._host[:] = 0
         self._staged = {source.source: self._host[at : at + n] for source, (at, n) in staged.items()}
@@ -166,10 +168,11 @@ class Program:
         self._device, self._recording = device, recording
         self._free: list[Workspace] = []
         self._probs = any(buffer.flat for buffer in recording.buffers)
+        self._selects = any(source.axis == Axis.SELECTED for source in recording.inputs)
 
     def bucket(self, batch: Batch) -> Bucket:
         pairs = int((np.diff(batch.cu_seqlens) * batch.key_lens).sum()) if self._probs else 0
-        selected = 0 if batch.selected is None else len(batch.selected)
+        selected = 0 if batch.selected is None or not self._selects else len(batch.selected)
         return Bucket(rounded(len(batch.positions)), power(len(batch.key_lens)), power(max(1, selected)), power(pairs))
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
@@ -183,11 +186,11 @@ class Program:
         if self._recording.dtype == "float16" and not all(np.isfinite(array).all() for array in arrays.values()):
             warnings.warn(OVERFLOW, RuntimeWarning, stacklevel=2)
         self._free.append(workspace)  # one that raised is let go
-        while len(self._free) > KEPT:
-            try:
-                self._free.pop(0)
-            except IndexError:  # another caller took it
-                break
+        while len(free := list(self._free)) > 1 and (
+            len(free) > KEPT or sum(workspace.nbytes for workspace in free) > KEPT_BYTES
+        ):
+            with contextlib.suppress(ValueError):  # another caller took it
+                self._free.remove(free[0])
         return arrays
 
     def _taken(self, bucket: Bucket) -> Workspace | None:
