@@ -302,7 +302,7 @@ class ForMultipleChoice(OneHeadModel):
 class ElectraForPreTrainingModel(OneHeadModel):
     """ELECTRA's discriminator: logits [B, S], above 0 where a token was replaced.
 
-    labels: [B, S] of 0 and 1, -100 for none. The loss counts the tokens that the mask keeps.
+    labels: [B, S] of 0 and 1; the loss counts the tokens that the mask keeps, and others' may be -100 as well.
     """
 
     kinds = ("replaced_tokens",)
@@ -312,9 +312,10 @@ class ElectraForPreTrainingModel(OneHeadModel):
         return super()._answer(called, logits[:, :, 0], labels, return_dict)
 
     def _loss(self, logits: Floats, labels: ArrayLike, called: Called) -> float:
-        targets = checked_labels("labels", labels, logits.shape, 2, IGNORED)
-        counted = called.packed.kept() & (targets != IGNORED)
-        return losses.binary_cross_entropy(logits[counted], targets[counted].astype(np.float64))
+        kept = called.packed.kept()
+        given = checked_labels("labels", labels, logits.shape, 2, IGNORED)
+        targets = checked_labels("labels", np.where(kept, given, 0), logits.shape, 2, None)
+        return losses.binary_cross_entropy(logits[kept], targets[kept].astype(np.float64))
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
         """As of other models with heads: for each list float32 [tokens]."""

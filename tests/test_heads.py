@@ -323,7 +323,9 @@ def test_labels_of_padding_count_for_nothing(head_folder: Folders) -> None:
         abs(output.loss - truth["loss"])
         <= np.abs(output.logits - truth["logits"])[[0, 0, 1, 1, 1], [0, 1, 0, 1, 2]].max()
     )
-    assert np.isnan(model(**given, labels=np.full((2, 3), -100)).loss)
+    for wrong in (-100, 2):
+        with pytest.raises(ValueError, match=rf"labels\[1, 2\]: wanted 0 to 1.*, found {wrong}$"):
+            model(**given, labels=[[1, 0, 0], [0, 0, wrong]])
 
 
 # Files ---------------------------------------------------------------------------------------------------------
