@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="EncoderConfig")
 
 MAX_SIZE = 2**31 - 1
+LEAST_EPS = 2.0**-126  # of float32
 # A config is read before the weights: the names of 2^31 layers or labels would never end.
 MAX_LAYERS = 1024
 MAX_LABELS = 2**20
@@ -231,8 +232,8 @@ class EncoderConfig:
             raise wrong(self._key("hidden_size"), f"a multiple of {heads}", self.hidden_size)
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
             raise wrong(self._key("hidden_act"), "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
-        # At 0 a constant row would be 0 / 0; a larger one is a slip, since the rows' variance is near 1.
-        check_number("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0, low_included=False)
+        # At 0, as float32 has it, a constant row would be 0 / 0; one above 1 is a slip: rows' variance is near that.
+        check_number("layer_norm_eps", self.layer_norm_eps, LEAST_EPS, 1.0)
         check_number("initializer_range", self.initializer_range, 0.0, math.inf)
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)

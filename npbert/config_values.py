@@ -29,14 +29,13 @@ def check_int(key: str, value: Any, low: int, high: int) -> None:
         raise wrong(key, f"an integer from {low} to {high}", value)
 
 
-def check_number(key: str, value: Any, low: float, high: float, *, low_included: bool = True) -> None:
+def check_number(key: str, value: Any, low: float, high: float) -> None:
     """A finite number from low to high."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     # A NaN fails every comparison.
-    if not (number and low <= value <= high and value < math.inf and (low_included or value > low)):
-        above = "at least" if low_included else "above"
+    if not (number and low <= value <= high and value < math.inf):
         below = "finite" if high == math.inf else f"at most {high:g}"
-        raise wrong(key, f"a number {above} {low:g}, {below}", value)
+        raise wrong(key, f"a number at least {low:g}, {below}", value)
 
 
 def label_names(given: Any) -> dict[int, str]:

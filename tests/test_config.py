@@ -289,11 +289,11 @@ def wrong_numbers() -> list[tuple[str, Any, str]]:
         for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         for value in (*wrong, 1.5)
     ]
-    eps = "layer_norm_eps: wanted a number above 0, at most 1, found "
+    eps = "layer_norm_eps: wanted a number at least 1.17549e-38, at most 1, found "  # float32's least
     spread = "initializer_range: wanted a number at least 0, finite, found "
     return [
         *probability,
-        *(("layer_norm_eps", value, eps) for value in (*wrong, None, 0, 0.0, 2, 10**400)),
+        *(("layer_norm_eps", value, eps) for value in (*wrong, None, 0, 0.0, 1e-60, 2, 10**400)),
         *(("initializer_range", value, spread) for value in (*wrong, None)),
     ]
 
