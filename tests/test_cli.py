@@ -487,8 +487,8 @@ def test_interrupted_with_all_of_a_pipe() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        given = [sys.executable, "-c", code]
-        done = subprocess.run(given, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        given, env = [sys.executable, "-c", code], {**os.environ, "PYTHONUNBUFFERED": ""}
+        done = subprocess.run(given, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=env)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (130, "npbert: interrupted\n")
