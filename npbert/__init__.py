@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from npbert.config import AutoConfig
     from npbert.cross_encoder import CrossEncoder
+    from npbert.encoding import BatchEncoding
     from npbert.families.albert import (
         AlbertConfig,
         AlbertForMaskedLM,
@@ -97,6 +98,12 @@ if TYPE_CHECKING:
         XLMRobertaModel,
     )
     from npbert.pipelines import pipeline
+    from npbert.pipelines.feature_extraction import FeatureExtractionPipeline
+    from npbert.pipelines.fill_mask import FillMaskPipeline
+    from npbert.pipelines.question_answering import QuestionAnsweringPipeline
+    from npbert.pipelines.text_classification import TextClassificationPipeline
+    from npbert.pipelines.token_classification import TokenClassificationPipeline
+    from npbert.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
     from npbert.sentence_transformer import SentenceTransformer
     from npbert.tokenizer import (
         AlbertTokenizer,
@@ -143,6 +150,7 @@ __all__ = [
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
     "AutoTokenizer",
+    "BatchEncoding",
     "BertConfig",
     "BertForMaskedLM",
     "BertForMultipleChoice",
@@ -183,6 +191,8 @@ __all__ = [
     "ElectraModel",
     "ElectraTokenizer",
     "ElectraTokenizerFast",
+    "FeatureExtractionPipeline",
+    "FillMaskPipeline",
     "MPNetConfig",
     "MPNetForMaskedLM",
     "MPNetForMultipleChoice",
@@ -193,6 +203,7 @@ __all__ = [
     "MPNetTokenizer",
     "MPNetTokenizerFast",
     "PreTrainedTokenizerFast",
+    "QuestionAnsweringPipeline",
     "RobertaConfig",
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",
@@ -203,6 +214,8 @@ __all__ = [
     "RobertaTokenizer",
     "RobertaTokenizerFast",
     "SentenceTransformer",
+    "TextClassificationPipeline",
+    "TokenClassificationPipeline",
     "XLMRobertaConfig",
     "XLMRobertaForMaskedLM",
     "XLMRobertaForMultipleChoice",
@@ -212,6 +225,7 @@ __all__ = [
     "XLMRobertaModel",
     "XLMRobertaTokenizer",
     "XLMRobertaTokenizerFast",
+    "ZeroShotClassificationPipeline",
     "__version__",
     "get_num_threads",
     "pipeline",
@@ -240,6 +254,7 @@ _MODULES = {
     "AutoModelForSequenceClassification": "npbert.auto",
     "AutoModelForTokenClassification": "npbert.auto",
     "AutoTokenizer": "npbert.tokenizer",
+    "BatchEncoding": "npbert.encoding",
     "BertConfig": "npbert.families.bert",
     "BertForMaskedLM": "npbert.families.bert",
     "BertForMultipleChoice": "npbert.families.bert",
@@ -280,6 +295,8 @@ _MODULES = {
     "ElectraModel": "npbert.families.electra",
     "ElectraTokenizer": "npbert.tokenizer",
     "ElectraTokenizerFast": "npbert.tokenizer",
+    "FeatureExtractionPipeline": "npbert.pipelines.feature_extraction",
+    "FillMaskPipeline": "npbert.pipelines.fill_mask",
     "MPNetConfig": "npbert.families.mpnet",
     "MPNetForMaskedLM": "npbert.families.mpnet",
     "MPNetForMultipleChoice": "npbert.families.mpnet",
@@ -290,6 +307,7 @@ _MODULES = {
     "MPNetTokenizer": "npbert.tokenizer",
     "MPNetTokenizerFast": "npbert.tokenizer",
     "PreTrainedTokenizerFast": "npbert.tokenizer",
+    "QuestionAnsweringPipeline": "npbert.pipelines.question_answering",
     "RobertaConfig": "npbert.families.roberta",
     "RobertaForMaskedLM": "npbert.families.roberta",
     "RobertaForMultipleChoice": "npbert.families.roberta",
@@ -300,6 +318,8 @@ _MODULES = {
     "RobertaTokenizer": "npbert.tokenizer",
     "RobertaTokenizerFast": "npbert.tokenizer",
     "SentenceTransformer": "npbert.sentence_transformer",
+    "TextClassificationPipeline": "npbert.pipelines.text_classification",
+    "TokenClassificationPipeline": "npbert.pipelines.token_classification",
     "XLMRobertaConfig": "npbert.families.roberta",
     "XLMRobertaForMaskedLM": "npbert.families.roberta",
     "XLMRobertaForMultipleChoice": "npbert.families.roberta",
@@ -309,6 +329,7 @@ _MODULES = {
     "XLMRobertaModel": "npbert.families.roberta",
     "XLMRobertaTokenizer": "npbert.tokenizer",
     "XLMRobertaTokenizerFast": "npbert.tokenizer",
+    "ZeroShotClassificationPipeline": "npbert.pipelines.zero_shot_classification",
     "get_num_threads": "npbert_kernels.cpu",
     "pipeline": "npbert.pipelines",
     "set_num_threads": "npbert_kernels.cpu",

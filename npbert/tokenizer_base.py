@@ -28,6 +28,7 @@ from npbert.tokenizer_config import Settings
 from npbert.tokenizer_errors import as_value_error, is_foreign_error
 from npbert.tokenizer_families import GENERIC, TokenizerFamily
 from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
+from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
 from npbert.tokenizer_pipeline import switches
 from npbert.unigram_file import read_unigram
 from npbert.vocabulary import Vocabulary
@@ -306,6 +307,48 @@ class PreTrainedTokenizerFast(Vocabulary):
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any) -> Any:
         """The input_ids that a call gives, alone."""
         return self(text, text_pair, add_special_tokens, **arguments)["input_ids"]
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """What calls gave before, padded to one length.
+
+        Args:
+            encoded_inputs: a dict of columns, [S] each for one text or [B][S] for several, or a list of such dicts
+                of one text. input_ids is among them; keys that a call does not give stay as they are.
+            padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, verbose: as in a call.
+            return_tensors: as in a call; where None, arrays if the ids came as arrays.
+
+        Raises:
+            ValueError: the columns don't go together, or an argument is not what is wanted.
+
+        Follows transformers.BertTokenizer.pad.
+        """
+        check_choice("return_attention_mask", return_attention_mask, (True, False, None))
+        check_tensors(return_tensors)
+        lengths = read_lengths(padding, None, max_length, pad_to_multiple_of, self.model_max_length, verbose)
+        columns, batched, arrays = read_columns(encoded_inputs)
+        mask = "attention_mask" in self.model_input_names if return_attention_mask is None else return_attention_mask
+        if mask and MASK not in columns:
+            columns[MASK] = [[1] * len(row) for row in columns["input_ids"]]
+        fills = {"token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1, **({MASK: 0} if mask else {})}
+        if lengths.padding is not None:
+            if self.pad_token_id is None:
+                raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+            fills["input_ids"] = self.pad_token_id
+        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        data = padded(columns, lengths, side, fills)
+        if not batched:
+            data = {key: column[0] for key, column in data.items()}
+        return BatchEncoding((arrays_of(data) if arrays or return_tensors is not None else data).items())
 
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments: Any

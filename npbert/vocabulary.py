@@ -146,7 +146,7 @@ class Vocabulary:
         if not isinstance(ids, Iterable):
             return self._backend.id_to_token(_checked_id(ids, "ids"))
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._backend.id_to_token(index) for index in _checked_ids(ids, "ids") if index not in skipped]
+        return [self._backend.id_to_token(index) for index in checked_ids(ids, "ids") if index not in skipped]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens.
@@ -180,7 +180,7 @@ class Vocabulary:
             if "input_ids" not in token_ids:
                 raise ValueError(f"token_ids: wanted ids, or a dict with the key input_ids, found {show(token_ids)}")
             token_ids = token_ids["input_ids"]
-        rows = _listed(token_ids)
+        rows = listed(token_ids)
         if not isinstance(rows, list):
             rows = [rows]
         if rows and isinstance(rows[0], list):
@@ -197,7 +197,7 @@ class Vocabulary:
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
         """As `decode`; always a list. A single row of ids is one text, as transformers 5 has it."""
-        rows = _listed(sequences)
+        rows = listed(sequences)
         if rows == []:
             return []
         texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces)
@@ -206,21 +206,26 @@ class Vocabulary:
     def _decode(self, ids: Any, where: str, skip_special_tokens: bool, clean_up: bool | None) -> str:
         if not isinstance(ids, list):
             raise ValueError(f"{where}: wanted a row of ids, found {show(ids)}")
-        text = self._backend.decode(_checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
+        text = self._backend.decode(checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
         if clean_up is None:
             clean_up = self.clean_up_tokenization_spaces
         # Byte-level BPE keeps the spaces of the text, so those before punctuation stood there.
         return _cleaned(text) if clean_up and not isinstance(self._backend.model, BPE) else text
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """Arrays and tuples as lists, at any depth."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
+    return [listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _checked_ids(ids: Iterable[Any], where: str) -> list[int]:
+def checked_ids(ids: Iterable[Any], where: str) -> list[int]:
+    """Ids as ints.
+
+    Raises:
+        ValueError: one is negative or no whole number.
+    """
     return [_checked_id(index, f"{where}[{position}]") for position, index in enumerate(ids)]
 
 

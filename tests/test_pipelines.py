@@ -68,7 +68,7 @@ def test_every_task_has_its_class(make: Callable[..., Any]) -> None:
     assert {*ARCHITECTURES} == {*TASKS}
     for task in TASKS:
         assert make(task).task == task
-        assert type(make(task)).__name__ == TASKS[task]
+        assert type(make(task)) is getattr(npbert, TASKS[task])
 
 
 @pytest.mark.parametrize("alias", ALIASES)
@@ -92,6 +92,8 @@ def test_a_model_and_a_tokenizer_may_be_objects(folder: Callable[[str], Path], m
     first = make("fill-mask")
     second = npbert.pipeline("fill-mask", first.model, first.tokenizer)
     assert second("[MASK]!") == npbert.pipeline("fill-mask", first.model, folder("fill-mask"))("[MASK]!")
+    third = npbert.FillMaskPipeline(model=first.model, tokenizer=first.tokenizer, top_k=2)
+    assert third("[MASK]!") == first("[MASK]!", top_k=2)
     with pytest.raises(ValueError, match="tokenizer: wanted one, or its folder, since the model is given as an object"):
         npbert.pipeline("fill-mask", first.model)
     with pytest.raises(ValueError, match="device: wanted none, since the model is loaded already, found 'cpu'"):
