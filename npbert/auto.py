@@ -38,7 +38,7 @@ class _Auto(Generic[Model]):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -53,7 +53,13 @@ class _Auto(Generic[Model]):
             ValueError: `model_type` is missing or not supported, its family has no such model, or as the class
                 that it names says.
         """
-        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
+        folder = resolve(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
         model_type = AutoConfig.from_pretrained(folder).model_type
         model = cls._class_of(model_type)
         if model is None:
@@ -116,13 +122,13 @@ class AutoModelForCausalLM:
     """Here for those who look for it: npbert runs encoders, which see what follows a token."""
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], **arguments: Any) -> HeadModel:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any) -> HeadModel:
         """Loads nothing.
 
         Raises:
             ValueError: always; says what fills in words.
         """
         raise ValueError(
-            f"{os.fspath(name)}: AutoModelForCausalLM: npbert runs encoders only, which generate no text; "
-            "AutoModelForMaskedLM fills in words"
+            f"{os.fspath(pretrained_model_name_or_path)}: AutoModelForCausalLM: npbert runs encoders only, which "
+            "generate no text; AutoModelForMaskedLM fills in words"
         )

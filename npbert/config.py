@@ -335,7 +335,7 @@ class EncoderConfig:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -348,7 +348,7 @@ class EncoderConfig:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: its config.json is damaged, or asks for what npbert does not compute.
         """
-        path, values = _read(name, revision, token, cache_dir, local_files_only)
+        path, values = _read(pretrained_model_name_or_path, revision, token, cache_dir, local_files_only)
         return _named(path, cls, values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -363,7 +363,7 @@ class EncoderConfig:
         copied["pruned_heads"] = {layer: list(heads) for layer, heads in self.pruned_heads.items()}
         return copied
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes config.json into a folder, which is made if need be.
 
         Raises:
@@ -374,7 +374,7 @@ class EncoderConfig:
         for key in _WRITTEN_IF_SET:
             if values[key] == defaults[key]:
                 del values[key]
-        folder = Path(directory)
+        folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
@@ -400,7 +400,7 @@ class AutoConfig:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -413,7 +413,7 @@ class AutoConfig:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: `model_type` is missing or not supported, or as the class that it names says.
         """
-        path, values = _read(name, revision, token, cache_dir, local_files_only)
+        path, values = _read(pretrained_model_name_or_path, revision, token, cache_dir, local_files_only)
         model_type = values.get("model_type")
         if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
             supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))

@@ -125,7 +125,7 @@ class EncoderModel:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -138,7 +138,8 @@ class EncoderModel:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
-            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
+                a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
@@ -150,7 +151,13 @@ class EncoderModel:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
+        folder = resolve(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
         return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
 
     @classmethod
@@ -336,7 +343,7 @@ class EncoderModel:
         pruned = head_lists("heads_to_prune", together, layers, heads)
         self._place(replace(config, pruned_heads=pruned))
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes config.json and model.safetensors, float32 under HF's names, into a folder, made if need be.
 
         A model in int8 keeps its matrices so, each X.weight [out, in] with its scales X.weight_scale [out].
@@ -344,7 +351,7 @@ class EncoderModel:
         Raises:
             OSError: it can't be written, or the model's own file can't be read.
         """
-        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(directory)
+        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(save_directory)
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
@@ -362,7 +369,7 @@ class EncoderModel:
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
-        write_safetensors(Path(directory) / SINGLE_WEIGHTS, shapes, read, int8)
+        write_safetensors(Path(save_directory) / SINGLE_WEIGHTS, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
         """The word embeddings."""
@@ -398,7 +405,7 @@ class BareModel(EncoderModel):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -412,7 +419,8 @@ class BareModel(EncoderModel):
         """Loads a model from its config.json and its safetensors files.
 
         Args:
-            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
+                a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
@@ -426,7 +434,13 @@ class BareModel(EncoderModel):
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        folder = resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
+        folder = resolve(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
         return cls._load(
             folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
         )

@@ -102,7 +102,7 @@ class AutoTokenizer:
 
     @staticmethod
     def from_pretrained(
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -120,7 +120,7 @@ class AutoTokenizer:
         from npbert.hub import resolve
 
         folder = resolve(
-            name,
+            pretrained_model_name_or_path,
             revision=revision,
             token=token,
             cache_dir=cache_dir,

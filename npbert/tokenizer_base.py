@@ -95,7 +95,7 @@ class PreTrainedTokenizerFast(Vocabulary):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -109,7 +109,8 @@ class PreTrainedTokenizerFast(Vocabulary):
         do_lower_case or add_prefix_space, goes before what tokenizer.json says.
 
         Args:
-            name: a folder, a hub id, or `package:NAME` (an installed package that carries a model folder).
+            pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
+                a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
                 tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token, ...
@@ -121,7 +122,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         from npbert.hub import resolve
 
         folder = resolve(
-            name,
+            pretrained_model_name_or_path,
             revision=revision,
             token=token,
             cache_dir=cache_dir,

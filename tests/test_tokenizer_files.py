@@ -12,6 +12,7 @@ import pytest
 from strings import PIECES, random_texts
 from tokenizing import EVERYTHING, assert_same, copy_files, edit_json, load_oracle
 
+import npbert
 from npbert.tokenizer import AutoTokenizer, BertTokenizer
 
 SWITCHES = [
@@ -44,6 +45,19 @@ def test_vocab_txt_and_nothing_else(minilm: Path, tmp_path: Path, tokenizer: Ber
     assert alone.model_max_length > 10**20
     assert alone.special_tokens_map == tokenizer.special_tokens_map
     assert len(alone("a " * 600, truncation=True, padding="max_length")["input_ids"]) == 602
+
+
+def test_names_of_arguments(minilm: Path, tmp_path: Path) -> None:
+    """As transformers', for calls with names."""
+    npbert.BertConfig().save_pretrained(save_directory=tmp_path)
+    for kind in (npbert.AutoTokenizer, npbert.BertTokenizer):
+        assert kind.from_pretrained(pretrained_model_name_or_path=minilm)("a")["input_ids"] == [101, 1037, 102]
+    for kind in (npbert.AutoConfig, npbert.BertConfig):
+        assert kind.from_pretrained(pretrained_model_name_or_path=minilm).hidden_size == 384
+    for kind in (npbert.AutoModel, npbert.BertModel):
+        assert kind.from_pretrained(pretrained_model_name_or_path=minilm, backend="reference").num_parameters() > 22e6
+    with pytest.raises(ValueError, match="AutoModelForCausalLM: npbert runs encoders only"):
+        npbert.AutoModelForCausalLM.from_pretrained(pretrained_model_name_or_path=minilm)
 
 
 def test_arguments_go_before_the_files(minilm: Path) -> None:
