@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from npbert.file_names import INDEX, SINGLE_WEIGHTS
 from npbert.json_file import read_json_object
-from npbert.safetensors_file import FLOATS, Entry, SafetensorsFile
+from npbert.safetensors_file import Entry, SafetensorsFile
 
 _SUFFIX = ".safetensors"
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -48,15 +48,9 @@ class Checkpoint:
         why = f"; {pickled} is pickled, which npbert does not load: convert it to safetensors" if pickled else ""
         raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found neither{why}")
 
-    def keys(self) -> list[str]:
-        """The tensors' names, in the order of the files' headers."""
-        return list(self._files)
-
     def __iter__(self) -> Iterator[str]:
+        """The tensors' names, in the order of the files' headers."""
         return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
 
     def __contains__(self, name: object) -> bool:
         return name in self._files
@@ -77,12 +71,6 @@ class Checkpoint:
     def paths(self) -> list[Path]:
         """The files, each once."""
         return [file.path for file in self._distinct]
-
-    @property
-    def nbytes32(self) -> int:
-        """What all tensors that are stored as floats take as float32, in bytes."""
-        entries = (self._entry(name) for name in self._files)
-        return sum(4 * entry.size for entry in entries if entry.stored in FLOATS)
 
     def read(self, name: str) -> NDArray[np.float32]:
         """A tensor as a C-contiguous float32 array of the caller's own.

@@ -44,7 +44,6 @@ MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout
 TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 """The one modality_config that is what a Transformer does without one."""
 TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
-LENGTH = {"model_max_length"}
 ARGUMENTS = (*TOKENIZER_ARGUMENTS, "model_args", "config_args", "model_kwargs", "config_kwargs")
 # What these may say that changes no vector here.
 HARMLESS_ARGUMENTS = {

@@ -55,15 +55,13 @@ def opened(folder: Path, content: bytes | dict[str, NDArray[Any]]) -> Checkpoint
 def test_it_is_a_mapping_of_names(tmp_path: Path) -> None:
     tensors = {"a.weight": np.ones((2, 3), np.float32), "ids": np.arange(4), "b": np.ones(5, np.float16)}
     with opened(tmp_path, tensors) as checkpoint:
-        assert sorted(checkpoint.keys()) == sorted(checkpoint) == ["a.weight", "b", "ids"]
-        assert len(checkpoint) == 3
+        assert sorted(checkpoint) == ["a.weight", "b", "ids"]
         assert "b" in checkpoint
         assert "c" not in checkpoint
         assert checkpoint.shape("a.weight") == (2, 3)
         assert [checkpoint.dtype(name) for name in ("a.weight", "b", "ids")] == ["F32", "F16", "I64"]
         assert checkpoint.path("b") == tmp_path / SINGLE
         assert checkpoint.paths == [tmp_path / SINGLE]
-        assert checkpoint.nbytes32 == 4 * (6 + 5)
         with pytest.raises(KeyError, match="c"):
             checkpoint.read("c")
 
@@ -333,7 +331,6 @@ def test_a_double_beyond_float32(tmp_path: Path) -> None:
 def test_what_is_not_stored_as_floats_is_no_weight(tmp_path: Path, dtype: str, size: int) -> None:
     with opened(tmp_path, raw({"w": entry(dtype, [2], 0, 2 * size)}, bytes(2 * size))) as checkpoint:
         assert checkpoint.dtype("w") == dtype
-        assert checkpoint.nbytes32 == 0
         message = rf"model\.safetensors: w: wanted weights stored as F32, F16, BF16, F64, found {dtype}$"
         for how in (checkpoint.read, checkpoint.map):
             with pytest.raises(ValueError, match=message):
@@ -492,12 +489,11 @@ def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
         assert checkpoint.map("b").item() == 1
         assert checkpoint.path("c") == tmp_path / "1.safetensors"
         assert checkpoint.paths == [tmp_path / "1.safetensors", tmp_path / "2.safetensors"]
-        assert checkpoint.nbytes32 == 12
 
 
 def test_a_single_file_comes_before_an_index(tmp_path: Path) -> None:
     with opened(sharded(tmp_path, MAP), {"only": np.ones(1, np.float32)}) as checkpoint:
-        assert checkpoint.keys() == ["only"]
+        assert list(checkpoint) == ["only"]
 
 
 def test_symlinks_are_fine(tmp_path: Path) -> None:
