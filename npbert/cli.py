@@ -67,16 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"npbert {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
 
-    embed = _verb(
+    embed = _texts_verb(
         verbs,
         "embed",
         "turn texts into vectors",
         "Turns texts into vectors, one for each. The texts are the arguments, or the lines of a file or of "
         "standard input; an empty line is an empty text, so the vectors count as the lines do.",
     )
-    embed.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    embed.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
-    _input_options(embed, TEXT_LINE)
     embed.add_argument(
         "--output",
         metavar="FILE",
@@ -182,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     """A verb for each pipeline, and one for the tokenizer."""
-    fill_mask = _task_verb(
+    fill_mask = _texts_verb(
         verbs,
         "fill-mask",
         "find the words that a text leaves out",
@@ -193,7 +190,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     _truncation_option(fill_mask)
     _task_options(fill_mask)
 
-    classify = _task_verb(
+    classify = _texts_verb(
         verbs,
         "classify",
         "label texts, or pairs of texts",
@@ -209,7 +206,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     _truncation_option(classify)
     _task_options(classify)
 
-    ner = _task_verb(
+    ner = _texts_verb(
         verbs,
         "ner",
         "find names, or label tokens in other ways",
@@ -242,7 +239,7 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     qa.add_argument("--impossible", action="store_true", help='let "" be an answer: that the text has none')
     _task_options(qa)
 
-    zero_shot = _task_verb(
+    zero_shot = _texts_verb(
         verbs,
         "zero-shot",
         "label texts with labels of your own",
@@ -258,22 +255,20 @@ def _task_verbs(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     zero_shot.add_argument("--multi-label", action="store_true", help="score each label by itself: several may fit")
     _task_options(zero_shot)
 
-    tokenize = _verb(
+    tokenize = _texts_verb(
         verbs,
         "tokenize",
         "show the tokens of texts",
         "Prints the tokens of each text, and their ids.",
     )
-    tokenize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    tokenize.add_argument("texts", metavar="TEXT", nargs="*", help="a text")
-    _input_options(tokenize, TEXT_LINE)
     tokenize.add_argument("--max-length", type=_positive, metavar="N", help="cut texts off after N tokens")
     tokenize.add_argument("--no-special-tokens", action="store_true", help="leave [CLS], [SEP] and the like out")
 
 
-def _task_verb(
+def _texts_verb(
     verbs: argparse._SubParsersAction[VerbParser], name: str, summary: str, description: str, line: str = TEXT_LINE
 ) -> VerbParser:
+    """A verb for a model and texts, which are arguments or lines."""
     parser = _verb(verbs, name, summary, description)
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="a text")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tasks import NER
 
@@ -193,6 +194,11 @@ def test_a_stream_is_answered_as_it_comes(make: Callable[..., Any]) -> None:
     next(classify(stream()))
     assert read == BLOCK
     assert [*itertools.islice(classify(text for text in ["a", "b"]), 9)] == classify(["a", "b"])
+
+
+def test_texts_of_an_array(make: Callable[..., Any]) -> None:
+    (answer,) = make("zero-shot-classification")(np.array(["a text"]))
+    assert type(answer["sequence"]) is str
 
 
 def test_any_iterable_is_a_stream(make: Callable[..., Any]) -> None:

@@ -229,7 +229,7 @@ def read_text(value: Any, where: str) -> Text:
         raise TextError(f"{where}: wanted a text (str), found {found}")
     if not value.isascii():
         check_unicode(value, where)
-    return Text(where, value)
+    return Text(where, str(value))  # no subclass of NumPy's
 
 
 def _groups(rows: Sequence[Sequence[Row]], budget: int) -> Iterator[tuple[int, int]]:
