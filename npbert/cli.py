@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import sys
 import warnings
@@ -164,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         "of 6 to 55 tokens. Compares with nothing; benchmarks/ in the sources does.",
     )
     bench.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    bench.add_argument("--seconds", type=float, default=2.0, metavar="S", help="spend about S on each batch (2)")
+    bench.add_argument("--seconds", type=_seconds, default=2.0, metavar="S", help="spend about S on each batch (2)")
     _engine_options(bench)
 
     _verb(
@@ -325,6 +326,16 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"wanted a positive whole number, found {text!r}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted a number of seconds, 0 or more, found {text!r}")
     return value
 
 

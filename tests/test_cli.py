@@ -297,7 +297,9 @@ def test_warmup_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path(output.out.strip().rsplit(": ", 1)[1]).is_file()
 
 
-@pytest.mark.parametrize("verb", ["embed", "similarity", "info", "demo", "bench", "warmup"])
+@pytest.mark.parametrize(
+    "verb", ["embed", "similarity", "rerank", "quantize", "info", "validate", "demo", "bench", "warmup"]
+)
 def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
@@ -367,6 +369,11 @@ def test_a_bar_never_stands_among_answers(
             ["embed", "m", "a", "--output", "x.txt"],
             "--output: wanted a name that ends in .npy or .jsonl, found 'x.txt'",
         ),
+        (["embed", "m", "a", "--output", ""], "--output: wanted a name that ends in .npy or .jsonl, found ''"),
+        (["embed", "m", "--input", ""], "--input: wanted a file's name, or '-' for standard input, found ''"),
+        (["bench", "m", "--seconds", "inf"], "--seconds: wanted a number of seconds, 0 or more, found 'inf'"),
+        (["bench", "m", "--seconds", "nan"], "--seconds: wanted a number of seconds, 0 or more, found 'nan'"),
+        (["bench", "m", "--seconds", "x"], "--seconds: wanted a number of seconds, 0 or more, found 'x'"),
         (["embed", "m", "a", "--input", "x.txt"], "texts are given as arguments and with --input"),
     ],
 )

@@ -28,7 +28,7 @@ class Writer(Protocol):
 
 def run(given: argparse.Namespace) -> None:
     """Embeds the texts block by block: what is written need not be kept."""
-    if given.output and not given.output.endswith((".npy", ".jsonl")):
+    if given.output is not None and not given.output.endswith((".npy", ".jsonl")):
         raise MisuseError(f"--output: wanted a name that ends in .npy or .jsonl, found {given.output!r}")
     texts = read_texts(given)
     model = SentenceTransformer(given.model, truncate_dim=given.truncate_dim, backend=given.backend, dtype=given.dtype)

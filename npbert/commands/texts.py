@@ -39,6 +39,8 @@ def read_inputs(given: argparse.Namespace, convert: Callable[[Any], Input | None
         OSError: the file can't be read.
         ValueError: a line is not UTF-8, or no input; the message names it.
     """
+    if given.input == "":
+        raise MisuseError("--input: wanted a file's name, or '-' for standard input, found ''")
     if given.texts and given.input:
         raise MisuseError("texts are given as arguments and with --input; wanted one of the two")
     if given.texts:
