@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from test_layering import MODULES, imports
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: it is part of the test extra on Linux")
 pytest.importorskip("cuda.bindings")
@@ -59,3 +62,75 @@ def test_tensor_cores_and_wide_loads_are_used(lines: list[dict[str, Any]]) -> No
         elif kind != "place":  # which moves elements to where 16 bytes need not begin
             assert counts["global.v4"], line
         assert counts[".f64"] == 0, line
+
+
+STORING = """
+import sys
+from npbert_kernels.cuda import cubins
+key, target = ("take", "float16", 64), (9, 0)
+found = cubins.stored(key, target)
+print(found is None, (found or cubins.compiled(key, target)).digest(), "numba" in sys.modules)
+assert cubins.stored(key, target) == (found or cubins.stored(key, target))
+"""
+COMPILING = "npbert: compiling kernels for compute capability 9.0, once on this machine ...\n"
+
+
+def storing(folder: Path) -> tuple[list[str], str]:
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    environment["NPBERT_KERNEL_CACHE"] = str(folder)
+    done = subprocess.run([sys.executable, "-c", STORING], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(), done.stderr
+
+
+def test_machine_code_is_kept_and_read_without_numba(tmp_path: Path) -> None:
+    """By the rules of the CPU's store, whose tests are tests/test_objects.py."""
+    folder = tmp_path / "kernels"
+    (cold, digest, _), said = storing(folder)
+    assert (cold, said) == ("True", COMPILING)
+    assert storing(folder) == (["False", digest, "False"], "")
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert storing(folder)[1] == COMPILING  # damaged, and compiled anew
+    file.chmod(0o666)
+    assert storing(folder)[1] == COMPILING  # others could have written it
+    assert file.read_bytes() == whole
+    folder.chmod(0o777)
+    assert "can't be written, or not by this user alone" in storing(folder)[1]
+
+
+def test_the_name_is_a_hash_of_all_that_code_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from npbert_kernels.cuda import cubins
+    from npbert_kernels.cuda.makers import MAKERS
+
+    package = "npbert_kernels.cuda"
+    seen, found = set(), {f"{package}.kernels.{module}" for module, _ in MAKERS.values()}
+    while found:
+        module = found.pop()
+        seen.add(module)
+        found |= {name for name in imports(module) if name.startswith(f"{package}.") and name in MODULES} - seen
+    seen -= {f"{package}.simulator"}  # which no GPU's code comes from
+    seen |= {f"{package}.compiler", f"{package}.makers"}
+    assert {f"{package}.kernels.gemm", f"{package}.kernels.ptx", f"{package}.tiles"} <= seen
+
+    here, copy = Path(cubins.__file__).parent, tmp_path / "cuda"
+    shutil.copytree(here, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cubins, "__file__", str(copy / "cubins.py"))
+
+    def name(key: Any = ("take", "float16", 64), capability: tuple[int, int] = (9, 0)) -> str:
+        cubins._common.cache_clear()
+        return cubins.name(key, capability)
+
+    before = name()
+    assert len({before, name(("take", "float16", 128)), name(capability=(8, 0))}) == 3
+    for module in seen:
+        source = copy / MODULES[module].relative_to(here)
+        text = source.read_bytes()
+        source.write_bytes(text + b"\n")
+        assert name() != before, module
+        source.write_bytes(text)
+    with monkeypatch.context() as changed:
+        changed.setattr(cubins, "_version", lambda package: "0.0")
+        assert name() != before
+    assert name() == before

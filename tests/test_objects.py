@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from npbert_kernels import object_store
 from npbert_kernels.cpu import compile as compile_module
 from npbert_kernels.cpu import objects, warmup
 from npbert_kernels.cpu.isa import selected
-from npbert_kernels.cpu.objects import ObjectCode
+from npbert_kernels.object_store import ObjectCode
 from test_layering import MODULES, imports
 
 COMPILING = f"npbert: compiling kernels for {selected().name}, once on this machine (about 10 s) ...\n"
@@ -32,7 +33,7 @@ print(warmup() or "")
 QUICK = """
 import os
 from npbert_kernels.cpu import library
-from npbert_kernels.cpu.objects import ObjectCode
+from npbert_kernels.object_store import ObjectCode
 library.compiled = lambda isa: ObjectCode.from_bytes(open(os.environ["COMPILED"], "rb").read())
 """
 
@@ -272,16 +273,16 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("NPBERT_KERNEL_CACHE", "/chosen")
-    assert objects.folder() == Path("/chosen")
+    assert object_store.folder() == Path("/chosen")
     monkeypatch.setenv("NPBERT_KERNEL_CACHE", "")
-    assert objects.folder() == Path("/home/someone/.cache/npbert/kernels")
+    assert object_store.folder() == Path("/home/someone/.cache/npbert/kernels")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert objects.folder() == Path("/cache/npbert/kernels")
+    assert object_store.folder() == Path("/cache/npbert/kernels")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert objects.folder() == Path("/home/someone/Library/Caches/npbert/kernels")
+    assert object_store.folder() == Path("/home/someone/Library/Caches/npbert/kernels")
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert objects.folder() == Path("/local/npbert/kernels")
+    assert object_store.folder() == Path("/local/npbert/kernels")
 
 
 def test_what_does_not_compile_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from .. import object_store
 from ..ops import CPU_TOKEN_BUDGET, Dtype, Forward
 from . import layout, library, objects
 from .isa import VECTORS, selected
@@ -62,5 +63,5 @@ def fma_rates(seconds: float = 0.2, dtype: Dtype = "float32") -> list[float]:
 def warmup() -> pathlib.Path | None:
     """Compile and store the kernels where that was not done yet; their file, or None if it can't be written."""
     library.entry()
-    path = objects.folder() / objects.name(selected())
+    path = object_store.folder() / objects.name(selected())
     return path if path.exists() else None

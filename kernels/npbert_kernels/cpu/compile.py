@@ -9,8 +9,8 @@ import os
 import pathlib
 import sys
 
+from ..object_store import ObjectCode
 from .isa import ISA
-from .objects import ObjectCode
 
 
 def compiled(isa: ISA) -> ObjectCode:

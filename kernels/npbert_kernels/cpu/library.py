@@ -8,10 +8,11 @@ import os
 import sys
 import threading
 
+from .. import object_store
+from ..object_store import ObjectCode
 from . import objects
 from .compile import compiled
 from .isa import ISA, selected
-from .objects import ObjectCode
 
 _lock = threading.Lock()
 _loaded: Entry | None = None
@@ -56,7 +57,8 @@ def _symbols() -> dict[str, int]:
 
 
 def _load(isa: ISA) -> Entry:
-    stored = objects.read(isa)
+    name = objects.name(isa)
+    stored = object_store.read(name)
     if stored is not None:
         with contextlib.suppress(ValueError):  # not what its name says: written anew
             return Entry(stored)
@@ -66,9 +68,9 @@ def _load(isa: ISA) -> Entry:
         flush=True,
     )
     kernels = compiled(isa)
-    if objects.write(isa, kernels) is None:
+    if object_store.write(name, kernels) is None:
         print(
-            f"npbert: {objects.folder()} can't be written, or not by this user alone, so the next process will"
+            f"npbert: {object_store.folder()} can't be written, or not by this user alone, so the next process will"
             " compile again; NPBERT_KERNEL_CACHE names another folder",
             file=sys.stderr,
             flush=True,

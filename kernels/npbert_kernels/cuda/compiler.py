@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import threading
@@ -24,12 +25,14 @@ class Assembly:
 
 
 def missing() -> str | None:
-    """What is not installed, in one line, or None."""
+    """What is not installed, in one line, or None. Nothing is imported."""
     for name in ("numba", "llvmlite", "cuda.bindings", "numba_cuda"):
         try:
-            __import__(name)
-        except ImportError as error:
-            return f"{error}; pip install 'npbert[cuda]' brings what is needed"
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            return f"no module {name}; pip install 'npbert[cuda]' brings what is needed"
     return None
 
 

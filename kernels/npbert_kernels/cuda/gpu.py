@@ -1,10 +1,11 @@
-"""device.Device on a GPU: the driver's own calls, by cuda.bindings. Kernels are compiled when first prepared.
+"""device.Device on a GPU: the driver's own calls, by cuda.bindings. Kernels are loaded when first prepared.
 
-Written against the driver's documentation and checked for its calls' forms only: it has yet to run on a GPU.
+It has yet to run on a GPU. tests/test_cuda_driver.py runs it on functions that simulate the driver's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 import weakref
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import compiler
+from ..object_store import ObjectCode
+from . import compiler, cubins
 from .device import DeviceError, Memory
-from .makers import make
 from .tiles import Key, shared_bytes
 
 
@@ -76,15 +77,20 @@ class GpuQueue:
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         driver, gpu = self.driver, self.gpu
         gpu.enter()
-        # Thread-local: another thread may allocate meanwhile.
-        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        # Relaxed: other threads, and finalizers in this one, may allocate and free meanwhile.
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
         _called(driver.cuStreamBeginCapture(self.stream, mode))
         try:
             work()
+        except BaseException:
+            _, graph = driver.cuStreamEndCapture(self.stream)  # which the driver may have given up by itself
+            driver.cuGraphDestroy(graph)
+            raise
+        graph = _called(driver.cuStreamEndCapture(self.stream))
+        try:
+            ready = _called(driver.cuGraphInstantiate(graph, 0))
         finally:
-            graph = _called(driver.cuStreamEndCapture(self.stream))
-        ready = _called(driver.cuGraphInstantiate(graph, 0))
-        _called(driver.cuGraphDestroy(graph))
+            driver.cuGraphDestroy(graph)
         weakref.finalize(self, gpu.release, driver.cuGraphExecDestroy, ready)
 
         def replay() -> None:
@@ -116,15 +122,23 @@ class Gpu:
     def __init__(self, index: int) -> None:
         if said := compiler.missing():
             raise DeviceError(f"device: cuda wants Numba's CUDA packages: {said}")
+        import cuda.bindings
         from cuda.bindings import driver
 
         self.driver: Any = driver
         try:
             _called(driver.cuInit(0))
+            version = int(_called(driver.cuDriverGetVersion()))
             count = _called(driver.cuDeviceGetCount())
         except (DeviceError, RuntimeError, OSError, ImportError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise DeviceError(f"device: cuda wants a GPU with NVIDIA's driver: {first}") from None
+        wanted = int(cuda.bindings.__version__.partition(".")[0])
+        if version // 1000 < wanted:  # what the packages compile is not what such a driver loads
+            raise DeviceError(
+                f"device: cuda wants NVIDIA's driver for CUDA {wanted} or later, found one for CUDA {version // 1000};"
+                " pip install 'npbert[cuda12]' brings packages for CUDA 12"
+            )
         if not 0 <= index < count:
             raise DeviceError(f"device: wanted one of the {count} GPUs that are there, found cuda:{index}")
         self.device = _called(driver.cuDeviceGet(index))
@@ -143,6 +157,7 @@ class Gpu:
         self.context = _called(driver.cuDevicePrimaryCtxRetain(self.device))
         self.functions: dict[Key, Any] = {}
         self.lock = threading.Lock()
+        self.uploads = GpuQueue(self)
 
     def enter(self) -> None:
         """The context is the calling thread's own from here on."""
@@ -156,24 +171,38 @@ class Gpu:
     def allocate(self, nbytes: int) -> Memory:
         return GpuMemory(self, nbytes)
 
+    # On a stream of its own, which alone is waited for: the context can't be while another thread captures.
     def zero(self, memory: Memory) -> None:
         self.enter()
-        _called(self.driver.cuMemsetD8(memory.at, 0, memory.nbytes))
-        _called(self.driver.cuCtxSynchronize())  # queues do not wait for the default stream
+        _called(self.driver.cuMemsetD8Async(memory.at, 0, memory.nbytes, self.uploads.stream))
+        self.uploads.wait()
 
     def upload(self, at: int, array: NDArray[Any]) -> None:
-        self.enter()
-        _called(self.driver.cuMemcpyHtoD(at, array.ctypes.data, array.nbytes))
-        _called(self.driver.cuCtxSynchronize())
+        self.uploads.copy_in(at, array)
+        self.uploads.wait()
 
     def prepare(self, key: Key) -> None:
         with self.lock:
             if key not in self.functions:
-                assembly = compiler.assembled(make(key))
-                cubin, _ = compiler.linked(assembly, self.capability)
-                self.enter()
-                module = _called(self.driver.cuModuleLoadData(cubin))  # for as long as the process lives
-                self.functions[key] = _called(self.driver.cuModuleGetFunction(module, assembly.symbol.encode()))
+                self.functions[key] = self._function(key)
+
+    def _function(self, key: Key) -> Any:
+        """From the store; what the driver doesn't take is compiled anew."""
+        stored = cubins.stored(key, self.capability)
+        if stored is not None:
+            with contextlib.suppress(DeviceError):
+                return self._loaded(stored, key)
+        return self._loaded(cubins.compiled(key, self.capability), key)
+
+    def _loaded(self, kernel: ObjectCode, key: Key) -> Any:
+        driver = self.driver
+        self.enter()
+        module = _called(driver.cuModuleLoadData(kernel.code))  # for as long as the process lives
+        function = _called(driver.cuModuleGetFunction(module, kernel.symbol.encode()))
+        # Up to 48 KiB need no asking; more do, on every GPU.
+        dynamic = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        _called(driver.cuFuncSetAttribute(function, dynamic, shared_bytes(key)))
+        return function
 
     def queue(self) -> GpuQueue:
         return GpuQueue(self)
