@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: the file can't be read, or is not a regular file.
-        ValueError: it is too long, or is no UTF-8, no JSON, or gives a key twice.
+        ValueError: it is too long, or is no UTF-8, no JSON, gives a key twice, or holds a lone surrogate.
     """
     # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -38,7 +38,10 @@ def read_json(path: Path) -> Any:
     if len(data) > MAX_BYTES:
         raise ValueError(f"{path}: wanted at most {MAX_BYTES} bytes of JSON, found more")
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
+        values = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
+        if b"\\u" in data:
+            json.dumps(values, ensure_ascii=False).encode()  # an escape may be half of a surrogate pair
+        return values
     except RecursionError:
         raise ValueError(f"{path}: the JSON is nested too deeply") from None
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them

@@ -254,7 +254,7 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
     settings: dict[str, Any] = read_prompts(file, values, sources)
 
     name = values.get("similarity_fn_name")
-    if name is not None and name not in SIMILARITIES:
+    if name is not None and (not isinstance(name, str) or name not in SIMILARITIES):
         raise ValueError(f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {show(name)}")
     settings["similarity_fn_name"] = name or "cosine"
 
@@ -273,7 +273,7 @@ def read_prompts(file: Path, values: dict[str, Any], sources: dict[str, str]) ->
     """
     prompts = checked_prompts(f"{file}: prompts", values.get("prompts") or {})
     default = values.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default is not None and (not isinstance(default, str) or default not in prompts):
         raise ValueError(f"{file}: default_prompt_name: wanted one of {sorted(prompts)}, found {show(default)}")
     for key in ("prompts", "default_prompt_name"):
         sources[key] = _source(file, values, key)

@@ -75,7 +75,7 @@ def find_family(folder: Path) -> TokenizerFamily:
             return family
     kind = model_config.get("model_type")
     if kind is not None:
-        if kind not in FAMILIES:
+        if not isinstance(kind, str) or kind not in FAMILIES:
             raise ValueError(
                 f"{folder / MODEL_CONFIG_FILE}: model_type: wanted one of {', '.join(FAMILIES)}, "
                 f"or a tokenizer_class, found {kind!r}"

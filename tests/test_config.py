@@ -420,6 +420,7 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
         (b'{"a": "\xff"}', r"config\.json: not a valid JSON file: .*utf-8"),
         (b"\xff\xfe{\x00}\x00", r"config\.json: not a valid JSON file: .*utf-8"),
         (b"[" * 200_000, r"config\.json: (the JSON is nested too deeply|not a valid JSON file)"),
+        (rb'{"a": ["\ud800"]}', r"config\.json: not a valid JSON file: .* surrogates not allowed"),
         (b'{"a": 1, "a": 1}', r"config\.json: not a valid JSON file: the key 'a' is given twice"),
         (b'{"x": {"b": 1, "b": 2}}', r"config\.json: not a valid JSON file: the key 'b' is given twice"),
         (b"[]", r"config\.json: wanted a JSON object, found list"),

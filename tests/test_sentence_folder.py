@@ -263,6 +263,14 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
         ({"config_sentence_transformers.json": {"prompts": {"query": 3}}}, "prompts: wanted names and texts, found"),
         ({"config_sentence_transformers.json": {"prompts": ["a"]}}, "prompts: wanted names and texts, found"),
         (
+            {"config_sentence_transformers.json": {"default_prompt_name": ["x"]}},
+            r"default_prompt_name: wanted one of \[\], found \['x'\]",
+        ),
+        (
+            {"config_sentence_transformers.json": {"similarity_fn_name": {"a": 1}}},
+            "similarity_fn_name: wanted one of cosine, dot, euclidean, manhattan, found {'a': 1}",
+        ),
+        (
             {"config_sentence_transformers.json": {"default_prompt_name": "x"}},
             r"default_prompt_name: wanted one of \[\], found 'x'",
         ),

@@ -165,6 +165,9 @@ def test_auto_tokenizer_picks_the_class(copy: Callable[..., Path], minilm: Path)
     edit_json(folder / "config.json", tokenizer_class=None, model_type="t5")
     with pytest.raises(ValueError, match=r"config.json: model_type: wanted one of bert, .*albert.*, found 't5'"):
         AutoTokenizer.from_pretrained(folder)
+    edit_json(folder / "config.json", model_type=["bert"])
+    with pytest.raises(ValueError, match=r"config.json: model_type: wanted one of bert, .*, found \['bert'\]"):
+        AutoTokenizer.from_pretrained(folder)
     # Whoever names a class, gets it.
     assert type(npbert.BertTokenizer.from_pretrained(folder)) is npbert.BertTokenizer
     generic = PreTrainedTokenizerFast.from_pretrained(minilm)

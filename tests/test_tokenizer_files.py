@@ -247,9 +247,7 @@ def test_files_that_are_no_files(tmp_path: Path) -> None:
         ({"model_input_names": "ids"}, "model_input_names: wanted a list of strings, found 'ids'"),
         ({"mask_token": 5}, "mask_token: wanted a token, found 5"),
         ({"mask_token": {"content": "<m>", "lstrip": "no"}}, "mask_token: wanted a token, found"),
-        ({"mask_token": "\ud800"}, "mask_token: wanted valid Unicode, found a lone surrogate"),
-        ({"mask_token": {"content": "\ud800"}}, "mask_token: wanted valid Unicode, found a lone surrogate"),
-        ({"extra_special_tokens": ["\ud800"]}, "extra_special_tokens: wanted valid Unicode, found a lone surrogate"),
+        ({"mask_token": "\ud800"}, "not a valid JSON file: .* surrogates not allowed"),
         ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: wanted an object of ids and tokens"),
         ({"additional_special_tokens": 3}, "additional_special_tokens: wanted a list of tokens, found 3"),
         ({"tokenizer_class": "T5Tokenizer"}, "tokenizer_class: wanted one of BertTokenizer.*found 'T5Tok"),
@@ -261,6 +259,21 @@ def test_a_bad_tokenizer_config(config: dict[str, Any], message: str, minilm: Pa
     edit_json(folder / "tokenizer_config.json", **config)
     with pytest.raises(ValueError, match=f"tokenizer_config.json: {message}"):
         AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"mask_token": "\ud800"}, "mask_token"),
+        ({"cls_token": {"content": "a\ud800"}}, "cls_token"),
+        ({"extra_special_tokens": ["<x>", "\udfff"]}, "extra_special_tokens"),
+    ],
+)
+def test_tokens_that_are_no_text(given: dict[str, Any], name: str, minilm: Path) -> None:
+    with pytest.raises(
+        ValueError, match=f"tokenizer_config.json: {name}: wanted valid Unicode, found a lone surrogate"
+    ):
+        AutoTokenizer.from_pretrained(minilm, **given)
 
 
 def test_longest_length_that_stands_for_none(minilm: Path, tmp_path: Path) -> None:
