@@ -24,9 +24,10 @@ ROOT = hasattr(os, "getuid") and os.getuid() == 0
 
 USE = """
 import sys
-from npbert_kernels.cpu import fma_rates, warmup
+from npbert_kernels.cpu import elf, fma_rates, warmup
 assert min(fma_rates(0.001)) > 1e8
 assert "numba" not in sys.modules
+assert not (elf.knows_this_machine() and "llvmlite" in sys.modules)
 print(warmup() or "")
 """
 # Compiling takes ten seconds; in its place the code that this session has compiled before.

@@ -15,13 +15,13 @@ import pathlib
 import stat
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class ObjectCode:
     symbol: str
-    code: bytes
+    code: bytes = field(repr=False)
 
     def to_bytes(self) -> bytes:
         head = {"symbol": self.symbol, "sha256": self.digest()}

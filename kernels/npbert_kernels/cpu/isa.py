@@ -7,9 +7,12 @@ rows of two vectors, so that its accumulators, two panel vectors and a broadcast
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 import platform
+import sys
 from dataclasses import dataclass
 
 VECTORS = 2  # vectors in a row of the micro-tile: a panel is VECTORS * lanes columns
@@ -60,7 +63,13 @@ def table() -> tuple[ISA, ...]:
 
 @functools.cache
 def host() -> tuple[str, frozenset[str]]:
-    """The CPU's name and features, as LLVM reads them off the host."""
+    """The CPU's name and features, in LLVM's names: from /proc/cpuinfo where that has them, else as LLVM finds them.
+
+    The name is all that LLVM tells processors apart by.
+    """
+    if sys.platform == "linux" and table() is X86:
+        with contextlib.suppress(OSError, KeyError, UnicodeDecodeError):
+            return _from_cpuinfo()
     import llvmlite.binding as llvm
 
     try:
@@ -68,6 +77,14 @@ def host() -> tuple[str, frozenset[str]]:
     except RuntimeError:  # LLVM can't tell on this platform
         features = frozenset()
     return llvm.get_host_cpu_name(), features
+
+
+def _from_cpuinfo() -> tuple[str, frozenset[str]]:
+    with open("/proc/cpuinfo") as lines:
+        pairs = (line.partition(":") for line in itertools.takewhile(str.strip, lines))  # of the first processor
+        facts = {name.strip(): value.strip() for name, _, value in pairs}
+    name = f"{facts['vendor_id']} family {facts['cpu family']} model {facts['model']}"
+    return name, frozenset(flag.replace("_", "") for flag in facts["flags"].split())
 
 
 def available() -> list[ISA]:

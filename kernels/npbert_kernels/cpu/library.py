@@ -10,7 +10,7 @@ import threading
 
 from .. import object_store
 from ..object_store import ObjectCode
-from . import objects
+from . import elf, objects
 from .compile import compiled
 from .isa import ISA, selected
 
@@ -22,6 +22,17 @@ class Entry:
     """run(frame address, rank) -> COMPLETE or ABORTED. Releases the GIL."""
 
     def __init__(self, kernels: ObjectCode) -> None:
+        try:
+            if not elf.knows_this_machine():
+                raise elf.UnknownError
+            address = elf.load(kernels.code, kernels.symbol, _symbols())
+        except elf.UnknownError:
+            address = self._by_llvm(kernels)
+        # Numba's calling convention: where the result goes, where an exception goes, the arguments
+        pointers = [ctypes.c_void_p, ctypes.c_void_p]
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int, *pointers, ctypes.c_int64, ctypes.c_int64)(address)
+
+    def _by_llvm(self, kernels: ObjectCode) -> int:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -32,12 +43,10 @@ class Entry:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(kernels.code))
         self._engine.finalize_object()
-        address = self._engine.get_function_address(kernels.symbol)
+        address = int(self._engine.get_function_address(kernels.symbol))
         if not address:
             raise ValueError(f"no symbol {kernels.symbol}")
-        # Numba's calling convention: where the result goes, where an exception goes, the arguments
-        pointers = [ctypes.c_void_p, ctypes.c_void_p]
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int, *pointers, ctypes.c_int64, ctypes.c_int64)(address)
+        return address
 
     def __call__(self, frame: int, rank: int) -> int:
         result, exception = ctypes.c_int64(), ctypes.c_void_p()
