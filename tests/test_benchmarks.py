@@ -11,7 +11,7 @@ import pytest
 from npbert_kernels.ops import Backend
 
 import npbert
-from benchmarks import decisions, docstrings, parity, quality, readme, report, run, targets, tasks, worker
+from benchmarks import decisions, docstrings, gpu, parity, quality, readme, report, run, targets, tasks, worker
 from benchmarks.cases import CASES, TEXT_CASES, IdsCase, Sizes, flops
 from benchmarks.engines import ENGINES, OWN, PEERS_TO_BEAT, REDUCED
 from benchmarks.gemm import record_linears
@@ -415,3 +415,34 @@ def test_kinds_of_sentences_and_tokens() -> None:
     assert [decisions.class_of_sentence(text) for text in ("Return it.", "Sets", "set, then", "A")] == [1, 0, 5, 0]
     tokens = ("[SEP]", "##ing", "7", ".", "the", "tree")
     assert [decisions.class_of_token(token) for token in tokens] == [0, 1, 2, 2, 3, 4]
+
+
+def test_a_gpu_s_tables_and_plot(tmp_path: Path) -> None:
+    work = flops(BASE, gpu.GPU_CASES[-1].lengths)
+    assert gpu.GPU_CASES[-1].name == "32x128"
+    timings = [
+        {"model": model, "case": "32x128", "engine": engine, "q1_ms": ms, "ms": ms, "q3_ms": ms, "flops": work}
+        for model, engine, ms in (("A", "npbert float16", 2.0), ("B", "npbert float16", 1.0), ("B", "torch", 4.0))
+    ]
+    assert gpu.table(timings).splitlines() == [
+        "| ms on the device | A 32x128 | B 32x128 |",
+        "|---|---|---|",
+        "| npbert float16 | 2.000 | 1.000 |",
+        "| torch |  | 4.000 |",
+    ]
+    # all of a rate at which the work takes 1 ms, half of it in 2 ms, a quarter in 4
+    assert gpu.shares(timings, work / 1e-3).splitlines()[2:] == ["| npbert float16 | 50 | 100 |", "| torch |  | 25 |"]
+    gpu.plot(timings, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").stat().st_size
+
+
+def test_an_engine_that_fails_is_named_and_left_out(
+    minilm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> gpu.Run:
+        raise RuntimeError("no such GPU\nand more")
+
+    monkeypatch.setattr(gpu, "engines", lambda model, case: {"torch": missing, "npbert": lambda: lambda: 2.0})
+    (timing,) = gpu.timed(Model("MiniLM", minilm), CASES["1x16"])
+    assert timing == {"model": "MiniLM", "case": "1x16", "engine": "npbert", "q1_ms": 2, "ms": 2, "q3_ms": 2}
+    assert capsys.readouterr().err == "MiniLM 1x16: torch left out: RuntimeError: no such GPU\n"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_layering import MODULES, imports
 
-pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: it is part of the test extra on Linux")
+pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: the cuda extra brings it")
 pytest.importorskip("cuda.bindings")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from families import FAMILIES
 
-pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed: the test extra has it on Linux")
+pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed: the cuda extra brings it")
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 BEFORE = """

@@ -20,7 +20,7 @@ from families import FAMILIES
 from npbert_kernels.cuda import DTYPES
 from safetensors.numpy import load_file, save_file
 from sentence_folders import LETTERS
-from tasks import assert_same_answer
+from tasks import SHORT, assert_same_answer
 from test_sentence_modules import parts, save
 
 import npbert
@@ -138,17 +138,9 @@ def test_a_head_is_the_cpu_s(head: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(found[name], array, atol=2e-5, err_msg=name)
 
 
-QUESTION = {"question": "Where?", "context": "In Wolfsburg, said she."}
-TASKS = {
-    "text-classification": ("BertForSequenceClassification", ["Not bad.", "A longer one, and worse."]),
-    "token-classification": ("BertForTokenClassification", "Angela visited Wolfsburg."),
-    "question-answering": ("BertForQuestionAnswering", QUESTION),
-}
-
-
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SHORT)
 def test_a_pipeline_is_the_cpu_s(task: str, task_folder: Callable[..., Path]) -> None:
-    architecture, inputs = TASKS[task]
+    architecture, inputs = SHORT[task]
     wanted, found = (npbert.pipeline(task, task_folder(architecture), device=d)(inputs) for d in PLACES)
     assert_same_answer(found, wanted)
 
