@@ -72,14 +72,14 @@ class Checkpoint:
         """The files, each once."""
         return [file.path for file in self._distinct]
 
-    def read(self, name: str) -> NDArray[np.float32]:
-        """A tensor as a C-contiguous float32 array of the caller's own.
+    def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """A tensor as a C-contiguous float32 array of the caller's own; with (begin, end) so many rows of it.
 
         Raises:
             OSError: the file can't be read, or has changed since it was opened.
             ValueError: the tensor is not stored as F32, F16, BF16 or F64, or holds a NaN or Inf.
         """
-        return self._files[name].read(name)
+        return self._files[name].read(name, rows)
 
     def read_int8(self, name: str) -> NDArray[np.int8]:
         """A tensor that is stored as I8.
@@ -98,6 +98,14 @@ class Checkpoint:
             OSError, ValueError: as `read`.
         """
         return self._files[name].map(name)
+
+    def map_int8(self, name: str) -> NDArray[np.int8]:
+        """A tensor that is stored as I8 and holds something, as `map` does.
+
+        Raises:
+            OSError: as `read`.
+        """
+        return self._files[name].map_int8(name)
 
     def check_unchanged(self) -> None:
         """Raises OSError if a file that is mapped was written to or cut short. One fstat for each."""

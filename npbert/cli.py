@@ -106,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     quantize = _verb(
         verbs,
         "quantize",
-        "write a model with its matrices in int8",
-        "Writes a folder that loads as MODEL does and computes with int8 matrices; embeddings and heads stay float32.",
+        "write a model with its matrices and word embeddings in int8",
+        "Writes a folder that loads as MODEL does and computes with int8 matrices and words; heads stay float32.",
     )
     quantize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     quantize.add_argument("out", metavar="OUT", help="a folder, new or empty")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from npbert_kernels.ops import Activation, Batch, Forward, Ops, Placed, Rows, Store
+from npbert_kernels.ops import Activation, Batch, Floats, Forward, Ops, Placed, Quantized, Rows, Store
 
 from npbert.bert import Encoder, encode, pooler
 from npbert.checkpoint import Checkpoint
@@ -83,6 +83,8 @@ def untied(config: EncoderConfig, checkpoint: Checkpoint, kind: str) -> bool:
     words, own = stored.get(WORDS), stored.get(f"{names.out}.weight")
     if words is None or own is None:
         return False
+    if "I8" in (checkpoint.dtype(words), checkpoint.dtype(own)):
+        return True
     return not np.array_equal(checkpoint.read(words), checkpoint.read(own))
 
 
@@ -101,13 +103,21 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
     return shapes
 
 
-def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind: str) -> Head:
-    """Places a head's weights in a store; a tied one is packed from the word embeddings."""
+def place_head(
+    config: EncoderConfig, weights: NamedWeights, store: Store, kind: str, words: Floats | Quantized
+) -> Head:
+    """Places a head's weights in a store; a tied one is packed from the word embeddings [V, E], as the encoder's are.
+
+    Those of int8 are packed as the float32 that they stand for.
+    """
     config.check_head(kind)
     names = config.family.heads[kind]
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
-    weight = weights.read(WORDS if tied(config, names) else f"{names.out}.weight")
+    if not tied(config, names):
+        weight = weights.read(f"{names.out}.weight")
+    else:  # floats are read again: mapped ones would stay resident
+        weight = words[:] if isinstance(words, Quantized) else weights.read(WORDS)
     out = store.linear(weight, weights.read(bias_name(config, names)))
     return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
 

@@ -34,6 +34,7 @@ from npbert.bert import (
 from npbert.checkpoint import Checkpoint
 from npbert.config import EncoderConfig
 from npbert.config_values import head_lists, wrong
+from npbert.family import WORDS
 from npbert.file_names import SINGLE_WEIGHTS
 from npbert.hub import resolve
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
@@ -61,9 +62,14 @@ BACKENDS = ("cpu", "reference")
 
 @dataclass(frozen=True)
 class Embedding:
-    """The word embeddings, read-only: as they stand in the file where that holds them as float32."""
+    """The word embeddings, read-only: as they stand in the file where that holds them as float32, or as int8."""
 
-    weight: Floats  # [V, E]
+    rows: Floats | Quantized  # [V, E]
+
+    @property
+    def weight(self) -> Floats:
+        """float32 [V, E]; those of int8 are made anew each time."""
+        return self.rows[:]
 
     def __call__(self, input_ids: ArrayLike) -> Floats:
         """Rows of the table: integers [...] -> float32 [..., E].
@@ -71,18 +77,18 @@ class Embedding:
         Raises:
             ValueError: an id that is no integer or out of range.
         """
-        rows: Floats = self.weight[batches.checked_integers("input_ids", input_ids, len(self.weight))]
+        rows: Floats = self.rows[batches.checked_integers("input_ids", input_ids, self.num_embeddings)]
         return rows
 
     @property
     def num_embeddings(self) -> int:
         """V."""
-        return len(self.weight)
+        return self.rows.shape[0]
 
     @property
     def embedding_dim(self) -> int:
         """E."""
-        return len(self.weight[0])
+        return self.rows.shape[1]
 
 
 class Called(NamedTuple):
@@ -144,7 +150,8 @@ class EncoderModel:
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned; but
+                int8 is of the word embeddings as well.
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
 
         Raises:
@@ -208,8 +215,13 @@ class EncoderModel:
         """The config that fits the file, where the file tells what the config gets wrong."""
         return config
 
-    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store) -> None:
-        """Called after the encoder's weights were placed, and again whenever heads are pruned."""
+    def _place_head(
+        self, config: EncoderConfig, weights: NamedWeights, store: Store, words: Floats | Quantized
+    ) -> None:
+        """Called after the encoder's weights were placed, and again whenever heads are pruned.
+
+        words: the encoder's word embeddings [V, E].
+        """
 
     def _place(self, config: EncoderConfig) -> None:
         weights, before = self._weights, getattr(self, "config", config)
@@ -219,7 +231,7 @@ class EncoderModel:
         try:
             weights.kept = pruning(self._stored_config, config)
             encoder = load_encoder(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
-            self._place_head(config, weights, precise)
+            self._place_head(config, weights, precise, encoder.word_rows)
         except BaseException:
             weights.kept = pruning(self._stored_config, before)
             raise
@@ -346,7 +358,8 @@ class EncoderModel:
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes config.json and model.safetensors, float32 under HF's names, into a folder, made if need be.
 
-        A model in int8 keeps its matrices so, each X.weight [out, in] with its scales X.weight_scale [out].
+        A model in int8 keeps its matrices and word embeddings so, each X.weight [out, in] with its scales
+        X.weight_scale [out].
 
         Raises:
             OSError: it can't be written, or the model's own file can't be read.
@@ -356,7 +369,9 @@ class EncoderModel:
         prefix = self.config.family.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
         shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
+        words = self._encoder.word_rows
         reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
+        reduced |= {WORDS} if isinstance(words, Quantized) else set()
         int8 = [written for written, name in names.items() if name in reduced]
         scales = {written + SCALES: names[written] for written in int8}
         shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
@@ -365,7 +380,7 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = self._weights.read_matrix(name)
+            matrix = words if name == WORDS else self._weights.read_matrix(name)
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
@@ -425,7 +440,8 @@ class BareModel(EncoderModel):
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned; but
+                int8 is of the word embeddings as well.
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
                 lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.

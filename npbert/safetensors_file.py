@@ -54,6 +54,11 @@ class Entry:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def rows(self, begin: int, end: int) -> Entry:
+        """Those from `begin` on, before `end`, of a tensor of floats."""
+        shape = (min(end, self.shape[0]) - begin, *self.shape[1:])
+        return Entry(self.stored, shape, self.start + begin * math.prod(shape[1:]) * FLOATS[self.stored].itemsize)
+
 
 class SafetensorsFile:
     """A safetensors file that has been checked.
@@ -105,14 +110,16 @@ class SafetensorsFile:
             entries[name] = Entry(entry["dtype"], tuple(entry["shape"]), start)
         return entries
 
-    def read(self, name: str) -> Floats:
-        """A tensor as a C-contiguous float32 array of the caller's own.
+    def read(self, name: str, rows: tuple[int, int] | None = None) -> Floats:
+        """A tensor as a C-contiguous float32 array of the caller's own; with (begin, end) so many rows of it.
 
         Raises:
             OSError: the file can't be read, or has changed since it was opened.
             ValueError: the tensor is not stored as floats, or holds a NaN or Inf.
         """
-        entry = self._float_entry(name)
+        whole = self._float_entry(name)
+        entry = whole if rows is None else whole.rows(*rows)
+        first = (entry.start - whole.start) // FLOATS[entry.stored].itemsize
         values = np.empty(entry.size, np.float32)
         in_place = FLOATS[entry.stored] == values.dtype
         with np.errstate(all="ignore"):  # an F64 beyond float32's range is found below, as Inf
@@ -122,9 +129,9 @@ class SafetensorsFile:
                     np.left_shift(chunk, np.uint32(16), out=part.view(np.uint32), dtype=np.uint32)
                 elif not in_place:
                     part[...] = chunk
-                self._check_finite(name, begin, part)
+                self._check_finite(name, first + begin, part)
         self.check_unchanged()
-        return self._shaped(name, values)
+        return self._shaped(name, values, entry.shape)
 
     def read_int8(self, name: str) -> NDArray[np.int8]:
         """A tensor that is stored as I8, as an array of the caller's own.
@@ -132,8 +139,7 @@ class SafetensorsFile:
         Raises:
             OSError: as `read`.
         """
-        entry = self.entries[name]
-        assert entry.stored == "I8", f"{name}: {entry.stored}"
+        entry = self._int8_entry(name)
         values = np.empty(entry.size, np.int8)
         self._read_into(values.view(np.uint8).data, entry.start)
         self.check_unchanged()
@@ -155,14 +161,27 @@ class SafetensorsFile:
             for begin, chunk in self._chunks(entry, None):  # through the mapping, every page would become resident
                 self._check_finite(name, begin, chunk)
         self.check_unchanged()
+        return self._shaped(name, self._pages(entry, np.dtype(np.float32)), entry.shape)
+
+    def map_int8(self, name: str) -> NDArray[np.int8]:
+        """A tensor that is stored as I8 and holds something, as `map` does.
+
+        Raises:
+            OSError: as `read`.
+        """
+        entry = self._int8_entry(name)
+        self.check_unchanged()
+        return self._pages(entry, np.dtype(np.int8)).reshape(entry.shape)
+
+    def _pages(self, entry: Entry, dtype: np.dtype[Any]) -> NDArray[Any]:
         before = entry.start % mmap.ALLOCATIONGRANULARITY
-        length, offset = before + 4 * entry.size, entry.start - before
+        length, offset = before + dtype.itemsize * entry.size, entry.start - before
         if hasattr(mmap, "MAP_PRIVATE"):
             pages = mmap.mmap(self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
         else:
             pages = mmap.mmap(self._descriptor(), length, access=mmap.ACCESS_READ, offset=offset)
         self.mapped = True
-        return self._shaped(name, np.frombuffer(pages, np.float32, entry.size, before))
+        return np.frombuffer(pages, dtype, entry.size, before)
 
     def check_unchanged(self) -> None:
         """Raises OSError if the file was written to or cut short since it was opened. One fstat."""
@@ -190,6 +209,11 @@ class SafetensorsFile:
         entry = self.entries[name]
         if entry.stored not in FLOATS:
             raise ValueError(f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}")
+        return entry
+
+    def _int8_entry(self, name: str) -> Entry:
+        entry = self.entries[name]
+        assert entry.stored == "I8", f"{name}: {entry.stored}"
         return entry
 
     def _chunks(self, entry: Entry, whole: Floats | None) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -235,8 +259,7 @@ class SafetensorsFile:
             found = part[wrong[0]]
             raise ValueError(f"{self.path}: {name}: wanted finite float32 values, found {found} at {where}")
 
-    def _shaped(self, name: str, values: Floats) -> Floats:
-        shape = self.entries[name].shape
+    def _shaped(self, name: str, values: Floats, shape: tuple[int, ...]) -> Floats:
         try:
             return values.reshape(shape)
         except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store
+from numpy.typing import NDArray
 
 from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from npbert.relative import bias_by_distance
 Shapes = dict[str, tuple[int, ...]]
 
 SCALES = "_scale"  # behind the name of an int8 weight [out, in]: its scales [out]
+BLOCK = 2**15  # elements that int8 is made of at a time: larger copies leave the cache, and malloc gives them back
 TABLES = (WORDS, POSITIONS, TOKEN_TYPES)  # gathered from, never multiplied with
 
 
@@ -202,10 +204,13 @@ class NamedWeights:
 
     def read_matrix(self, name: str) -> Floats | Quantized:
         """A weight of a linear as it is stored: int8 with its scales, or float32."""
-        stored = self._stored[name]
         if not self.is_int8(name):
             return self.read(name)
-        values, scales = self.checkpoint.read_int8(stored), self.checkpoint.read(self._scales[name])
+        return self._scaled(name, self.checkpoint.read_int8(self._stored[name]))
+
+    def _scaled(self, name: str, values: NDArray[np.int8]) -> Quantized:
+        """A tensor's values, as they are stored, with their scales."""
+        stored, scales = self._stored[name], self.checkpoint.read(self._scales[name])
         if name in self.kept:
             axis, indices = self.kept[name]
             values = np.ascontiguousarray(values.take(indices, axis))
@@ -219,16 +224,26 @@ class NamedWeights:
         if self.is_int8(name):
             quantized = self.read_matrix(name)
             assert isinstance(quantized, Quantized)
-            floats: Floats = quantized.values * quantized.scales[:, None]
-            return floats
+            return quantized[:]
         array = self.checkpoint.read(self._stored[name])
         if name in self.kept:
             axis, indices = self.kept[name]
             array = np.ascontiguousarray(array.take(indices, axis))
         return array
 
-    def map(self, name: str) -> Floats:
-        return self.checkpoint.map(self._stored[name])
+    def table(self, name: str, dtype: Dtype) -> Floats | Quantized:
+        """A tensor [V, E], mapped to the file; or the int8 made of its floats, a block of rows at a time."""
+        stored = self._stored[name]
+        if self.is_int8(name):
+            return self._scaled(name, self.checkpoint.map_int8(stored))
+        if dtype != "int8":
+            return self.checkpoint.map(stored)
+        V, E = self.shapes[name]
+        values, scales, block = np.empty((V, E), np.int8), np.empty(V, np.float32), -(-BLOCK // E)
+        for begin in range(0, V, block):
+            part = Quantized.of(self.checkpoint.read(stored, (begin, begin + block)))
+            values[begin : begin + block], scales[begin : begin + block] = part.values, part.scales
+        return Quantized(values, scales)
 
     def warn_left_over(self, harmless: str, stacklevel: int) -> None:
         """harmless: a pattern of canonical names whose absence from the model is no news."""
@@ -277,14 +292,14 @@ def load_encoder(
 
     The pooler goes into `precise`, a store of float32.
 
-    The word embeddings [V, E] stay mapped to the file.
+    The word embeddings [V, E] stay mapped to the file, unless it holds floats and the dtype is int8.
 
     Raises:
         OSError: a file can't be read.
         ValueError: weights are not finite.
     """
     family, E, P = config.family, config.embedding_size, config.max_position_embeddings
-    words = weights.map(WORDS)
+    words = weights.table(WORDS, dtype)
     absolute = config.position_embedding_type == "absolute"
     # What a family lacks is a table of zeros, pages that nothing has touched: the forward pass needs no cases.
     positions = weights.read(POSITIONS) if absolute else np.zeros((P, E), np.float32)

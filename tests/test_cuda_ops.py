@@ -15,7 +15,7 @@ from npbert_kernels.cuda import Cuda
 from npbert_kernels.cuda.formats import DTYPES, Dtype
 from npbert_kernels.cuda.program import Program, power, rounded, tiles_of
 from npbert_kernels.cuda.simulated import Simulated
-from npbert_kernels.ops import POOLINGS, Backend, Batch
+from npbert_kernels.ops import POOLINGS, Backend, Batch, Quantized
 from npbert_kernels.reference import Reference, RelativeBias, RelativeKey
 
 WIDE = 80  # columns of relative tables: P
@@ -106,6 +106,25 @@ def test_rows(dtype: Dtype, width: int) -> None:
     del truth["normed"], found["normed"]  # LayerNorm magnifies what its input was rounded by: held below
     close(dtype, found, truth, 12)
     assert (found["mean"][0] == 0).all()  # a sequence without keys
+
+
+def test_words_that_are_int8_already() -> None:
+    """They are placed as the numbers that they stand for."""
+    rng = np.random.default_rng(0)
+    words, table = (rng.standard_normal((WIDE, 40)).astype(np.float32) for _ in range(2))
+    one, quantized = backend("float32"), Quantized.of(words)
+
+    def embedded(rows: Any) -> np.ndarray:
+        store = one.store(0)
+        placed, others, norm = store.table(rows), store.table(table), store.norm(table[0], table[1], 1e-5)
+        program = one.record(
+            lambda ops, batch: {
+                "x": ops.embed(placed, batch.ids, (others, batch.positions), (others, batch.token_types), norm)
+            }
+        )
+        return program(batch_of([3, 6]))["x"]
+
+    np.testing.assert_array_equal(embedded(quantized), embedded(quantized[:]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -32,7 +32,7 @@ def whole(*numbers):
 OPS = """
 from npbert_kernels.cpu import backend, program, set_num_threads, store
 from npbert_kernels.cpu.memory import address
-from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch
+from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch, Quantized
 from npbert_kernels.reference import Reference
 
 store.Store._take = lambda self, floats: guarded(floats, at_end=at_end)
@@ -49,6 +49,9 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
     set_num_threads(members)
     T, inner = sum(lengths), heads * size
     words, positions, types = tables(width)
+    if dtype == "int8":
+        quantized = Quantized.of(words)
+        words = Quantized(*(copied(part, at_end=at_end) for part in (quantized.values, quantized.scales)))
     weights = {
         "qkv": (normal(3 * inner, width), normal(3 * inner)),
         "out": (normal(width, inner), normal(width)),

@@ -485,10 +485,13 @@ def test_unknown_backend(bert_folder: Folders) -> None:
         BertModel.from_pretrained(bert_folder(), backend="tpu")
 
 
+@pytest.mark.parametrize("stored", ["float32", "int8"])
 @pytest.mark.parametrize("change", ["cut short", "written to"])
-def test_a_file_that_changes_under_a_model(backend: Backend, bert_folder: Folders, tmp_path: Path, change: str) -> None:
+def test_a_file_that_changes_under_a_model(
+    backend: Backend, bert_folder: Folders, tmp_path: Path, change: str, stored: Any
+) -> None:
     """An error, where a mapped page that is gone would have ended the process."""
-    shutil.copytree(bert_folder(), tmp_path, dirs_exist_ok=True)
+    BertModel.from_pretrained(bert_folder(), dtype=stored).save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     model = BertModel.from_pretrained(tmp_path, backend=backend)
     model(IDS)

@@ -31,6 +31,8 @@ SINGLE, TRUTH = Reference(np.float32), Reference(np.float64)
 EPS = 2.0**-23
 REDUCED = ("bfloat16", "int8")
 
+WORDS = "embeddings.word_embeddings.weight"
+
 seeds = st.integers(0, 2**32 - 1)
 widths = st.integers(1, 100)
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=4)
@@ -318,6 +320,37 @@ def test_weights_that_are_int8_already(heads: dict[str, int]) -> None:
         np.testing.assert_array_equal(run(cpu, op_of(Quantized.of(weight)), x, [7], "float32")["y"], wanted)
 
 
+@given(seeds, widths, lengths)
+@example(0, 64, [40, 1])
+@example(1, 70, [7])
+def test_words_that_are_int8(seed: int, width: int, cut: list[int]) -> None:
+    """As the floats that they stand for, to the bit; and what is made of them for a product with them."""
+    words, positions, types, norm, weight = normal(seed, (9, width), (5, width), (2, width), (width,), (8, width))
+    words[3], words[4] = 0, words[4] * np.float32(1e-42)
+    quantized = Quantized.of(words)
+    rng = np.random.default_rng(seed)
+    given = {name: rng.integers(0, n, sum(cut)) for name, n in (("ids", 9), ("positions", 5), ("token_types", 2))}
+    batch = Batch(**{**vars(batch_of(cut)), **given})
+
+    def found(backend: Any, rows: Any) -> dict[str, np.ndarray]:
+        store = backend.store(0, dtype="int8")
+        tables, placed = [store.table(table) for table in (rows, positions, types)], store.linear(weight, None)
+        scale = store.norm(norm, norm, 1e-5)
+
+        def forward(ops: Any, batch: Any) -> Any:
+            others = (tables[1], batch.positions), (tables[2], batch.token_types)
+            x = ops.embed(tables[0], batch.ids, *others, scale)
+            return {"x": x, "y": ops.linear(x, placed)}
+
+        outputs: dict[str, np.ndarray] = backend.record(forward)(batch)
+        return outputs
+
+    for backend in (cpu, SINGLE):
+        of_int8, of_floats = found(backend, quantized), found(backend, quantized[:])
+        for name, array in of_floats.items():
+            np.testing.assert_array_equal(of_int8[name], array)
+
+
 def test_the_reference_s_bytes() -> None:
     """As the contract has it, by hand."""
     x = np.array([[-1.0, 0.0, 2.0, 1.0]], np.float32)
@@ -328,6 +361,7 @@ def test_the_reference_s_bytes() -> None:
     found = Quantized.of(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32))
     np.testing.assert_array_equal(found.values, [[64, -127], [0, 0]])
     np.testing.assert_array_equal(found.scales[0], np.float32(1 / 127))
+    np.testing.assert_array_equal(found[[1, 0, 0]], np.float32([[0, 0], *[[64, -127]] * 2]) * found.scales[0])
 
 
 @pytest.mark.parametrize(
@@ -429,10 +463,19 @@ def test_int8_is_saved_and_loaded(bert_folder: Callable[..., Path], tmp_path: Pa
     name = "encoder.layer.0.intermediate.dense.weight"
     assert arrays[name].dtype == np.int8
     assert arrays[f"{name}_scale"].shape == (80,)
-    assert arrays["embeddings.word_embeddings.weight"].dtype == arrays["pooler.dense.weight"].dtype == np.float32
+    assert arrays[WORDS].dtype == np.int8
+    assert arrays[f"{WORDS}_scale"].shape == (61,)
+    assert arrays["embeddings.position_embeddings.weight"].dtype == arrays["pooler.dense.weight"].dtype == np.float32
     ids = np.arange(1, 31).reshape(2, 15)
     wanted = model(ids).last_hidden_state
     loaded = npbert.AutoModel.from_pretrained(tmp_path)
+    words, table = loaded.get_input_embeddings(), model.get_input_embeddings().weight
+    assert isinstance(words.rows, Quantized)
+    assert not words.rows.values.flags.writeable, "they are not mapped"
+    assert (words.num_embeddings, words.embedding_dim, table.shape, table.dtype) == (61, 48, (61, 48), np.float32)
+    np.testing.assert_array_equal(words(ids), table[ids])
+    np.testing.assert_array_equal(loaded(inputs_embeds=words(ids)).last_hidden_state, wanted)
+    assert loaded.parameter_table() == model.parameter_table()
     np.testing.assert_array_equal(loaded(ids).last_hidden_state, wanted)
     loaded.prune_heads({0: [0]})
     model.prune_heads({0: [0]})
@@ -445,39 +488,49 @@ def test_int8_is_saved_and_loaded(bert_folder: Callable[..., Path], tmp_path: Pa
     assert cosines(reference, wanted).min() > 0.998
 
 
+@pytest.mark.parametrize(("name", "rows"), [("encoder.layer.0.intermediate.dense.weight", 80), (WORDS, 61)])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda arrays, name: arrays.pop(f"{name}_scale"), "is int8, wanted its scales as {name}_scale, found none"),
         (
             lambda arrays, name: arrays.update({f"{name}_scale": np.ones(3, np.float32)}),
-            r"{name}_scale: wanted the shape \[80\], found \[3\]",
+            r"{name}_scale: wanted the shape \[{rows}\], found \[3\]",
         ),
         (
-            lambda arrays, name: arrays.update({f"{name}_scale": np.zeros(80, np.float32)}),
+            lambda arrays, name: arrays.update({f"{name}_scale": np.zeros(len(arrays[name]), np.float32)}),
             "{name}: scales: wanted positive finite numbers",
         ),
         (
-            lambda arrays, name: arrays.update({f"{name}_scale": np.full(80, np.nan, np.float32)}),
+            lambda arrays, name: arrays.update({f"{name}_scale": np.full(len(arrays[name]), np.nan, np.float32)}),
             "{name}_scale: wanted finite float32 values, found nan",
         ),
     ],
 )
 def test_damaged_scales(
-    change: Callable[[dict[str, np.ndarray], str], Any], message: str, bert_folder: Callable[..., Path], tmp_path: Path
+    name: str,
+    rows: int,
+    change: Callable[[dict[str, np.ndarray], str], Any],
+    message: str,
+    bert_folder: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     arrays = saved(npbert.AutoModel.from_pretrained(bert_folder(), dtype="int8"), tmp_path)
-    name = "encoder.layer.0.intermediate.dense.weight"
     change(arrays, name)
     save_file(arrays, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=message.replace("{name}", name)):
+    with pytest.raises(ValueError, match=message.replace("{name}", name).replace("{rows}", str(rows))):
         npbert.AutoModel.from_pretrained(tmp_path)
 
 
 def test_quantize(minilm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A sentence folder stays one, and its vectors are those of dtype="int8" to the bit."""
     assert main(["quantize", str(minilm), str(tmp_path / "out")]) == 0
-    assert "59 MB of weights" in capsys.readouterr().out
+    assert "23 MB of weights" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "out")]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "weights F32, I8, 23.5 MB; computed in int8 and float32 model.safetensors" in lines
+    assert "weights 11.5 MB int8 and float32, in the order that the kernels read" in lines
+    assert "word embeddings 0 to 11.7 MB stay in the file; only rows in use are read" in lines
     texts = ["Return the sum of two numbers.", "It is raining in Paris."]
     wanted = npbert.SentenceTransformer(minilm, dtype="int8").encode(texts)
     np.testing.assert_array_equal(npbert.SentenceTransformer(tmp_path / "out").encode(texts), wanted)
@@ -485,12 +538,31 @@ def test_quantize(minilm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "OUT: wanted a folder that is new or empty" in capsys.readouterr().err
 
 
-def test_quantize_keeps_a_head(task_folder: Callable[..., Path], tmp_path: Path) -> None:
-    folder = task_folder("BertForTokenClassification")
+@pytest.mark.filterwarnings("ignore:.*has no weights for a pooler", "ignore:.*tensors not used")
+@pytest.mark.parametrize("head", ["TokenClassification", "MaskedLM", "PreTraining"])
+def test_quantize_keeps_a_head(head: str, task_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """Also one that shares the word embeddings; and whatever class the folder is loaded with."""
+    folder = task_folder(f"BertFor{head}")
     assert main(["quantize", str(folder), str(tmp_path / "out")]) == 0
+    assert load_file(tmp_path / "out" / "model.safetensors")[f"bert.{WORDS}"].dtype == np.int8
     ids = [[2, 7, 9, 11, 3]]
-    loaded, wanted = (
-        npbert.AutoModelForTokenClassification.from_pretrained(given, **arguments)(ids).logits
-        for given, arguments in ((tmp_path / "out", {}), (folder, {"dtype": "int8"}))
-    )
-    np.testing.assert_array_equal(loaded, wanted)
+    classes = {f"BertFor{head}", "BertModel", *(["BertForMaskedLM"] if head == "PreTraining" else [])}
+    for name in classes:
+        loaded, wanted = (
+            getattr(npbert, name).from_pretrained(given, **arguments)(ids).to_tuple()
+            for given, arguments in ((tmp_path / "out", {}), (folder, {"dtype": "int8"}))
+        )
+        for array, other in zip(loaded, wanted, strict=True):
+            np.testing.assert_array_equal(array, other)
+
+
+def test_a_decoder_beside_words_of_int8(task_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """It is a tensor of its own, which is used."""
+    model = npbert.BertForMaskedLM.from_pretrained(task_folder("BertForMaskedLM"), dtype="int8")
+    arrays = saved(model, tmp_path)
+    arrays["cls.predictions.decoder.weight"] = -model.get_input_embeddings().weight
+    bias = arrays["cls.predictions.bias"]
+    save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.warns(UserWarning, match="the file has a decoder that is not the word embeddings: it is used"):
+        found = npbert.BertForMaskedLM.from_pretrained(tmp_path)([[2, 7, 3]]).logits
+    np.testing.assert_allclose(found - bias, bias - model([[2, 7, 3]]).logits, atol=1e-4)

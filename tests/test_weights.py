@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from npbert_kernels.ops import Quantized
 from npbert_kernels.reference import backend
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
@@ -294,6 +295,32 @@ def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.Mo
     assert sorted([*mapped, *read]) == sorted(shapes)
     layers = [int(name.split(".")[2]) for name in read if name.startswith("encoder.")]
     assert layers == sorted(layers)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_words_become_int8_a_block_at_a_time(stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of the whole table; and what isn't finite is told where it is."""
+    monkeypatch.setattr("npbert.weights.BLOCK", 10)  # four rows of three
+    table = torch.linspace(-1, 1, 33).reshape(11, 3).to(stored)
+    sizes: list[int] = []
+    read = Checkpoint.read
+
+    def noted(checkpoint: Checkpoint, name: str, rows: tuple[int, int]) -> np.ndarray:
+        sizes.append(len(found := read(checkpoint, name, rows)))
+        return found
+
+    monkeypatch.setattr(Checkpoint, "read", noted)
+    save_file({"x": table}, tmp_path / "model.safetensors")
+    weights = NamedWeights(Checkpoint.open(tmp_path), "", {"x": (11, 3)})
+    found, wanted = weights.table("x", "int8"), Quantized.of(table.float().numpy())
+    assert isinstance(found, Quantized)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    np.testing.assert_array_equal(found.scales, wanted.scales)
+    assert sizes == [4, 4, 3]
+    table[9, 2] = torch.nan
+    save_file({"x": table}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"x: wanted finite float32 values, found nan at \[9, 2\]"):
+        NamedWeights(Checkpoint.open(tmp_path), "", {"x": (11, 3)}).table("x", "int8")
 
 
 def test_a_config_of_a_giant(load: Any, tensors: Tensors, tmp_path: Path) -> None:

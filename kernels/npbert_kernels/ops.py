@@ -60,6 +60,15 @@ class Quantized:
         values = np.rint(weight * (np.float32(127) / largest)[:, None])
         return cls(values.astype(np.int8), largest / np.float32(127))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def __getitem__(self, rows: Any) -> Floats:
+        """Rows as the numbers that they stand for, each product rounded once: float32 [..., in]."""
+        floats: Floats = self.values[rows] * self.scales[rows][..., None]
+        return floats
+
     def __post_init__(self) -> None:
         values, scales = self.values, self.scales
         if values.dtype != np.int8 or values.ndim != 2:
@@ -111,7 +120,7 @@ class Ops(Protocol):
         token_types: tuple[Placed, Rows],
         norm: Placed,
     ) -> Rows:
-        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types])."""
+        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]); the words alone may be Quantized."""
 
     def embed_rows(
         self,
@@ -201,8 +210,8 @@ class Store(Protocol):
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Placed:
         """weight, bias [H]."""
 
-    def table(self, rows: Floats) -> Placed:
-        """rows [V, H], kept as it is and not copied: it may be a mapped file."""
+    def table(self, rows: Floats | Quantized) -> Placed:
+        """rows [V, H], kept as they are and not copied: they may be a mapped file."""
 
     def relative_bias(self, bias: Floats) -> Placed:
         """bias [N, 2P - 1]: of a key that stands 1 - P to P - 1 columns behind its query (MPNet)."""

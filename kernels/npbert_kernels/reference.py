@@ -145,7 +145,7 @@ class ReferenceOps:
 
     def embed(
         self,
-        words: Floats,
+        words: Floats | Quantized,
         ids: Ints,
         positions: tuple[Floats, Ints],
         token_types: tuple[Floats, Ints],
@@ -281,7 +281,7 @@ class ReferenceStore:
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._kept(weight), self._kept(bias), eps)
 
-    def table(self, rows: Floats) -> Floats:
+    def table(self, rows: Floats | Quantized) -> Floats | Quantized:
         return rows  # gathered rows are converted, not the whole table
 
     def relative_bias(self, bias: Floats) -> RelativeBias:

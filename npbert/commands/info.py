@@ -54,6 +54,7 @@ def run(given: argparse.Namespace) -> None:
         # Says what is missing or of another shape.
         named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))
         counts = dict(parameter_table(config, named.shapes))
+        int8 = dict(parameter_table(config, {name: named.shapes[name] for name in filter(named.is_int8, named.shapes)}))
         weights = _describe_weights(checkpoint)
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
     if modules:
@@ -70,7 +71,7 @@ def run(given: argparse.Namespace) -> None:
     print()
     print("\n".join(_parameter_table(counts)))
     print()
-    print("\n".join(_memory_table(config, counts, settings, again)))
+    print("\n".join(_memory_table(config, counts, int8, settings, again)))
 
 
 def _headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | None:
@@ -88,7 +89,8 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
     stored = sorted({checkpoint.dtype(name) for name in checkpoint if not name.endswith("position_ids")})
     size = sum(path.stat().st_size for path in checkpoint.paths)
     names = [path.name for path in checkpoint.paths]
-    return f"{', '.join(stored)}, {megabytes(size)}; computed in float32", ", ".join(names)
+    computed = "int8 and float32" if "I8" in stored else "float32"
+    return f"{', '.join(stored)}, {megabytes(size)}; computed in {computed}", ", ".join(names)
 
 
 def _facts(
@@ -137,17 +139,20 @@ def _parameter_table(counts: dict[str, int]) -> list[str]:
     return table(rows, "<>>>")
 
 
-def _memory_table(config: EncoderConfig, counts: dict[str, int], settings: Settings, again: int) -> list[str]:
-    """again: how many of the word embeddings' numbers a head has packed for itself."""
-    packed = (sum(count for part, count in counts.items() if part not in (WORDS, POOLER)) + again) * BYTES
-    words = counts.get(WORDS, 0) * BYTES
+def _memory_table(
+    config: EncoderConfig, counts: dict[str, int], int8: dict[str, int], settings: Settings, again: int
+) -> list[str]:
+    """int8: those of the counts that are of int8. again: how many word embeddings a head has packed for itself."""
+    sizes = {part: count * BYTES - int8.get(part, 0) * (BYTES - 1) for part, count in counts.items()}
+    packed = sum(size for part, size in sizes.items() if part not in (WORDS, POOLER)) + again * BYTES
+    words = sizes.get(WORDS, 0)
     tokens = max(CPU_TOKEN_BUDGET, settings.max_seq_length)
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
     base = peak_memory() or 0
     rows = [
         ["memory it will take", "", ""],
         ["Python, libraries, tokenizer", megabytes(base), "measured just now"],
-        ["weights", megabytes(packed), "float32, in the order that the kernels read"],
+        ["weights", megabytes(packed), f"{'int8 and ' if int8 else ''}float32, in the order that the kernels read"],
         ["word embeddings", f"0 to {megabytes(words)}", "stay in the file; only rows in use are read"],
         ["activations", f"0 to {megabytes(activations)}", f"at {tokens:,} tokens, the most at once"],
         ["all", f"{megabytes(base + packed)} to {megabytes(base + packed + words + activations)}", ""],

@@ -1,4 +1,4 @@
-"""`npbert quantize`: a model's folder with its matrices in int8."""
+"""`npbert quantize`: a model's folder with its matrices and word embeddings in int8."""
 
 from __future__ import annotations
 

@@ -88,6 +88,7 @@ NONE = -1  # in place of a buffer
 # buffer for the same rows in another DTYPE, or NONE.
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT, EMBED_CONVERTED, EMBED_DTYPE) = range(7, 14)
+EMBED_SCALES = 14  # address: of int8 words; 0: words are floats
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
 (LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or BFLOAT16 where x and W are reduced

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..ops import Activation, Batch, Dtype, Floats, Forward, Ints, Placed, Pooling
 from . import layout
@@ -66,7 +67,7 @@ class Recording:
     flops: dict[Axis, float]  # a row of each axis
     flops_per_pair: float  # of a query and a key
     head_size: int
-    keeps: list[Floats]  # what steps have the address of
+    keeps: list[NDArray[Any]]  # what steps have the address of
 
 
 def bits(value: float) -> int:
@@ -83,7 +84,7 @@ class Recorder:
         self.flops = dict.fromkeys((Axis.TOKENS, Axis.SEQUENCES, Axis.SELECTED), 0.0)
         self.flops_per_pair = 0.0
         self.head_size = 0
-        self.keeps: list[Floats] = []
+        self.keeps: list[NDArray[Any]] = []
         self._conversions: dict[tuple[int, int], Buffer] = {}  # of a buffer into a dtype
 
     # -- ops -----------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ class Recorder:
     ) -> Buffer:
         row_bytes = words.rows.strides[0]
         table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], row_bytes, table=words))
-        return self._embed(table, ids, positions, token_types, norm)
+        return self._embed(table, ids, positions, token_types, norm, words.scales)
 
     def embed_rows(
         self,
@@ -116,9 +117,11 @@ class Recorder:
         positions: tuple[Table, Buffer],
         token_types: tuple[Table, Buffer],
         norm: Norm,
+        scales: Floats | None = None,
     ) -> Buffer:
         out = self._local(norm.width)
         (position_table, position_ids), (type_table, type_ids) = positions, token_types
+        assert position_table.scales is type_table.scales is None, "int8: wanted of words alone"
         self._step(
             Op.EMBED,
             {
@@ -134,6 +137,7 @@ class Recorder:
                 layout.EMBED_WIDTH: norm.width,
                 layout.EMBED_OUT: out,
                 layout.EMBED_CONVERTED: None,
+                layout.EMBED_SCALES: 0 if scales is None else self._weight(scales),
             },
         )
         return out
@@ -342,7 +346,7 @@ class Recorder:
         buffer.last = buffer.first
         return self._buffer(buffer)
 
-    def _weight(self, array: Floats) -> int:
+    def _weight(self, array: NDArray[Any]) -> int:
         """Its address; the recording keeps it alive."""
         self.keeps.append(array)
         return address(array)

@@ -43,7 +43,8 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    rows: Floats  # [V, H]
+    rows: Floats | NDArray[np.int8]  # [V, H]
+    scales: Floats | None  # [V], of int8
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,8 @@ class Store:
         width = round_up(len(weight), self.isa.panel)
         return Norm(self._vector(weight, width), self._vector(bias, width), len(weight), eps)
 
-    def table(self, rows: Floats) -> Table:
-        return Table(rows)
+    def table(self, rows: Floats | Quantized) -> Table:
+        return Table(rows.values, rows.scales) if isinstance(rows, Quantized) else Table(rows, None)
 
     def relative_bias(self, bias: Floats) -> Relative:
         heads, distances = bias.shape

@@ -69,7 +69,7 @@ class Store:
         heads_in: int | None = None,
     ) -> Linear:
         # There is no int8 product here: what a file has quantized is multiplied as the numbers that it stands for.
-        matrix: Floats = weight.values * weight.scales[:, None] if isinstance(weight, Quantized) else weight
+        matrix: Floats = weight[:] if isinstance(weight, Quantized) else weight
         head_size = None
         bias = np.zeros(len(matrix), np.float32) if bias is None else bias
         if heads_out is not None:
@@ -90,7 +90,7 @@ class Store:
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._uploaded(weight), self._uploaded(bias), len(weight), eps)
 
-    def table(self, rows: Floats) -> Table:
+    def table(self, rows: Floats | Quantized) -> Table:
         count, width = rows.shape
         row_bytes = padded(width) * SIZES[self.dtype]
         memory = self.device.allocate(count * row_bytes)

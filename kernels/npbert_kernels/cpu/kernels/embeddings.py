@@ -11,6 +11,7 @@ from ..layout import (
     EMBED_OUT,
     EMBED_POSITION_TABLE,
     EMBED_POSITIONS,
+    EMBED_SCALES,
     EMBED_TYPE_TABLE,
     EMBED_TYPES,
     EMBED_WEIGHT,
@@ -21,14 +22,36 @@ from ..layout import (
 from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, word
 from .layernorm import norm_row
-from .simd import LANES, kernel, load, load_first, load_int, store
+from .simd import (
+    LANES,
+    inlined,
+    kernel,
+    load,
+    load_bytes,
+    load_first,
+    load_first_bytes,
+    load_float,
+    load_int,
+    store,
+)
 
 GROUP = 4  # rows in one item
+
+
+@inlined
+def floats_of_row(x, columns, scale, out):
+    """A row of int8, times its scale."""
+    whole = columns // LANES * LANES
+    for i in range(0, whole, LANES):
+        store(out + i * 4, load_bytes(x + i) * scale)
+    if whole < columns:
+        store(out + whole * 4, load_first_bytes(x + whole, columns - whole) * scale)
 
 
 @kernel
 def embed(frame, rank, chunk, step, slot):
     """Tables have rows of exactly `width` floats and may end where a mapped file ends: tails are read by mask.
+    Words may be int8 that have scales.
 
     Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
     """
@@ -41,7 +64,7 @@ def embed(frame, rank, chunk, step, slot):
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
     weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
-    width = word(step, EMBED_WIDTH)
+    width, scales = word(step, EMBED_WIDTH), word(step, EMBED_SCALES)
     whole = width // LANES * LANES
     converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
     words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
@@ -51,10 +74,14 @@ def embed(frame, rank, chunk, step, slot):
         if item < 0:
             return
         for t in range(item * GROUP, min(chunk[1], (item + 1) * GROUP)):
-            a = table + (load_int(ids + t * 8) if ids_buffer != NONE else t) * stride
+            row = load_int(ids + t * 8) if ids_buffer != NONE else t
+            a = table + row * stride
             b = position_table + load_int(positions + t * 8) * width * 4
             c = type_table + load_int(types + t * 8) * width * 4
             x = out + t * ldout
+            if scales != 0:
+                floats_of_row(a, width, load_float(scales + row * 4), x)
+                a = x
             for i in range(0, whole * 4, LANES * 4):
                 store(x + i, load(a + i) + load(c + i) + load(b + i))
             if whole < width:

@@ -25,7 +25,7 @@ BYTES = 4 * LANES  # of a vector
 
 i1, i8, i16, i32, i64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 f32 = ir.FloatType()
-F32S, I32S, I64S, I1S = (ir.VectorType(t, LANES) for t in (f32, i32, i64, i1))
+F32S, I8S, I32S, I64S, I1S = (ir.VectorType(t, LANES) for t in (f32, i8, i32, i64, i1))
 ZEROS = ir.Constant(F32S, None)
 
 # No wrappers: compiled code must not call into Python, which runs it without numba.
@@ -239,12 +239,35 @@ def store_bytes(typing_context: Any, address: Any, value: Any) -> Any:
     """The lowest 8 bits of each lane."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.VectorType(i8, LANES)
-        low = builder.trunc(builder.bitcast(args[1], I32S), kind)
-        builder.store(low, pointer(builder, args[0], kind), align=1)
+        low = builder.trunc(builder.bitcast(args[1], I32S), I8S)
+        builder.store(low, pointer(builder, args[0], I8S), align=1)
         return context.get_dummy_value()
 
     return types.void(types.int64, vector), codegen
+
+
+@intrinsic
+def load_bytes(typing_context: Any, address: Any) -> Any:
+    """LANES signed bytes, as floats."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bytes_ = builder.load(pointer(builder, args[0], I8S), align=1)
+        return builder.sitofp(builder.sext(bytes_, I32S), F32S)
+
+    return vector(types.int64), codegen
+
+
+@intrinsic
+def load_first_bytes(typing_context: Any, address: Any, count: Any) -> Any:
+    """The first `count` signed bytes at address as floats, zeros in the other lanes; nothing behind them is read."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at, mask = pointer(builder, args[0], I8S), lanes_below(builder, args[1])
+        name = f"llvm.masked.load.v{LANES}i8.p0"
+        bytes_ = call(builder, name, I8S, at, ir.Constant(i32, 1), mask, ir.Constant(I8S, None))
+        return builder.sitofp(builder.sext(bytes_, I32S), F32S)
+
+    return vector(types.int64, types.int64), codegen
 
 
 @intrinsic
