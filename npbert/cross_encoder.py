@@ -32,7 +32,7 @@ class CrossEncoder:
 
     Args:
         model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries one).
-        device: where to compute: None or "cpu".
+        device: where to compute: None or "cpu", or "cuda" or "cuda:N", a GPU.
         prompts, default_prompt_name: texts put before the first of each pair, by name, and the one used by default.
         cache_folder, revision, local_files_only, token: as huggingface_hub takes them; hub ids only.
         num_labels: None, or as many as the model has.

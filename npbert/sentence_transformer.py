@@ -35,7 +35,7 @@ class SentenceTransformer:
 
     Args:
         model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries one).
-        device: where to compute: None or "cpu".
+        device: where to compute: None or "cpu", or "cuda" or "cuda:N", a GPU.
         prompts: texts that `encode` puts before each text, by name; they go before those of the folder.
         default_prompt_name: the prompt that is used when `encode` is given none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; the folder's where None.

@@ -1,7 +1,7 @@
 # ruff: noqa: N802 - names are the driver's
 """NVIDIA's driver over the simulator: cuda.bindings finds its C functions as those of libcuda.so.1, and calls them.
 
-It is stricter than a driver must be. A thread has no context until it sets one. What a stream is given is done when
+It is stricter than a driver must be. A thread has no context but what it pushes. What a stream is given is done when
 somebody waits for it, and not before. What is captured copies pinned memory alone. A launch wants shared memory that
 was asked for, and a grid within its limits. The context is never waited for. All that was made is counted.
 """
@@ -54,7 +54,8 @@ refused: dict[str, int] = {}  # functions that fail, with this status
 
 
 class Here(threading.local):
-    context = 0
+    def __init__(self) -> None:
+        self.contexts: list[int] = []
 
 
 here = Here()
@@ -83,7 +84,7 @@ def function(*kinds: Any, context: bool = True) -> Callable[[Any], Any]:
             try:
                 if status := refused.get(body.__name__):
                     return status
-                return NO_CONTEXT if context and not here.context else body(*args)
+                return NO_CONTEXT if context and not here.contexts else body(*args)
             except BaseException as error:
                 print(f"{body.__name__}: {error!r}", flush=True)
                 return 999
@@ -151,9 +152,15 @@ def cuDevicePrimaryCtxRetain(found: Any, device: int) -> int:
 
 
 @function(c_uint64, context=False)
-def cuCtxSetCurrent(context: int) -> int:
-    here.context = context
+def cuCtxPushCurrent(context: int) -> int:
+    here.contexts.append(context)
     return OK if context == 77 else INVALID_VALUE
+
+
+@function(POINTER(c_uint64))
+def cuCtxPopCurrent(found: Any) -> int:
+    found[0] = here.contexts.pop()
+    return OK
 
 
 # Memory --------------------------------------------------------------------------------------------------

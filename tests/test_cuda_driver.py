@@ -73,6 +73,7 @@ assert workspace.queue.milliseconds(workspace.replay) == 1.5
 wrong = []
 def call():
     wrong.extend(i for i, array in enumerate(outputs(model)) if not np.array_equal(array, right[i]))
+assert fake_driver.here.contexts == []  # what a thread had before is its own again
 threads = [threading.Thread(target=call) for _ in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()

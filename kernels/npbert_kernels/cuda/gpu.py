@@ -33,8 +33,8 @@ def _called(result: tuple[Any, ...]) -> Any:
 
 class GpuMemory:
     def __init__(self, gpu: Gpu, nbytes: int) -> None:
-        gpu.enter()
-        pointer = _called(gpu.driver.cuMemAlloc(nbytes))
+        with gpu:
+            pointer = _called(gpu.driver.cuMemAlloc(nbytes))
         self.at, self.nbytes = int(pointer), nbytes
         weakref.finalize(self, gpu.release, gpu.driver.cuMemFree, pointer)
 
@@ -43,8 +43,8 @@ class Pinned:
     """Host memory that the GPU reads and writes by itself."""
 
     def __init__(self, gpu: Gpu, nbytes: int) -> None:
-        gpu.enter()
-        pointer = _called(gpu.driver.cuMemHostAlloc(nbytes, 0))
+        with gpu:
+            pointer = _called(gpu.driver.cuMemHostAlloc(nbytes, 0))
         self.__array_interface__ = {"shape": (nbytes,), "typestr": "|u1", "data": (int(pointer), False), "version": 3}
         weakref.finalize(self, gpu.release, gpu.driver.cuMemFreeHost, pointer)
 
@@ -52,70 +52,69 @@ class Pinned:
 class GpuQueue:
     def __init__(self, gpu: Gpu) -> None:
         self.gpu, self.driver = gpu, gpu.driver
-        gpu.enter()
-        self.stream = _called(self.driver.cuStreamCreate(self.driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
+        with gpu:
+            self.stream = _called(self.driver.cuStreamCreate(self.driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
         weakref.finalize(self, gpu.release, self.driver.cuStreamDestroy, self.stream)
 
     def host(self, nbytes: int) -> NDArray[np.uint8]:
         return np.asarray(Pinned(self.gpu, nbytes))  # which keeps the Pinned
 
     def copy_in(self, at: int, source: NDArray[Any]) -> None:
-        self.gpu.enter()
-        _called(self.driver.cuMemcpyHtoDAsync(at, source.ctypes.data, source.nbytes, self.stream))
+        with self.gpu:
+            _called(self.driver.cuMemcpyHtoDAsync(at, source.ctypes.data, source.nbytes, self.stream))
 
     def copy_out(self, target: NDArray[Any], at: int) -> None:
-        self.gpu.enter()
-        _called(self.driver.cuMemcpyDtoHAsync(target.ctypes.data, at, target.nbytes, self.stream))
+        with self.gpu:
+            _called(self.driver.cuMemcpyDtoHAsync(target.ctypes.data, at, target.nbytes, self.stream))
 
     def launch(self, key: Key, grid: tuple[int, int], threads: int, args: Sequence[int | float]) -> None:
-        self.gpu.enter()
         kinds = tuple(ctypes.c_float if isinstance(arg, float) else ctypes.c_int64 for arg in args)
-        given = (tuple(args), kinds)
-        function = self.gpu.functions[key]
-        _called(self.driver.cuLaunchKernel(function, *grid, 1, threads, 1, 1, shared_bytes(key), self.stream, given, 0))
+        given, function, shared = (tuple(args), kinds), self.gpu.functions[key], shared_bytes(key)
+        with self.gpu:
+            _called(self.driver.cuLaunchKernel(function, *grid, 1, threads, 1, 1, shared, self.stream, given, 0))
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         driver, gpu = self.driver, self.gpu
-        gpu.enter()
         # Relaxed: other threads, and finalizers in this one, may allocate and free meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-        _called(driver.cuStreamBeginCapture(self.stream, mode))
-        try:
-            work()
-        except BaseException:
-            _, graph = driver.cuStreamEndCapture(self.stream)  # which the driver may have given up by itself
-            driver.cuGraphDestroy(graph)
-            raise
-        graph = _called(driver.cuStreamEndCapture(self.stream))
-        try:
-            ready = _called(driver.cuGraphInstantiate(graph, 0))
-        finally:
-            driver.cuGraphDestroy(graph)
+        with gpu:
+            _called(driver.cuStreamBeginCapture(self.stream, mode))
+            try:
+                work()
+            except BaseException:
+                _, graph = driver.cuStreamEndCapture(self.stream)  # which the driver may have given up by itself
+                driver.cuGraphDestroy(graph)
+                raise
+            graph = _called(driver.cuStreamEndCapture(self.stream))
+            try:
+                ready = _called(driver.cuGraphInstantiate(graph, 0))
+            finally:
+                driver.cuGraphDestroy(graph)
         weakref.finalize(self, gpu.release, driver.cuGraphExecDestroy, ready)
 
         def replay() -> None:
-            gpu.enter()
-            _called(driver.cuGraphLaunch(ready, self.stream))
+            with gpu:
+                _called(driver.cuGraphLaunch(ready, self.stream))
 
         return replay
 
     def milliseconds(self, work: Callable[[], None]) -> float:
         """How long the device takes for what `work` queues."""
-        self.gpu.enter()
         driver = self.driver
-        begin, end = (_called(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DEFAULT)) for _ in range(2))
-        _called(driver.cuEventRecord(begin, self.stream))
-        work()
-        _called(driver.cuEventRecord(end, self.stream))
-        _called(driver.cuEventSynchronize(end))
-        elapsed = float(_called(driver.cuEventElapsedTime(begin, end)))
-        for event in (begin, end):
-            _called(driver.cuEventDestroy(event))
+        with self.gpu:
+            begin, end = (_called(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DEFAULT)) for _ in range(2))
+            _called(driver.cuEventRecord(begin, self.stream))
+            work()
+            _called(driver.cuEventRecord(end, self.stream))
+            _called(driver.cuEventSynchronize(end))
+            elapsed = float(_called(driver.cuEventElapsedTime(begin, end)))
+            for event in (begin, end):
+                _called(driver.cuEventDestroy(event))
         return elapsed
 
     def wait(self) -> None:
-        self.gpu.enter()
-        _called(self.driver.cuStreamSynchronize(self.stream))
+        with self.gpu:
+            _called(self.driver.cuStreamSynchronize(self.stream))
 
 
 class Gpu:
@@ -159,22 +158,25 @@ class Gpu:
         self.lock = threading.Lock()
         self.uploads = GpuQueue(self)
 
-    def enter(self) -> None:
-        """The context is the calling thread's own from here on."""
-        _called(self.driver.cuCtxSetCurrent(self.context))
+    # A thread's context is that of other libraries too, which may be of another GPU: it is put back.
+    def __enter__(self) -> None:
+        _called(self.driver.cuCtxPushCurrent(self.context))
+
+    def __exit__(self, *error: object) -> None:
+        self.driver.cuCtxPopCurrent()
 
     def release(self, free: Callable[[Any], Any], handle: Any) -> None:
         """Errors are left: at the end of a process the context may be gone before what it holds."""
-        self.driver.cuCtxSetCurrent(self.context)
-        free(handle)
+        with contextlib.suppress(DeviceError), self:
+            free(handle)
 
     def allocate(self, nbytes: int) -> Memory:
         return GpuMemory(self, nbytes)
 
     # On a stream of its own, which alone is waited for: the context can't be while another thread captures.
     def zero(self, memory: Memory) -> None:
-        self.enter()
-        _called(self.driver.cuMemsetD8Async(memory.at, 0, memory.nbytes, self.uploads.stream))
+        with self:
+            _called(self.driver.cuMemsetD8Async(memory.at, 0, memory.nbytes, self.uploads.stream))
         self.uploads.wait()
 
     def upload(self, at: int, array: NDArray[Any]) -> None:
@@ -196,12 +198,12 @@ class Gpu:
 
     def _loaded(self, kernel: ObjectCode, key: Key) -> Any:
         driver = self.driver
-        self.enter()
-        module = _called(driver.cuModuleLoadData(kernel.code))  # for as long as the process lives
-        function = _called(driver.cuModuleGetFunction(module, kernel.symbol.encode()))
         # Up to 48 KiB need no asking; more do, on every GPU.
         dynamic = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        _called(driver.cuFuncSetAttribute(function, dynamic, shared_bytes(key)))
+        with self:
+            module = _called(driver.cuModuleLoadData(kernel.code))  # for as long as the process lives
+            function = _called(driver.cuModuleGetFunction(module, kernel.symbol.encode()))
+            _called(driver.cuFuncSetAttribute(function, dynamic, shared_bytes(key)))
         return function
 
     def queue(self) -> GpuQueue:
