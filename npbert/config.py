@@ -141,6 +141,7 @@ class EncoderConfig:
 
     @property
     def position_embedding_type(self) -> str:
+        """ "absolute", or in BERT also "relative_key" and "relative_key_query"."""
         return "absolute"
 
     @property

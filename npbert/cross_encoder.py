@@ -103,7 +103,11 @@ class CrossEncoder:
 
     @property
     def max_seq_length(self) -> int:
-        """The most tokens that are read of a pair, special ones included; the longer text is cut first."""
+        """The most tokens that are read of a pair, special ones included; the longer text is cut first.
+
+        Raises:
+            ValueError: set to what is no whole number, too few for the special tokens, or more than the model takes.
+        """
         return self._max_seq_length
 
     @max_seq_length.setter
@@ -149,6 +153,7 @@ class CrossEncoder:
         Raises:
             ValueError: an argument is not what is wanted, or no pair of texts; its index is named, and the error is a
                 TypeError as well where it is no text.
+            OSError: the file of the word embeddings was changed while it is in use.
         """
         check_no_tensor(convert_to_tensor)
         check_choice("device", device, (None, self._device))
@@ -207,6 +212,7 @@ class CrossEncoder:
 
         Raises:
             ValueError: the model has several labels, or an argument is not what is wanted.
+            OSError: as `predict`.
         """
         if self.num_labels != 1:
             raise ValueError(f"rank: wanted a model with one label, found {self.num_labels}: use predict with pairs")

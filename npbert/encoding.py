@@ -30,6 +30,10 @@ class BatchEncoding(dict[str, Any]):
     lies there, for instance that a token is a special one. Where a text was truncated without
     `return_overflowing_tokens`, the rows' own `overflowing` need not hold all that was cut off.
 
+    Raises:
+        KeyError, AttributeError: there is no such key.
+        IndexError: there is no such row, as in what `pad` gives, which has none.
+
     Follows transformers.BatchEncoding.
     """
 

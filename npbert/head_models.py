@@ -262,7 +262,7 @@ class ForMultipleChoice(OneHeadModel):
     ) -> Any:
         """As of other models with heads, of arrays that have an axis of choices behind the first.
 
-        Hidden states and attentions come of all choices of all rows, [B * choices, ...].
+        Hidden states and attentions come of all choices of all rows, [B * choices, ...]. Raises as they do.
         """
         named = {
             "input_ids": input_ids,

@@ -150,8 +150,8 @@ class EncoderModel:
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned; but
-                int8 is of the word embeddings as well.
+                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
+                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
 
         Raises:
@@ -387,7 +387,11 @@ class EncoderModel:
         write_safetensors(Path(save_directory) / SINGLE_WEIGHTS, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
-        """The word embeddings."""
+        """The word embeddings, a float32 or int8 table [V, E].
+
+        Raises:
+            OSError: the file of the word embeddings was changed while it is in use.
+        """
         self._weights.checkpoint.check_unchanged()
         return Embedding(self._encoder.word_rows)
 
@@ -440,8 +444,8 @@ class BareModel(EncoderModel):
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
             dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                All else is float32: attention, softmax, LayerNorm, residuals, pooler, heads, and what is returned; but
-                int8 is of the word embeddings as well.
+                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
+                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
                 lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.

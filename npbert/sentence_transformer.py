@@ -94,7 +94,13 @@ class SentenceTransformer:
 
     @property
     def max_seq_length(self) -> int:
-        """The most tokens that are read of a text, [CLS] and [SEP] included; what is beyond is cut off."""
+        """The most tokens that are read of a text, [CLS] and [SEP] included; what is beyond is cut off.
+
+        None sets the most that the model takes.
+
+        Raises:
+            ValueError: set to what is no whole number, below 1 or beyond that.
+        """
         return self._max_seq_length
 
     @max_seq_length.setter
@@ -111,7 +117,11 @@ class SentenceTransformer:
 
     @property
     def similarity_fn_name(self) -> str:
-        """What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"."""
+        """What `similarity` computes: "cosine" (set by None, too), "dot", "euclidean" or "manhattan".
+
+        Raises:
+            ValueError: set to anything else.
+        """
         return self._similarity_fn_name
 
     @similarity_fn_name.setter
@@ -178,6 +188,7 @@ class SentenceTransformer:
         Raises:
             ValueError: an argument is not what is wanted, or a text is no text; its index is named, and
                 the error is a TypeError as well.
+            OSError: the file of the word embeddings was changed while it is in use.
         """
         check_no_tensor(convert_to_tensor)
         check_choice("device", device, (None, self._device))
@@ -243,7 +254,7 @@ class SentenceTransformer:
         return self.encode(sentences, prompt_name, prompt, **arguments)
 
     def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
-        """[n, m]: how similar each vector of [n, H] is to each of [m, H], by `similarity_fn_name`.
+        """float32 [n, m]: how similar each vector of [n, H] is to each of [m, H], by `similarity_fn_name`.
 
         Raises:
             ValueError: they are not vectors of numbers, or not of one length.
@@ -251,7 +262,7 @@ class SentenceTransformer:
         return similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
-        """[n]: how similar each vector of [n, H] is to the one in its place of [n, H], by `similarity_fn_name`.
+        """float32 [n]: how similar each vector of [n, H] is to the one in its place of [n, H], by `similarity_fn_name`.
 
         Raises:
             ValueError: they are not vectors of numbers, not of one length, or not as many.
@@ -268,7 +279,7 @@ class SentenceTransformer:
         self.include_prompt = include_prompt
 
     def embed_ids(self, ids: list[list[int]], *, normalize: bool = False, skip: int = 0) -> Floats:
-        """The vectors of tokenized texts, [B, H], not truncated.
+        """The vectors of tokenized texts, float32 [B, H], not truncated.
 
         Args:
             ids: lists of token ids, special tokens included.

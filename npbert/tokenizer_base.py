@@ -59,6 +59,9 @@ class PreTrainedTokenizerFast(Vocabulary):
     family: ClassVar[TokenizerFamily] = GENERIC
     is_fast = True
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.__mro__[1].__doc__  # help() looks no further than the class itself
+
     def __init__(
         self,
         backend: Tokenizer,
@@ -354,7 +357,11 @@ class PreTrainedTokenizerFast(Vocabulary):
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **arguments: Any
     ) -> list[str]:
-        """The tokens of a text, or of a pair, as strings. With is_split_into_words, of a list of words."""
+        """The tokens of a text, or of a pair, as strings. With is_split_into_words, of a list of words.
+
+        Raises:
+            TypeError, ValueError: as a call.
+        """
         if not isinstance(text, str) and not arguments.get("is_split_into_words"):
             raise TextError(f"text: wanted a text (str), found {type(text).__name__}")
         return self(text, pair, add_special_tokens, **arguments).tokens()

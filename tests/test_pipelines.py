@@ -106,9 +106,16 @@ def test_devices(folder: Callable[[str], Path], device: Any) -> None:
     assert npbert.pipeline("fill-mask", folder("fill-mask"), device=device)("[MASK]!")
 
 
-@pytest.mark.parametrize("device", [True, 1.5, "abacus"])
-def test_devices_refused(folder: Callable[[str], Path], device: Any) -> None:
-    with pytest.raises(ValueError, match="device: wanted"):
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        (True, "wanted a name or a number, found True"),
+        (1.5, "wanted a name or a number, found 1.5"),
+        ("abacus", "wanted None or 'cpu', 'cuda' or 'cuda:N', found 'abacus'"),
+    ],
+)
+def test_devices_refused(folder: Callable[[str], Path], device: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^device: {message}$"):
         npbert.pipeline("fill-mask", folder("fill-mask"), device=device)
 
 

@@ -110,5 +110,5 @@ def test_refused(classify: Any, inputs: Any, arguments: dict[str, Any], message:
 
 
 def test_what_is_no_text_is_a_type_error_too(classify: Any) -> None:
-    with pytest.raises(TextError):
+    with pytest.raises(TextError, match=r"^inputs\[0\]: wanted a text, or a pair as .*, found a list"):
         classify([[TEXT, TEXT]])

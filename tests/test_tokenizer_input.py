@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,25 @@ def test_a_longest_length_that_is_none(limit: Any, minilm: Path) -> None:
 def test_rows_of_several_lengths_are_no_array(tokenizer: BertTokenizer) -> None:
     with pytest.raises(ValueError, match=r"wants rows of one length, found 3 to 5 tokens; padding=True"):
         tokenizer(["a", "a b c"], return_tensors="np")
+
+
+def test_a_pattern_that_gives_up_is_a_value_error(
+    minilm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`tokenizers` panics where a pattern of tokenizer.json takes too many steps for a text."""
+    values = json.loads((minilm / "tokenizer.json").read_text(encoding="utf-8"))
+    values["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"Regex": "^(a|a)*$"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    for call in (tokenizer, lambda text: tokenizer.encode_ids([text])):
+        with pytest.raises(ValueError, match=r"^text: can't be tokenized: .*retry-limit-in-match over"):
+            call("a" * 40 + "!")
+    assert tokenizer("a")["input_ids"] == [101, 1037, 102]
 
 
 def test_a_panic_of_the_backend_is_a_value_error(tokenizer: BertTokenizer, capfd: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,7 @@ class Pipeline(ABC):
 
         Raises:
             ValueError: an input is not what the task takes (its index is named), or an argument is out of its set.
+            OSError: the file of the word embeddings was changed while it is in use.
         """
         settled = self._settle(arguments)
         size = _checked_batch_size(batch_size) or self.batch_size
