@@ -27,8 +27,8 @@ class BatchEncoding(dict[str, Any]):
     """`encoding["input_ids"]` is `encoding.input_ids`; `encoding[0]` is row 0 as `tokenizers` has it.
 
     The methods take a row and an index in it, or the index alone: then the row is 0. None says that nothing
-    lies there, for instance that a token is a special one. Where a text was truncated without
-    `return_overflowing_tokens`, the rows' own `overflowing` need not hold all that was cut off.
+    lies there, for instance that a token is a special one; a row that there is not raises IndexError. Where a text
+    was truncated without `return_overflowing_tokens`, the rows' own `overflowing` need not hold all that was cut off.
 
     Raises:
         KeyError, AttributeError: there is no such key.

@@ -168,7 +168,7 @@ class OneHeadModel(HeadModel):
 
 
 class ForMaskedLM(OneHeadModel):
-    """Logits of the vocabulary for each token, [B, S, V]. labels: [B, S] token ids, -100 for none."""
+    """Logits of the vocabulary for each token, float32 [B, S, V]. labels: [B, S] token ids, -100 for none."""
 
     kinds = ("masked_lm",)
     output_class = MaskedLMOutput
@@ -198,7 +198,10 @@ class ForMaskedLM(OneHeadModel):
 
 
 class ForTokenClassification(OneHeadModel):
-    """Logits of the labels for each token, [B, S, num_labels]. labels: [B, S] of 0 to num_labels - 1, -100 for none."""
+    """Logits of the labels for each token, float32 [B, S, num_labels].
+
+    labels: [B, S] of 0 to num_labels - 1, -100 for none.
+    """
 
     kinds = ("token_classification",)
     output_class = TokenClassifierOutput
@@ -206,7 +209,7 @@ class ForTokenClassification(OneHeadModel):
 
 
 class ForNextSentencePrediction(OneHeadModel):
-    """Logits [B, 2]: that the second text follows the first (0), that it does not (1).
+    """Logits, float32 [B, 2]: that the second text follows the first (0), that it does not (1).
 
     labels: [B] of these, -100 for none.
     """
@@ -216,7 +219,7 @@ class ForNextSentencePrediction(OneHeadModel):
 
 
 class ForSequenceClassification(OneHeadModel):
-    """Logits of the labels for each sequence, [B, num_labels].
+    """Logits of the labels for each sequence, float32 [B, num_labels].
 
     labels: what config.problem_type says; where that is None, one label means regression, integers one label of
     several, other numbers several labels at once. Regression wants [B, num_labels], or of one label also [B]; one of
@@ -242,7 +245,7 @@ class ForSequenceClassification(OneHeadModel):
 
 
 class ForMultipleChoice(OneHeadModel):
-    """Logits of choices: arrays are [B, choices, S], logits [B, choices]. labels: [B] of 0 to choices - 1."""
+    """Logits of choices, float32 [B, choices]; arrays are [B, choices, S]. labels: [B] of 0 to choices - 1."""
 
     kinds = ("multiple_choice",)
     output_class = MultipleChoiceModelOutput
@@ -302,7 +305,7 @@ class ForMultipleChoice(OneHeadModel):
 
 
 class ElectraForPreTrainingModel(OneHeadModel):
-    """ELECTRA's discriminator: logits [B, S], above 0 where a token was replaced.
+    """ELECTRA's discriminator: logits, float32 [B, S], above 0 where a token was replaced.
 
     labels: [B, S] of 0 and 1; the loss counts the tokens that the mask keeps, and others' may be -100 as well.
     """
@@ -320,12 +323,12 @@ class ElectraForPreTrainingModel(OneHeadModel):
         return losses.binary_cross_entropy(logits[kept], targets[kept].astype(np.float64))
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
-        """As of other models with heads: for each list float32 [tokens]."""
+        """As of other models with heads, errors included: for each list float32 [tokens]."""
         return [rows[:, 0] for rows in self._predict(ids, token_types)]
 
 
 class ForQuestionAnswering(HeadModel):
-    """Where in a text an answer begins and ends: start_logits and end_logits, [B, S] each.
+    """Where in a text an answer begins and ends: start_logits and end_logits, float32 [B, S] each.
 
     start_positions, end_positions: [B] integers. Those beyond S count for nothing, those below 0 count as 0, as in
     transformers.
@@ -414,7 +417,8 @@ class PreTrainingModel(HeadModel):
 class BertForPreTrainingModel(PreTrainingModel):
     """prediction_logits [B, S, V] of the vocabulary, seq_relationship_logits [B, 2] as ForNextSentencePrediction's.
 
-    labels: [B, S] token ids, -100 for none. next_sentence_label: [B], 0 where the second text follows, else 1.
+    Both are float32. labels: [B, S] token ids, -100 for none. next_sentence_label: [B], 0 where the second text
+    follows, else 1.
     """
 
     kinds = ("masked_lm", "next_sentence")
@@ -434,7 +438,11 @@ class BertForPreTrainingModel(PreTrainingModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses."""
+        """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses.
+
+        Raises:
+            ValueError, OSError: as of models with one head.
+        """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         arguments = (*inputs, output_attentions, output_hidden_states)
         return self._pretraining(arguments, labels, "next_sentence_label", next_sentence_label, return_dict)
@@ -445,7 +453,7 @@ class BertForPreTrainingModel(PreTrainingModel):
 class AlbertForPreTrainingModel(PreTrainingModel):
     """prediction_logits [B, S, V] of the vocabulary, sop_logits [B, 2]: that texts are in order (0), or swapped (1).
 
-    labels: [B, S] token ids, -100 for none. sentence_order_label: [B] of 0 and 1.
+    Both are float32. labels: [B, S] token ids, -100 for none. sentence_order_label: [B] of 0 and 1.
     """
 
     kinds = ("masked_lm", "sentence_order")
@@ -465,7 +473,11 @@ class AlbertForPreTrainingModel(PreTrainingModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses."""
+        """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses.
+
+        Raises:
+            ValueError, OSError: as of models with one head.
+        """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         arguments = (*inputs, output_attentions, output_hidden_states)
         return self._pretraining(arguments, labels, "sentence_order_label", sentence_order_label, return_dict)

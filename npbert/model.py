@@ -416,7 +416,7 @@ class EncoderModel:
 
 
 class BareModel(EncoderModel):
-    """An encoder without a head: last_hidden_state [B, S, H], pooler_output [B, H].
+    """An encoder without a head: last_hidden_state [B, S, H], pooler_output [B, H], float32.
 
     Source: transformers' class of the same name, as of all families' classes.
     """

@@ -87,7 +87,7 @@ class ElectraForPreTrainingOutput(HeadOutput):
 
 @dataclass(frozen=True, eq=False)
 class QuestionAnsweringModelOutput(ModelOutput):
-    """Where an answer begins and where it ends, [B, S] each."""
+    """Where an answer begins and where it ends, float32 [B, S] each."""
 
     loss: float | None = None
     start_logits: Floats | None = None
@@ -98,7 +98,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 @dataclass(frozen=True, eq=False)
 class BertForPreTrainingOutput(ModelOutput):
-    """prediction_logits [B, S, V], seq_relationship_logits [B, 2]."""
+    """prediction_logits [B, S, V], seq_relationship_logits [B, 2]; float32."""
 
     loss: float | None = None
     prediction_logits: Floats | None = None
@@ -109,7 +109,7 @@ class BertForPreTrainingOutput(ModelOutput):
 
 @dataclass(frozen=True, eq=False)
 class AlbertForPreTrainingOutput(ModelOutput):
-    """prediction_logits [B, S, V], sop_logits [B, 2]: that the texts are in order, that they are swapped."""
+    """prediction_logits [B, S, V], sop_logits [B, 2] that texts are in order, that they are swapped; float32."""
 
     loss: float | None = None
     prediction_logits: Floats | None = None

@@ -37,34 +37,50 @@ __all__ = [
 
 
 class BertTokenizer(PreTrainedTokenizerFast):
+    """BERT's: WordPiece, from tokenizer.json, or vocab.txt."""
+
     family = families.BERT
 
 
 class DistilBertTokenizer(PreTrainedTokenizerFast):
+    """DistilBERT's: WordPiece, from tokenizer.json, or vocab.txt."""
+
     family = families.DISTILBERT
 
 
 class ElectraTokenizer(PreTrainedTokenizerFast):
+    """ELECTRA's: WordPiece, from tokenizer.json, or vocab.txt."""
+
     family = families.ELECTRA
 
 
 class MPNetTokenizer(PreTrainedTokenizerFast):
+    """MPNet's: WordPiece, from tokenizer.json, or vocab.txt."""
+
     family = families.MPNET
 
 
 class RobertaTokenizer(PreTrainedTokenizerFast):
+    """RoBERTa's: BPE of bytes, from tokenizer.json, or vocab.json and merges.txt."""
+
     family = families.ROBERTA
 
 
 class XLMRobertaTokenizer(PreTrainedTokenizerFast):
+    """XLM-RoBERTa's: SentencePiece, from tokenizer.json."""
+
     family = families.XLM_ROBERTA
 
 
 class CamembertTokenizer(PreTrainedTokenizerFast):
+    """CamemBERT's: SentencePiece, from tokenizer.json."""
+
     family = families.CAMEMBERT
 
 
 class AlbertTokenizer(PreTrainedTokenizerFast):
+    """ALBERT's: SentencePiece, from tokenizer.json."""
+
     family = families.ALBERT
 
 

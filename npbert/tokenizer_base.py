@@ -54,6 +54,8 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     Raises:
         ValueError: the backend can't encode a text, or mixes special tokens into it in a way of its own.
+
+    Source: transformers' class of the same name, as of all families' classes.
     """
 
     family: ClassVar[TokenizerFamily] = GENERIC
@@ -193,7 +195,11 @@ class PreTrainedTokenizerFast(Vocabulary):
             )
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many special tokens go around a text, or around and between two."""
+        """How many special tokens go around a text, or around and between two.
+
+        Raises:
+            ValueError: pair is neither True nor False.
+        """
         check_bool("pair", pair)
         return self._backend.num_special_tokens_to_add(pair)
 
@@ -301,15 +307,15 @@ class PreTrainedTokenizerFast(Vocabulary):
         return BatchEncoding(data.items(), rows)
 
     def encode_plus(self, text: Any, text_pair: Any = None, **arguments: Any) -> BatchEncoding:
-        """As a call with one text or one pair."""
+        """As a call with one text or one pair, errors included."""
         return self(text, text_pair, **arguments)
 
     def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **arguments: Any) -> BatchEncoding:
-        """As a call with a list of texts or of pairs."""
+        """As a call with a list of texts or of pairs, errors included."""
         return self(batch_text_or_text_pairs, **arguments)
 
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **arguments: Any) -> Any:
-        """The input_ids that a call gives, alone."""
+        """The input_ids that a call gives, alone; errors are those of a call."""
         return self(text, text_pair, add_special_tokens, **arguments)["input_ids"]
 
     def pad(

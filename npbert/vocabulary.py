@@ -196,7 +196,7 @@ class Vocabulary:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
-        """As `decode`; always a list. A single row of ids is one text, as transformers 5 has it."""
+        """As `decode`, errors included; always a list. A single row of ids is one text, as transformers 5 has it."""
         rows = listed(sequences)
         if rows == []:
             return []

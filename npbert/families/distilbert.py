@@ -71,6 +71,7 @@ class DistilBertConfig(EncoderConfig):
 
     @property
     def layer_norm_eps(self) -> float:
+        """Not in the config: what transformers has in its code."""
         return 1e-12
 
 

@@ -91,7 +91,7 @@ class QuestionAnsweringPipeline(Pipeline):
     too_long_hint = "max_seq_len says how long a window is"
 
     def __call__(self, *inputs: Any, question: Any = None, context: Any = None, **arguments: Any) -> Any:
-        """The answer to a question, or the answers to several."""
+        """The answer to a question, or the answers to several; errors are those of `Pipeline`."""
         return super().__call__(_examples(inputs, question, context), **arguments)
 
     def prepare(self, arguments: QuestionAnsweringArguments) -> QuestionAnsweringArguments:

@@ -57,7 +57,7 @@ class TextClassificationPipeline(Pipeline):
     too_long_hint = "truncation=True cuts it off"
 
     def __call__(self, inputs: Any, **arguments: Any) -> Any:
-        """As `Pipeline`; a text's answer is in a list, as transformers has it, unless the call gives top_k."""
+        """As `Pipeline`, errors included; without top_k a text's answer is in a list, as transformers has it."""
         answer = super().__call__(inputs, **arguments)
         return [answer] if isinstance(inputs, str) and "top_k" not in arguments else answer
 

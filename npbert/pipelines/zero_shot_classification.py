@@ -85,7 +85,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     def __call__(  # type: ignore[override]  # the name is transformers'
         self, sequences: Any, candidate_labels: str | Sequence[str] | None = None, **arguments: Any
     ) -> Any:
-        """As `Pipeline`; the labels may be the second argument."""
+        """As `Pipeline`, errors included; the labels may be the second argument."""
         return super().__call__(sequences, candidate_labels=candidate_labels, **arguments)
 
     def read(self, item: Any, where: str, arguments: ZeroShotClassificationArguments) -> Text:
