@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, checked_dtype
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store
 from numpy.typing import ArrayLike
 
 from npbert import batch as batches
@@ -34,6 +32,7 @@ from npbert.bert import (
 from npbert.checkpoint import Checkpoint
 from npbert.config import EncoderConfig
 from npbert.config_values import head_lists, wrong
+from npbert.devices import backend_for
 from npbert.family import WORDS
 from npbert.file_names import SINGLE_WEIGHTS
 from npbert.hub import resolve
@@ -56,8 +55,6 @@ from npbert.weights import (
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-BACKENDS = ("cpu", "reference")
 
 
 @dataclass(frozen=True)
@@ -576,24 +573,6 @@ class BareModel(EncoderModel):
 
 def _states_forward(encoder: Encoder) -> Forward:
     return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
-
-
-def backend_for(device: str | None, backend: str | Backend, dtype: Dtype = "float32") -> Backend:
-    """The backend that computes on a device with weights of a dtype. On the CPU, `backend` says which."""
-    if isinstance(device, str) and (cuda := re.fullmatch(r"cuda(?::(\d+))?", device)):
-        if backend != "cpu":
-            raise ValueError(f"backend: wanted none with device {device!r}, found {backend!r}")
-        on_gpu: Backend = importlib.import_module("npbert_kernels.cuda").backend_on(int(cuda[1] or 0), dtype)
-        return on_gpu
-    if device not in (None, "cpu"):
-        raise ValueError(f"device: wanted None or 'cpu', 'cuda' or 'cuda:N', found {device!r}")
-    checked_dtype(dtype)
-    if not (backend in BACKENDS if isinstance(backend, str) else hasattr(backend, "record")):
-        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, found {backend!r}")
-    if not isinstance(backend, str):
-        return backend
-    chosen: Backend = importlib.import_module(f"npbert_kernels.{backend}").backend
-    return chosen
 
 
 def _flag(name: str, given: bool | None, default: bool) -> bool:

@@ -179,7 +179,7 @@ def test_a_backend_and_a_gpu_are_refused(family_folder: Callable[..., Path]) -> 
 CODE = """
 import sys
 {before}
-from npbert.model import backend_for
+from npbert.devices import backend_for
 assert not {{"numba", "cuda", "npbert_kernels.cuda"}} & set(sys.modules)
 try:
     backend_for("cuda:{index}", "cpu")
