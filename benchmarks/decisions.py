@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 import npbert
 
 from . import report
-from .docstrings import sentences
+from .docstrings import MOST_TOKENS, sentences
 from .engines import REDUCED
 from .models import MINILM_PACKAGE, package_folder
 
 FITTED = 3000  # sentences, and as many again are counted
-MOST_TOKENS = 128
 RIDGE = 1.0
 BEGINNINGS = (("return", "returns"), ("test", "tests"), ("raise", "raises"), ("create", "make"), ("set", "add"))
 SHORT_WORDS = ("the", "of", "a", "an", "to", "in", "is", "for", "and", "or", "if", "it", "be", "by", "with", "as")

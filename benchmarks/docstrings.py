@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
+
+MOST_TOKENS = 128  # of a sentence, special ones included
 
 
 @cache
@@ -34,3 +37,11 @@ def sentences(count: int) -> list[str]:
     if len(found) < count:
         raise ValueError(f"sentences: wanted at most {len(found)}, which this Python has, found {count}")
     return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
+
+
+def token_ids(folder: Path, texts: list[str]) -> list[list[int]]:
+    """By the folder's tokenizer, cut off at MOST_TOKENS."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(MOST_TOKENS)
+    tokenizer.no_padding()
+    return [row.ids for row in tokenizer.encode_batch(texts)]

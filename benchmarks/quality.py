@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from . import report
 from .cases import IdsCase
-from .docstrings import sentences
+from .docstrings import sentences, token_ids
 from .engines import ENGINES, REDUCED, Engine
 from .models import MINILM_PACKAGE, default_cache, make, package_folder
 
 SENTENCES = 5000
-MOST_TOKENS = 128
 NEIGHBOURS = 10
 BATCH = 32
 Vectors = NDArray[np.float32]  # [sentences, H], unit length
@@ -56,12 +55,7 @@ def compare(wanted: Vectors, found: Vectors) -> dict[str, float]:
 
 def batches(texts: list[str]) -> Iterator[tuple[list[int], IdsCase]]:
     """Texts about as long as each other, for engines that pad: which they are, and their tokens."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(package_folder(MINILM_PACKAGE) / "tokenizer.json"))
-    tokenizer.enable_truncation(MOST_TOKENS)
-    tokenizer.no_padding()
-    ids = [row.ids for row in tokenizer.encode_batch(texts)]
+    ids = token_ids(package_folder(MINILM_PACKAGE), texts)
     order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
     for begin in range(0, len(order), BATCH):
         chosen = order[begin : begin + BATCH]

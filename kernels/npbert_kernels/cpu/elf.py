@@ -40,9 +40,11 @@ def load(code: bytes, symbol: str, outside: Mapping[str, int]) -> int:
         outside: the addresses of what the code may call besides itself.
 
     Raises:
-        UnknownError: the code has what is not known here.
+        UnknownError: the machine is another, or the code has what is not known here.
         ValueError: it is damaged, or has no such function.
     """
+    if not knows_this_machine():
+        raise UnknownError("another machine")
     try:
         return _Object(code, outside).load(symbol)
     except (struct.error, IndexError, OverflowError) as error:

@@ -23,8 +23,6 @@ class Entry:
 
     def __init__(self, kernels: ObjectCode) -> None:
         try:
-            if not elf.knows_this_machine():
-                raise elf.UnknownError
             address = elf.load(kernels.code, kernels.symbol, _symbols())
         except elf.UnknownError:
             address = self._by_llvm(kernels)
