@@ -61,9 +61,6 @@ class PreTrainedTokenizerFast(Vocabulary):
     family: ClassVar[TokenizerFamily] = GENERIC
     is_fast = True
 
-    def __init_subclass__(cls) -> None:
-        cls.__doc__ = cls.__doc__ or cls.__mro__[1].__doc__  # help() looks no further than the class itself
-
     def __init__(
         self,
         backend: Tokenizer,
