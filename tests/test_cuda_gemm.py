@@ -5,19 +5,33 @@ from __future__ import annotations
 from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stored
 
 # isort: split
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
-from npbert_kernels.cuda.kernels.gemm import CHAIN, make_half, make_single
-from npbert_kernels.cuda.tiles import HALF_TILES, LARGEST_SHARED, SINGLE_TILES, Tile
+from npbert_kernels.cuda.kernels.gemm import CHAIN
+from npbert_kernels.cuda.makers import make
+from npbert_kernels.cuda.tiles import HALF_TILES, LARGEST_SHARED, SINGLE_TILES, Key, Tile
 from npbert_kernels.ops import ACTIVATIONS
 from npbert_kernels.reference import ACTIVATIONS as REFERENCE
 
 CASES = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
 
 
+def on_the_simulator(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
+    simulator.launch(make(key), grid, threads, operands)
+
+
 def gemm(
-    dtype: Dtype, tile: Tile, rows: int, n: int, k: int, activation: str | None, residual: bool
+    dtype: Dtype,
+    tile: Tile,
+    rows: int,
+    n: int,
+    k: int,
+    activation: str | None,
+    residual: bool,
+    launch: Callable[[Key, tuple[int, int], int, list[int]], None] = on_the_simulator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What it gave, the truth, and the bound of the error."""
     simulator.memory.allocate(16)
@@ -28,11 +42,12 @@ def gemm(
     size = SIZES[dtype]
     stored_as: Dtype = "float32" if residual else dtype
     out = simulator.memory.allocate(rows * n * SIZES[stored_as])
-    made = make_single(tile, activation, residual) if size == 4 else make_half(dtype, tile, activation, residual)
+    made = (tile, activation, residual)
     operands = [placed(narrowed(x, dtype)), k * size, placed(narrowed(w, dtype)), k * size, placed(bias)]
     operands += [placed(narrowed(other, dtype)) if residual else 0, n * size, out, n * SIZES[stored_as], k]
     operands += [placed(np.array([-1, rows])), 1]
-    simulator.launch(made, (n // tile.n, -(-rows // tile.m)), tile.threads, operands)
+    key = ("gemm_single", *made) if size == 4 else ("gemm_half", dtype, *made)
+    launch(key, (n // tile.n, -(-rows // tile.m)), tile.threads, operands)
     wide = x.astype(np.float64) @ w.astype(np.float64).T + bias + (other if residual else 0)
     absolute = np.abs(x) @ np.abs(w).T + np.abs(bias) + (np.abs(other) if residual else 0)
     # Sums of products in float32: a chain, then chains; on tensor cores one chain of all. Then the format's rounding.
@@ -92,7 +107,6 @@ def test_blocks_behind_the_rows_leave() -> None:
     simulator.memory.clear()
     x, w, bias = np.ones((3, 64), np.float16), np.ones((64, 64), np.float16), np.zeros(64, np.float32)
     out = simulator.memory.allocate(3 * 128)
-    made = make_half("float16", tile, None, False)
-    operands = (placed(x), 128, placed(w), 128, placed(bias), 0, 0, out, 128, 64, placed(np.array([3])), 0)
-    simulator.launch(made, (4, 5), tile.threads, operands)
+    operands = [placed(x), 128, placed(w), 128, placed(bias), 0, 0, out, 128, 64, placed(np.array([3])), 0]
+    on_the_simulator(("gemm_half", "float16", tile, None, False), (4, 5), tile.threads, operands)
     assert (stored(out, (3, 64), "float16") == 64).all()
