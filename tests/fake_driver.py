@@ -1,6 +1,8 @@
 # ruff: noqa: N802 - names are the driver's
 """NVIDIA's driver over the simulator: cuda.bindings finds its C functions as those of libcuda.so.1, and calls them.
 
+What it runs is the kernels' source on the simulator or, where `install` is told so, their PTX on `ptx_machine`.
+
 It is stricter than a driver must be. A thread has no context but what it pushes. What a stream is given is done when
 somebody waits for it, and not before. What is captured copies pinned memory alone. A launch wants shared memory that
 was asked for, and a grid within its limits. The context is never waited for. All that was made is counted.
@@ -15,17 +17,18 @@ import subprocess
 import threading
 from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from npbert_kernels.cuda import cubins
-from npbert_kernels.cuda.compiler import FLOATS
+from npbert_kernels.cuda import compiler, cubins, simulator
+from npbert_kernels.cuda.compiler import FLOATS, Assembly
 from npbert_kernels.cuda.makers import make
 from npbert_kernels.cuda.tiles import Key
 from npbert_kernels.object_store import ObjectCode
-from simulated import simulator
+from ptx_machine import KINDS, Kernel
 
 SOURCE = """
 typedef void *(*find_t)(const char *);
@@ -46,11 +49,20 @@ FUNCTIONS: dict[str, Any] = {}
 keep: list[Any] = []
 numbers = itertools.count(1000)
 live: dict[str, dict[int, Any]] = {kind: {} for kind in ("memory", "pinned", "stream", "graph", "exec", "event")}
-keys: list[Key] = []
+loaded: list[Loaded] = []
 limits: dict[int, int] = {}  # dynamic shared memory that a function may have
 replays = 0
 version = 13000
 refused: dict[str, int] = {}  # functions that fail, with this status
+
+
+@dataclass
+class Loaded:
+    """A module of one kernel."""
+
+    symbol: str
+    kinds: list[str]  # of its parameters
+    launch: Callable[..., None]  # (grid, threads, args, shared)
 
 
 class Here(threading.local):
@@ -262,7 +274,7 @@ def cuModuleLoadData(found: Any, image: bytes) -> int:
 @function(POINTER(c_uint64), c_uint64, c_char_p)
 def cuModuleGetFunction(found: Any, module: int, name: bytes) -> int:
     found[0] = module + 1000
-    return OK if name == keys[module - 5000][0].encode() else 500
+    return OK if name == loaded[module - 5000].symbol.encode() else 500
 
 
 @function(c_uint64, c_int, c_int)
@@ -281,14 +293,12 @@ def cuLaunchKernel(
         return INVALID_VALUE
     if shared > max(STATIC_SHARED, limits[function]):
         return INVALID_VALUE
-    kernel = make(keys[function - 6000])
+    kernel = loaded[function - 6000]
     args: list[Any] = []
-    for i, name in enumerate(inspect.signature(kernel).parameters):
-        if name in FLOATS:
-            args.append(np.float32(ctypes.cast(params[i], POINTER(c_float))[0]))
-        else:
-            args.append(ctypes.cast(params[i], POINTER(ctypes.c_int64))[0])
-    live["stream"][stream].add(lambda: simulator.launch(kernel, (x, y), bx, args, shared))
+    for i, kind in enumerate(kernel.kinds):
+        number = KINDS[kind]
+        args.append(np.frombuffer(ctypes.string_at(params[i], np.dtype(number).itemsize), number)[0])
+    live["stream"][stream].add(lambda: kernel.launch((x, y), bx, args, shared))
     return OK
 
 
@@ -387,13 +397,27 @@ def cuEventDestroy(event: int) -> int:
 # Taking the driver's place ---------------------------------------------------------------------------------
 
 
+def image(one: Loaded) -> bytes:
+    loaded.append(one)
+    return b"cubin %d\0" % (len(loaded) - 1)
+
+
 def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
+    """The source, for the simulator."""
     assert capability == (9, 0)
-    keys.append(key)
-    return ObjectCode(key[0], b"cubin %d\0" % (len(keys) - 1))
+    kernel = make(key)
+    kinds = ["f32" if name in FLOATS else "s64" for name in inspect.signature(kernel).parameters]
+    return ObjectCode(key[0], image(Loaded(key[0], kinds, partial(simulator.launch, kernel))))
 
 
-def install(folder: Path) -> None:
+def linked(assembly: Assembly, capability: tuple[int, int]) -> tuple[bytes, str]:
+    """The PTX, as it came from the compilers."""
+    assert capability == (9, 0)
+    kernel = Kernel(assembly.ptx)
+    return image(Loaded(assembly.symbol, kernel.code.parameters, kernel.launch)), ""
+
+
+def install(folder: Path, ptx: bool = False) -> None:
     """Before cuda.bindings is imported. A C compiler makes the library's one function of its own."""
     (folder / "driver.c").write_text(SOURCE)
     library = folder / "libcuda.so.1"
@@ -404,4 +428,7 @@ def install(folder: Path) -> None:
     keep.extend([loaded, find])
     loaded.register_find(find)
     cubins.stored = lambda key, capability: None
-    cubins.compiled = compiled
+    if ptx:
+        compiler.linked, cubins.object_store.write = linked, lambda name, code: folder  # a store keeps none of it
+    else:
+        cubins.compiled = compiled

@@ -1,11 +1,11 @@
 """A GPU that runs PTX, in NumPy: what the compilers made of a kernel, a block at a time, on the simulator's memory.
 
-The simulator runs the source of kernels and takes its own word for what a primitive does; this takes PTX's. A register
-is an array with an element for each of a block's threads. Threads that part at a branch go on in the order of their
-places in the code, and so meet again. An instruction of a whole warp wants all of its lanes there.
+The simulator runs the kernels' source, and says itself what a primitive does; here the text of each instruction does,
+by NVIDIA's manual (PTX ISA 9). Of it there is what NVVM makes of these kernels; all else is a NotImplementedError.
 
-Registers and shared memory begin as bytes of 0xFF. Addresses are checked; cp.async lands by `simulator.rules`.
-PTX ISA 8.5; of it, what NVVM makes of these kernels. Anything else is a NotImplementedError.
+A register is an array with an element for each of a block's threads. Threads that part at a branch go on in the order
+of their places in the code, and so meet again; an instruction of a whole warp wants all of its lanes there. Registers
+and shared memory begin as bytes of 0xFF, addresses are checked, and cp.async lands by `simulator.rules`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ from npbert_kernels.cuda import simulator
 WARP = simulator.WARP
 SHARED_AT = 1024  # of a block's shared memory; what is below is the system's
 KINDS: dict[str, Any] = {
-    **{"f32": np.float32, "f16": np.float16, "pred": np.bool_, "b16": np.uint16, "b32": np.uint32, "b64": np.uint64},
-    **{f"{sign}{bits}": np.dtype(f"{name}{bits}").type for sign, name in (("s", "int"), ("u", "uint")) for bits in (32, 64)},
+    "pred": np.bool_,
+    "f16": np.float16,
+    "f32": np.float32,
+    "s32": np.int32,
+    "s64": np.int64,
+    **{f"{letter}{bits}": np.dtype(f"uint{bits}").type for letter in "bu" for bits in (16, 32, 64)},
 }
+OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^\s,{}\[\]]+")
 STATEMENT = re.compile(r"\s*(?:(?P<scope>[{}])|(?P<label>[\w$]+):(?!:)|(?P<text>[^;]+);)")
 
 
@@ -94,7 +99,7 @@ def declared(text: str) -> Iterator[tuple[str, str]]:
 def instruction(text: str, names: dict[str, Register]) -> Instruction:
     match = re.fullmatch(r"(?:@(!?)(\S+)\s+)?([\w.]+)\s*(.*)", text, re.DOTALL)
     assert match, text
-    operands = [operand(part.strip(), names) for part in re.findall(r"\{[^}]*\}|\[[^\]]*\]|[^,{}\[\]]+", match[4]) if part.strip()]
+    operands = [operand(part, names) for part in OPERAND.findall(match[4])]
     return Instruction(match[3], operands, names[match[2]] if match[2] else None, match[1] == "!")
 
 
@@ -261,7 +266,8 @@ class Block:
             one = self.instructions[place]
             place += 1
             if one.op.startswith(LEAVING):
-                return self._leave(one, mask, place)
+                self._leave(one, mask, place)
+                return
             now = chosen
             if one.guard is not None:
                 now = self._true(one) & mask

@@ -20,8 +20,11 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no 
 
 BEFORE = """
 import gc, pathlib, sys, threading
+ptx = sys.argv[3] == "ptx"
+if not ptx:
+    import simulated
 import fake_driver
-fake_driver.install(pathlib.Path(sys.argv[1]))
+fake_driver.install(pathlib.Path(sys.argv[1]), ptx)
 import numpy as np
 from npbert import AutoModel
 from npbert_kernels.cuda import Cuda, DeviceError, backend_on
@@ -35,13 +38,13 @@ def made():
 
 
 @pytest.fixture
-def run(family_folder: Callable[..., Path], tmp_path: Path) -> Callable[[str], str]:
-    """run(code) -> what a process with the simulated driver printed; it ended well."""
+def run(family_folder: Callable[..., Path], tmp_path: Path) -> Callable[..., str]:
+    """run(code, what runs) -> what a process with the simulated driver printed; it ended well."""
     model_type, config = FAMILIES["bert"]
     folder = family_folder(model_type, **{**config, "num_hidden_layers": 1})
 
-    def in_a_process(code: str) -> str:
-        command = [sys.executable, "-c", BEFORE + code, str(tmp_path), str(folder)]
+    def in_a_process(code: str, runs: str = "source") -> str:
+        command = [sys.executable, "-c", BEFORE + code, str(tmp_path), str(folder), runs]
         environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
@@ -84,7 +87,7 @@ assert made() == {"stream": 1}, made()
 """
 
 
-def test_a_model_s_calls(run: Callable[[str], str]) -> None:
+def test_a_model_s_calls(run: Callable[..., str]) -> None:
     """The bits of the simulated device; a replay a call; a stream a caller; and all is given back."""
     assert run(CALLS) == ""
 
@@ -105,7 +108,7 @@ said()
 """
 
 
-def test_gpus_that_can_t_be_used(run: Callable[[str], str]) -> None:
+def test_gpus_that_can_t_be_used(run: Callable[..., str]) -> None:
     import cuda.bindings
 
     lines = run(REFUSED).splitlines()
@@ -142,7 +145,24 @@ model(ids, output_attentions=True)  # what the driver does not take is compiled 
 """
 
 
-def test_what_the_driver_refuses(run: Callable[[str], str]) -> None:
+def test_what_the_driver_refuses(run: Callable[..., str]) -> None:
     """An error each, after which nothing is left and the next call works."""
     names = ("OUT_OF_MEMORY", "LAUNCH_OUT_OF_RESOURCES", "OUT_OF_MEMORY", "LAUNCH_FAILED")
     assert run(FAILING).splitlines() == [f"CUDA: CUDA_ERROR_{name}" for name in names]
+
+
+ALL_OF_IT = """
+model, wanted = AutoModel.from_pretrained(folder, device="cuda", dtype="float16"), AutoModel.from_pretrained(folder)
+asked, lists = {"output_attentions": True, "head_mask": np.full(3, 0.5)}, [[5, 6, 7], [8, 9], [11, 12, 13, 14]]
+pairs = list(zip(*(one(ids, mask, **asked).values() for one in (model, wanted))))
+pairs.append([one.embed(lists, ["cls", "mean"], normalize=True) for one in (model, wanted)])
+for mine, other in pairs:
+    np.testing.assert_allclose(mine, other, atol=0.004)
+print(len(pairs))
+"""
+
+
+def test_a_call_down_to_the_compiled_kernels(run: Callable[..., str]) -> None:
+    """The arguments as the driver is given them, read as the PTX declares them."""
+    pytest.importorskip("numba_cuda")
+    assert run(ALL_OF_IT, "ptx") == "4\n"

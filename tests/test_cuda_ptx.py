@@ -1,4 +1,4 @@
-"""What the compilers made of the CUDA kernels, run: their PTX on `ptx_machine`, held to what their source is held to."""
+"""What the compilers made of the CUDA kernels, run: PTX on `ptx_machine`, held to what the source is held to."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from npbert_kernels.ops import ACTIVATIONS
 from npbert import AutoModel
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: the cuda extra brings it")
-from compiled import Compiled, kernel  # noqa: E402
-from ptx_machine import Kernel  # noqa: E402
+from compiled import Compiled, kernel
+from ptx_machine import Kernel
 
 EVERY_TILE = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
 
@@ -134,7 +134,10 @@ def test_what_is_wrong_shows(how: str) -> None:
     assert not (np.abs(found - truth) <= bound).all()
 
 
-HEAD = ".visible .entry k(.param .u64 k_param_0)\n{ .reg .u32 %r<4>; .reg .pred %p<2>; .reg .b64 %rd<3>; .reg .f32 %f<3>;\n"
+HEAD = """
+.visible .entry k(.param .u64 k_param_0)
+{ .reg .u32 %r<4>; .reg .pred %p<2>; .reg .b64 %rd<3>; .reg .f32 %f<3>;
+"""
 TID = "mov.u32 %r1, %tid.x; setp.lt.u32 %p1, %r1, 16;"
 REFUSED = {
     "a barrier that some threads did not come to": TID + "@%p1 bra OUT; bar.sync 0; OUT: ret;",
