@@ -5,7 +5,8 @@ What it runs is the kernels' source on the simulator or, where `install` is told
 
 It is stricter than a driver must be. A thread has no context but what it pushes. What a stream is given is done when
 somebody waits for it, and not before. What is captured copies pinned memory alone. A launch wants shared memory that
-was asked for, and a grid within its limits. The context is never waited for. All that was made is counted.
+was asked for, and a grid within its limits; behind a kernel it is early, where the GPU can, and behind anything else
+not. The context is never waited for. All that was made is counted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ OK, INVALID_VALUE, NO_CONTEXT, INVALID_HANDLE, NOT_IN_CAPTURE = 0, 1, 201, 400, 
 ATTRIBUTES = {75: 9, 76: 0, 16: 4}  # compute capability 9.0, and few processors
 STATIC_SHARED, LARGEST_GRID_Y, LARGEST_BLOCK = 48 * 1024, 65535, 1024
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CU_LAUNCH_ATTRIBUTE_
 
 FUNCTIONS: dict[str, Any] = {}
 keep: list[Any] = []
@@ -77,9 +79,11 @@ class Stream:
     def __init__(self) -> None:
         self.work: list[Callable[[], None]] = []
         self.captured: list[Callable[[], None]] | None = None
+        self.last_is_kernel = False
         self.lock = threading.Lock()
 
-    def add(self, work: Callable[[], None]) -> None:
+    def add(self, work: Callable[[], None], is_kernel: bool = False) -> None:
+        self.last_is_kernel = is_kernel
         (self.work if self.captured is None else self.captured).append(work)
 
     def finish(self) -> None:
@@ -285,20 +289,42 @@ def cuFuncSetAttribute(function: int, attribute: int, value: int) -> int:
     return OK
 
 
-@function(c_uint64, *[c_uint] * 7, c_uint64, POINTER(c_void_p), c_void_p)
-def cuLaunchKernel(
-    function: int, x: int, y: int, z: int, bx: int, by: int, bz: int, shared: int, stream: int, params: Any, extra: Any
-) -> int:
-    if not (x and 0 < y <= LARGEST_GRID_Y and (z, by, bz) == (1, 1, 1) and 0 < bx <= LARGEST_BLOCK) or extra:
+class Attribute(ctypes.Structure):
+    """CUlaunchAttribute, with its value's first number."""
+
+    _fields_ = (("id", c_int), ("value", c_int * 17))
+
+
+class Config(ctypes.Structure):
+    """CUlaunchConfig."""
+
+    _fields_ = (
+        *((name, c_uint) for name in ("x", "y", "z", "bx", "by", "bz", "shared")),
+        ("stream", c_uint64),
+        ("attributes", POINTER(Attribute)),
+        ("count", c_uint),
+    )
+
+
+@function(POINTER(Config), c_uint64, POINTER(c_void_p), c_void_p)
+def cuLaunchKernelEx(config: Any, function: int, params: Any, extra: Any) -> int:
+    wanted = config[0]
+    x, y, threads, shared = wanted.x, wanted.y, wanted.bx, wanted.shared
+    if not (x and 0 < y <= LARGEST_GRID_Y and (wanted.z, wanted.by, wanted.bz) == (1, 1, 1)) or extra:
         return INVALID_VALUE
-    if shared > max(STATIC_SHARED, limits[function]):
+    if not 0 < threads <= LARGEST_BLOCK or shared > max(STATIC_SHARED, limits[function]):
+        return INVALID_VALUE
+    stream = live["stream"][wanted.stream]
+    attributes = [(one.id, one.value[1]) for one in wanted.attributes[: wanted.count]]
+    early = attributes == [(PROGRAMMATIC_STREAM_SERIALIZATION, 1)]
+    if (attributes and not early) or early != (stream.last_is_kernel and ATTRIBUTES[75] >= 9 and version >= 12030):
         return INVALID_VALUE
     kernel = loaded[function - 6000]
     args: list[Any] = []
     for i, kind in enumerate(kernel.kinds):
         number = KINDS[kind]
         args.append(np.frombuffer(ctypes.string_at(params[i], np.dtype(number).itemsize), number)[0])
-    live["stream"][stream].add(lambda: kernel.launch((x, y), bx, args, shared))
+    stream.add(lambda: kernel.launch((x, y), threads, args, shared), is_kernel=True)
     return OK
 
 
@@ -404,7 +430,7 @@ def image(one: Loaded) -> bytes:
 
 def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
     """The source, for the simulator."""
-    assert capability == (9, 0)
+    assert capability == (ATTRIBUTES[75], ATTRIBUTES[76])
     kernel = make(key)
     kinds = ["f32" if name in FLOATS else "s64" for name in inspect.signature(kernel).parameters]
     return ObjectCode(key[0], image(Loaded(key[0], kinds, partial(simulator.launch, kernel))))
@@ -412,7 +438,7 @@ def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
 
 def linked(assembly: Assembly, capability: tuple[int, int]) -> tuple[bytes, str]:
     """The PTX, as it came from the compilers."""
-    assert capability == (9, 0)
+    assert capability == (ATTRIBUTES[75], ATTRIBUTES[76])
     kernel = Kernel(assembly.ptx)
     return image(Loaded(assembly.symbol, kernel.code.parameters, kernel.launch)), ""
 

@@ -245,6 +245,7 @@ class Block:
         self.copies: list[tuple[Any, ...]] = []  # under way: of which threads, in which group of each, what
         self.committed = np.zeros(self.threads, np.int64)
         self.place = np.zeros(self.threads, np.int64)
+        self.ordered = np.zeros(self.threads, bool)  # what the kernels before wrote is there
         self.waiting, self.over = np.zeros(self.threads, bool), np.zeros(self.threads, bool)
         while not self.over.all():
             ready = ~self.over & ~self.waiting
@@ -375,6 +376,7 @@ class Block:
             "ldmatrix": self._matrices,
             "mma": self._product,
             "shfl": self._shuffle,
+            "griddepcontrol": self._order,
         }
         if first not in special:
             raise NotImplementedError(op)
@@ -396,6 +398,10 @@ class Block:
             target, "b32", lambda low, high: low.astype(np.uint32) | high.astype(np.uint32) << 16, [low_half, high_half]
         )
 
+    def _order(self, op: str, operands: list[Operand]) -> Run:
+        """Kernels run one after another; but none may count on it."""
+        return lambda mask: self.ordered.__setitem__(self._all(mask), True)
+
     def _address(self, operand: Operand) -> Callable[[], Any]:
         base, offset = operand
         read = self._reader(base, "u64" if base == "tiles" or base.kind == "b64" else "u32")
@@ -411,7 +417,12 @@ class Block:
     def _memory(self, space: str, at: Any, kind: str, width: int) -> tuple[Any, Any]:
         if space == "shared":
             return self._in_shared(at, kind, width)
+        self._after_previous()
         return simulator.memory.view(at, KINDS[kind], width)
+
+    def _after_previous(self) -> None:
+        if not self.ordered.all():
+            raise RuntimeError("global memory before griddepcontrol.wait")
 
     def _load(self, op: str, operands: list[Operand]) -> Run:
         space, kind = op.split(".")[1], op.rpartition(".")[2]
@@ -472,6 +483,7 @@ class Block:
     def _land(self, threads: Any, group: Any, to: Any, source: Any, kept: Any) -> None:
         words = np.zeros((len(threads), 4), np.uint32)
         whole = kept == 16
+        self._after_previous()
         assert (whole | (kept == 0)).all(), "16 bytes, or none and zeros"
         values, index = simulator.memory.view(source[whole], np.uint32, 4)
         words[whole] = values[index[:, None] + np.arange(4)]

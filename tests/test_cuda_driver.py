@@ -92,6 +92,16 @@ def test_a_model_s_calls(run: Callable[..., str]) -> None:
     assert run(CALLS) == ""
 
 
+BEFORE_HOPPER = """
+fake_driver.ATTRIBUTES[75] = 8
+AutoModel.from_pretrained(folder, device="cuda", dtype="float16")(ids, mask)
+"""
+
+
+def test_gpus_that_launch_nothing_early(run: Callable[..., str]) -> None:
+    assert run(BEFORE_HOPPER) == ""
+
+
 REFUSED = """
 def said(index=0):
     try:
@@ -129,7 +139,7 @@ def test_gpus_that_can_t_be_used(run: Callable[..., str]) -> None:
 FAILING = """
 model = AutoModel.from_pretrained(folder, device="cuda")
 weights = made()
-refusals = {"cuMemAlloc": 2, "cuLaunchKernel": 701, "cuGraphInstantiateWithFlags": 2, "cuGraphLaunch": 719}
+refusals = {"cuMemAlloc": 2, "cuLaunchKernelEx": 701, "cuGraphInstantiateWithFlags": 2, "cuGraphLaunch": 719}
 for function, status in refusals.items():
     fake_driver.refused[function] = status
     try:

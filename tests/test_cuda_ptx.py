@@ -143,8 +143,9 @@ REFUSED = {
     "a barrier that some threads did not come to": TID + "@%p1 bra OUT; bar.sync 0; OUT: ret;",
     "some lanes of a warp are elsewhere": TID
     + "@%p1 bra OUT; mov.f32 %f1, 0f00000000; shfl.sync.bfly.b32 %f2, %f1, 1, 31, 0xffffffff; OUT: ret;",
-    "outside": "ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+4096]; ret;",
-    "misaligned": "ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+2]; ret;",
+    "outside": "griddepcontrol.wait; ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+4096]; ret;",
+    "misaligned": "griddepcontrol.wait; ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+2]; ret;",
+    "before griddepcontrol.wait": "ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1]; ret;",
     "misaligned address of shared memory, or one outside": "mov.u64 %rd1, tiles; ld.shared.f32 %f1, [%rd1+256]; ret;",
 }
 
@@ -158,7 +159,8 @@ def test_what_no_kernel_may_do_is_refused(message: str) -> None:
 def test_threads_that_part_meet_again() -> None:
     """Each goes through a loop as often as its number says, and all then shuffle."""
     code = (
-        "mov.u32 %r1, %tid.x; mov.u32 %r2, 0; LOOP: setp.ge.u32 %p1, %r2, %r1; @%p1 bra DONE; add.u32 %r2, %r2, 1;"
+        "griddepcontrol.wait; mov.u32 %r1, %tid.x; mov.u32 %r2, 0;"
+        " LOOP: setp.ge.u32 %p1, %r2, %r1; @%p1 bra DONE; add.u32 %r2, %r2, 1;"
         " bra.uni LOOP; DONE: shfl.sync.bfly.b32 %r3, %r2, 1, 31, 0xffffffff; ld.param.u64 %rd1, [k_param_0];"
         " cvt.u64.u32 %rd2, %r1; shl.b64 %rd2, %rd2, 2; add.s64 %rd1, %rd1, %rd2; st.global.u32 [%rd1], %r3; ret;"
     )

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 LEAST = (8, 0)  # compute capability: cp.async, and mma.sync with bfloat16
+TARGETS = (LEAST, (9, 0))  # that PTX is made for: each is good for every later GPU
 FLOATS = ("eps", "scale")  # arguments of kernels that are float32; all others are int64
 
 lock = threading.Lock()
@@ -36,21 +37,22 @@ def missing() -> str | None:
     return None
 
 
-def assembled(kernel: Callable[..., None]) -> Assembly:
-    """PTX, which is good for every GPU from LEAST on."""
+def assembled(kernel: Callable[..., None], capability: tuple[int, int]) -> Assembly:
+    """PTX for a GPU of that compute capability."""
     from numba import types
 
     cuda: Any = importlib.import_module("numba.cuda")
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
 
+    target = max(one for one in TARGETS if one <= capability)
     names = inspect.signature(kernel).parameters
     signature = types.void(*[types.float32 if name in FLOATS else types.int64 for name in names])
     with lock:
         found = dispatcher.get_current_device
         # Numba asks the driver which GPU the functions that a kernel calls are for; here that is known without one.
-        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=LEAST)
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=target)
         try:
-            ptx, _ = cuda.compile_ptx(kernel, signature, cc=LEAST)
+            ptx, _ = cuda.compile_ptx(kernel, signature, cc=target)
         finally:
             dispatcher.get_current_device = found
     entry = re.search(r"\.entry\s+([\w$]+)", ptx)

@@ -67,7 +67,7 @@ def _say(line: str) -> None:
 
 def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
     _say(f"compiling kernels for compute capability {capability[0]}.{capability[1]}, once on this machine ...")
-    assembly = compiler.assembled(make(key))
+    assembly = compiler.assembled(make(key), capability)
     code = ObjectCode(assembly.symbol, compiler.linked(assembly, capability)[0])
     if object_store.write(name(key, capability), code) is None:
         _say(

@@ -52,6 +52,7 @@ class Pinned:
 class GpuQueue:
     def __init__(self, gpu: Gpu) -> None:
         self.gpu, self.driver = gpu, gpu.driver
+        self.last_is_kernel = False  # of what the stream was given
         with gpu:
             self.stream = _called(self.driver.cuStreamCreate(self.driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
         weakref.finalize(self, gpu.release, self.driver.cuStreamDestroy, self.stream)
@@ -60,18 +61,30 @@ class GpuQueue:
         return np.asarray(Pinned(self.gpu, nbytes))  # which keeps the Pinned
 
     def copy_in(self, at: int, source: NDArray[Any]) -> None:
+        self.last_is_kernel = False
         with self.gpu:
             _called(self.driver.cuMemcpyHtoDAsync(at, source.ctypes.data, source.nbytes, self.stream))
 
     def copy_out(self, target: NDArray[Any], at: int) -> None:
+        self.last_is_kernel = False
         with self.gpu:
             _called(self.driver.cuMemcpyDtoHAsync(target.ctypes.data, at, target.nbytes, self.stream))
 
     def launch(self, key: Key, grid: tuple[int, int], threads: int, args: Sequence[int | float]) -> None:
+        """Behind another kernel, one is launched while that ends, and waits for the rest (`after_previous`)."""
         kinds = tuple(ctypes.c_float if isinstance(arg, float) else ctypes.c_int64 for arg in args)
-        given, function, shared = (tuple(args), kinds), self.gpu.functions[key], shared_bytes(key)
+        driver, config = self.driver, self.driver.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = *grid, 1
+        config.blockDimX, config.blockDimY, config.blockDimZ = threads, 1, 1
+        config.sharedMemBytes, config.hStream = shared_bytes(key), self.stream
+        if self.last_is_kernel and self.gpu.launches_early:
+            early = driver.CUlaunchAttribute()
+            early.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+            early.value.programmaticStreamSerializationAllowed = 1
+            config.attrs, config.numAttrs = [early], 1
         with self.gpu:
-            _called(self.driver.cuLaunchKernel(function, *grid, 1, threads, 1, 1, shared, self.stream, given, 0))
+            _called(driver.cuLaunchKernelEx(config, self.gpu.functions[key], (tuple(args), kinds), 0))
+        self.last_is_kernel = True
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         driver, gpu = self.driver, self.gpu
@@ -153,6 +166,8 @@ class Gpu:
         if self.capability < compiler.LEAST:
             least, found = (".".join(map(str, pair)) for pair in (compiler.LEAST, self.capability))
             raise DeviceError(f"device: wanted compute capability {least} or later, found {found}: {self.name}")
+        # Graphs have such launches since CUDA 12.3.
+        self.launches_early = self.capability >= (9, 0) and version >= 12030
         self.context = _called(driver.cuDevicePrimaryCtxRetain(self.device))
         self.functions: dict[Key, Any] = {}
         self.lock = threading.Lock()

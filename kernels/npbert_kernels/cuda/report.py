@@ -89,8 +89,7 @@ def table(lines: list[Line]) -> str:
 def main() -> None:
     lines = []
     for key, threads in keys():
-        assembly = assembled(make(key))
-        lines += [line(key, threads, assembly, capability) for capability in CAPABILITIES]
+        lines += [line(key, threads, assembled(make(key), one), one) for one in CAPABILITIES]
     print(json.dumps([asdict(one) for one in lines]) if "--json" in sys.argv else table(lines))
 
 

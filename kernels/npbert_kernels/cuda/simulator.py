@@ -211,6 +211,10 @@ def block_y() -> int:
     return here.block.y
 
 
+def after_previous() -> None:
+    """Kernels are launched one after another."""
+
+
 def sync() -> None:
     here.block.sync()
 

@@ -81,6 +81,7 @@ def make_tensor(name, size, true_size, relative, probs):
         columns,
         last,
     ):
+        d.after_previous()
         if d.block_x() >= d.load_int(sizes + 24):
             return
         lane, warp, base, head = d.lane(), d.warp(), shared(), d.block_y()
@@ -292,6 +293,7 @@ def make_simple(name, size, true_size, relative, probs):
         columns,
         last,
     ):
+        d.after_previous()
         if d.block_x() >= d.load_int(sizes + 24):
             return
         lane, head = d.lane(), d.block_y()

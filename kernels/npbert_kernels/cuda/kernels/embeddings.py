@@ -12,6 +12,7 @@ def make_embed(name, width, padded, indexed):
     norm = norm_of(name, name, width, padded, 3)
 
     def embed(words, ids, positions, position_ids, types, type_ids, table_row, weight, bias, eps, out, out_row, sizes):
+        d.after_previous()
         row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes):
             return

@@ -56,6 +56,7 @@ def make_half(name, tile, activation, residual):
         return d.select(there, unit, 0) * 8 + (column & 7), there
 
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
+        d.after_previous()
         units = depth // UNIT
         # of the longest part, or of all
         steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units * steps_of_unit
@@ -205,6 +206,7 @@ def make_single(tile, activation, residual):
     shared, wait = d.shared(tile.shared(4)), d.copies_wait(stages - 2)
 
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
+        d.after_previous()
         steps = depth // k
         rows = d.load_int(sizes + axis * 8)
         m0, n0 = d.block_y() * m, d.block_x() * n

@@ -88,6 +88,7 @@ def make_layer_norm(source, name, width, padded):
     norm = norm_of(source, name, width, padded, 1)
 
     def layer_norm(x, x_row, weight, bias, eps, out, out_row, sizes, axis):
+        d.after_previous()
         row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
@@ -103,6 +104,7 @@ def make_normalize(name, padded):
     load, store, chunk, per_lane, total = f.load_chunk, f.store_chunk, f.chunk, chunks_per_lane(name, padded), row_sum()
 
     def normalize(x, x_row, out, out_row, sizes, axis):
+        d.after_previous()
         row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return

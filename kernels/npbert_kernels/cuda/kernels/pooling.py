@@ -15,6 +15,7 @@ def make_pool(name, mode, padded):
     divided, rooted = mode == "mean", mode == "mean_sqrt_len_tokens"
 
     def pool(x, x_row, cu_seqlens, key_lens, starts, out, out_row, sizes):
+        d.after_previous()
         b, at = d.block_x(), d.block_y() * 32 + d.lane()
         if b >= d.load_int(sizes + 8):
             return
@@ -58,6 +59,7 @@ def make_take(name, padded):
     chunk = FORMATS[name].chunk
 
     def take(x, x_row, indices, out, out_row, sizes, axis):
+        d.after_previous()
         row, at = d.block_x(), d.block_y() * 32 + d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
@@ -77,6 +79,7 @@ def make_place(source, name, width, written):
     load, store, size, out_size = f.load, g.store, f.size, g.size
 
     def place(x, x_row, out, out_row, begin, sizes, axis):
+        d.after_previous()
         row, column = d.block_x(), d.block_y() * 32 + d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return

@@ -12,6 +12,7 @@ import math
 from llvmlite import ir
 from numba import cuda as cuda  # for its local.array, by the name that the simulator has too
 from numba import types
+from numba.cuda.core.targetconfig import ConfigStack
 from numba.cuda.extending import intrinsic, register_jitable
 
 f32, u32, i64 = types.float32, types.uint32, types.int64
@@ -161,6 +162,22 @@ shuffle_xor = instruction(
     "{ .reg .u32 m; cvt.u32.u64 m, $2; shfl.sync.bfly.b32 $0, $1, m, 31, 0xffffffff; }", f32, f32, i64
 )
 shuffle = instruction("{ .reg .u32 l; cvt.u32.u64 l, $2; shfl.sync.idx.b32 $0, $1, l, 31, 0xffffffff; }", f32, f32, i64)
+
+
+@intrinsic
+def after_previous(typing_context):
+    """Waits until the kernels before have ended and what they wrote is to be seen; then lets the next be launched.
+
+    Which waits as well. From compute capability 9.0 on; before, a kernel begins when those before it have ended.
+    """
+
+    def codegen(context, builder, signature, args):
+        if ConfigStack().top().compute_capability >= (9, 0):
+            text = "griddepcontrol.wait; griddepcontrol.launch_dependents;"
+            builder.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), text, "~{memory}", side_effect=True), [])
+        return context.get_dummy_value()
+
+    return VOID(), codegen
 
 
 @device_function
