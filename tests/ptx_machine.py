@@ -161,6 +161,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "fma.rn": _fused,
     "fma.rm": lambda x, y, z: _down(_fused(x, y, z)),
     "ex2.approx.ftz": lambda x: _flushed(np.exp2(_flushed(x))),
+    "rcp.rn": np.reciprocal,
     "rcp.approx.ftz": lambda x: _flushed(np.float32(1) / _flushed(x)),
     "abs": np.abs,
     "neg": np.negative,

@@ -186,6 +186,9 @@ def device_function(function: Any) -> Any:
     return function
 
 
+inlined = device_function
+
+
 def _local(count: int, dtype: Any) -> Any:
     array = np.empty((count, WARP), np.uint32 if dtype is u32 else dtype)
     array.view(np.uint8)[:] = 0xFF

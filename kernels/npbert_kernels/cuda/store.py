@@ -28,7 +28,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    weight: Memory  # [width] float32
+    weight: Memory  # [padded width] float32
     bias: Memory
     width: int
     eps: float
@@ -83,12 +83,10 @@ class Store:
         n, k = matrix.shape
         wide = np.zeros((padded(n), padded(k)), STORED[self.dtype])
         wide[:n, :k] = checked("weight", matrix, self.dtype)
-        long = np.zeros(padded(n), np.float32)
-        long[:n] = bias
-        return Linear(self._uploaded(wide), self._uploaded(long), n, k, head_size)
+        return Linear(self._uploaded(wide), self._row(bias), n, k, head_size)
 
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
-        return Norm(self._uploaded(weight), self._uploaded(bias), len(weight), eps)
+        return Norm(self._row(weight), self._row(bias), len(weight), eps)
 
     def table(self, rows: Floats | Quantized) -> Table:
         count, width = rows.shape
@@ -107,6 +105,11 @@ class Store:
     def relative_key(self, rows: Floats, *, query: bool, scaled: bool = True) -> Relative:
         rows = rows if scaled else rows * np.float32(math.sqrt(rows.shape[1]))
         return Relative(self._uploaded(rows), len(rows) // 2, KEY_QUERY if query else KEY)
+
+    def _row(self, values: Floats) -> Memory:
+        wide = np.zeros(padded(len(values)), np.float32)
+        wide[: len(values)] = values
+        return self._uploaded(wide)
 
     def _uploaded(self, array: NDArray[Any]) -> Memory:
         memory = self.device.allocate(max(array.nbytes, 16))

@@ -32,13 +32,11 @@ def make_half(name, tile, activation, residual):
     f = FORMATS[name]
     mma, act, load_chunk, store_chunk = f.mma, ACTIVATIONS[activation], f.load_chunk, f.store_chunk
     store_floats = FORMATS["float32"].store_chunk
-    m, n, k, stages, warps_n, warps_k = tile.m, tile.n, tile.k, tile.stages, tile.warps_n, tile.warps_k
-    threads, chunks = tile.threads, k * warps_k // 8  # of 16 bytes in a row of a stage
+    m, n, stages, warps_n, warps_k = tile.m, tile.n, tile.stages, tile.warps_n, tile.warps_k
+    threads, chunks = tile.threads, UNIT * warps_k // 8  # of 16 bytes in a row of a stage
     chunk_bits = chunks.bit_length() - 1
-    # 8 rows in a row have 8 places in 128 bytes: where a row is as short as 64 bytes, two share a chunk's place
-    swizzle, places = (1, 3) if chunks == 4 else (0, 7)
     per_m, per_n = m // tile.warps_m, n // warps_n
-    mt, nt, slices, steps_of_unit = per_m // 16, per_n // 8, k // 16, UNIT // k
+    mt, nt = per_m // 16, per_n // 8
     copies_a, copies_b = m * chunks // threads, n * chunks // threads
     stage_bytes, sums, b_words = (m + n) * chunks * 16, mt * nt * 4, nt * 2
     # Rows of sums are 8 floats longer than n: half a warp writes 8 of each of 4 rows, which fill all banks once.
@@ -55,11 +53,55 @@ def make_half(name, tile, activation, residual):
         there = unit < (part + 1) * units // PARTS
         return d.select(there, unit, 0) * 8 + (column & 7), there
 
+    @d.device_function
+    def part_behind(ended, end, units):
+        """The next part's number, and where it ends, behind those up to `end`. One without units would add nothing."""
+        found = end
+        while found == end and ended < PARTS:
+            ended += 1
+            found = ended * units // PARTS
+        return ended, found
+
+    @d.device_function
+    def place(row, column):
+        """Of 16 bytes in a tile: a column's, of 8 rows in a row, begin in 8 different 16-byte places of 128."""
+        return (row * chunks + (column ^ (row & 7))) * 16
+
+    @d.inlined
+    def multiply(s, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b):
+        """Slice s of a unit: 16 columns of k. Unrolled, one's fragments can be read while another's are multiplied."""
+        column0 = at_k * 8 + s * 2
+        for j in range(nt // 2):
+            row = warp_n + j * 16 + (lane & 7) + ((lane >> 4) & 1) * 8
+            column = column0 + ((lane >> 3) & 1)
+            words = d.ldmatrix4(tile_b + place(row, column))
+            for i in range(4):
+                b[j * 4 + i] = words[i]
+        for i in range(mt):
+            row, column = warp_m + i * 16 + (lane & 15), column0 + (lane >> 4)
+            a = d.ldmatrix4(tile_a + place(row, column))
+            for j in range(nt):
+                o = (i * nt + j) * 4
+                c = mma(
+                    a[0],
+                    a[1],
+                    a[2],
+                    a[3],
+                    b[j * 2],
+                    b[j * 2 + 1],
+                    part[o],
+                    part[o + 1],
+                    part[o + 2],
+                    part[o + 3],
+                )
+                for e in range(4):
+                    part[o + e] = c[e]
+
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
         d.after_previous()
         units = depth // UNIT
         # of the longest part, or of all
-        steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units * steps_of_unit
+        steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units
         rows = d.load_int(sizes + axis * 8)
         m0, n0 = d.block_y() * m, d.block_x() * n
         if m0 >= rows:
@@ -74,7 +116,8 @@ def make_half(name, tile, activation, residual):
         for i in range(sums):
             total[i] = d.f32(0)
             part[i] = d.f32(0)
-        fill_stage, stage, ended = 0, 0, 0
+        fill_stage, stage = 0, 0
+        ended, end = part_behind(0, 0, units)
         for step in range(1 - stages, steps):
             if step >= 0:
                 wait()
@@ -86,17 +129,16 @@ def make_half(name, tile, activation, residual):
                 for i in range(copies_a):
                     chunk = thread + i * threads
                     row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    to = tile_a + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16
                     at, there = source_column(column, fill, units)
                     # behind the rows: zeros, from an address that is never read
                     inside = m0 + row < rows
-                    d.copy16(there & inside, to, x + d.select(inside, m0 + row, 0) * x_row + at * 16)
+                    source = x + d.select(inside, m0 + row, 0) * x_row + at * 16
+                    d.copy16(there & inside, tile_a + place(row, column), source)
                 for i in range(copies_b):
                     chunk = thread + i * threads
                     row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    to = tile_b + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16
                     at, there = source_column(column, fill, units)
-                    d.copy16(there, to, w + (n0 + row) * w_row + at * 16)
+                    d.copy16(there, tile_b + place(row, column), w + (n0 + row) * w_row + at * 16)
                 fill_stage += 1
                 if fill_stage == stages:
                     fill_stage = 0
@@ -104,51 +146,25 @@ def make_half(name, tile, activation, residual):
             if step >= 0:
                 tile_a = base + stage * stage_bytes
                 tile_b = tile_a + m * chunks * 16
-                for s in range(slices):
-                    column0 = at_k * 8 + s * 2
-                    for j in range(nt // 2):
-                        row = warp_n + j * 16 + (lane & 7) + ((lane >> 4) & 1) * 8
-                        column = column0 + ((lane >> 3) & 1)
-                        words = d.ldmatrix4(tile_b + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16)
-                        for i in range(4):
-                            b[j * 4 + i] = words[i]
-                    for i in range(mt):
-                        row, column = warp_m + i * 16 + (lane & 15), column0 + (lane >> 4)
-                        a = d.ldmatrix4(tile_a + (row * chunks + (column ^ ((row >> swizzle) & places))) * 16)
-                        for j in range(nt):
-                            o = (i * nt + j) * 4
-                            c = mma(
-                                a[0],
-                                a[1],
-                                a[2],
-                                a[3],
-                                b[j * 2],
-                                b[j * 2 + 1],
-                                part[o],
-                                part[o + 1],
-                                part[o + 2],
-                                part[o + 3],
-                            )
-                            for e in range(4):
-                                part[o + e] = c[e]
-                if warps_k == 1:
-                    # One of a part without units ends where the one before does, and would add 0.
-                    while ended < PARTS and (ended + 1) * units // PARTS * steps_of_unit <= step:
-                        ended += 1
-                    if (ended + 1) * units // PARTS * steps_of_unit == step + 1:
-                        for i in range(sums):
-                            total[i] += part[i]
-                            part[i] = d.f32(0)
+                multiply(0, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
+                multiply(1, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
+                multiply(2, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
+                multiply(3, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
+                if warps_k == 1 and step + 1 == end:
+                    ended, end = part_behind(ended, end, units)
+                    for i in range(sums):
+                        total[i] += part[i]
+                        part[i] = d.f32(0)
                 stage += 1
                 if stage == stages:
                     stage = 0
         drain()
         d.sync()
-        place = base + at_k * m * sum_row + (warp_m + (lane >> 2)) * sum_row + (warp_n + (lane & 3) * 2) * 4
+        corner = base + at_k * m * sum_row + (warp_m + (lane >> 2)) * sum_row + (warp_n + (lane & 3) * 2) * 4
         for i in range(mt):
             for j in range(nt):
                 for h in range(2):
-                    o, to = (i * nt + j) * 4 + h * 2, place + (i * 16 + h * 8) * sum_row + j * 32
+                    o, to = (i * nt + j) * 4 + h * 2, corner + (i * 16 + h * 8) * sum_row + j * 32
                     if warps_k > 1:
                         d.store_shared2(to, part[o], part[o + 1])
                     else:

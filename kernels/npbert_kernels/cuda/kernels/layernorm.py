@@ -27,58 +27,59 @@ def row_sum():
 def norm_of(source, name, width, padded, parts):
     """A device function: the norm of a row in the format `source`, or of the sum of three, written as `name`.
 
-    Two passes as in `reference`, and a third that writes. Each reads the row anew, from the first-level cache: rows of
-    any width then fit the registers, and the sum of three is never rounded to the format before it is normed.
+    Two passes as in `reference`, over the row in registers. weight and bias are 0 from width to padded, and so is out.
     """
     f, g = FORMATS[source], FORMATS[name]
     store, chunk, loads = g.store_chunk, g.chunk, g.chunk // f.chunk
-    load_some, step = f.load_chunk, f.chunk
+    load_some, step, load_floats = f.load_chunk, f.chunk, FORMATS["float32"].load_chunk
     per_lane, total = chunks_per_lane(name, padded), row_sum()
+    count, whole = per_lane * chunk, width == padded == per_lane * 32 * chunk
 
     @d.device_function
-    def load(inside, at, values):
+    def load(inside, at, values, begin):
         for i in range(loads):
-            load_some(inside, at + i * 16, values, i * step)
+            load_some(inside, at + i * 16, values, begin + i * step)
 
     @d.device_function
-    def read(inside, x, y, z, column, values, more):
-        load(inside, x + column, values)
-        if parts == 3:
-            load(inside, y + column, more)
-            for e in range(chunk):
-                values[e] += more[e]
-            load(inside, z + column, more)
-            for e in range(chunk):
-                values[e] += more[e]
+    def load_row(inside, at, values):
+        for i in range(chunk // 4):
+            load_floats(inside, at + i * 16, values, i * 4)
 
     @d.device_function
     def norm(x, y, z, weight, bias, eps, out, lane):
-        values = d.cuda.local.array(chunk, d.f32)
+        values = d.cuda.local.array(count, d.f32)
         more = d.cuda.local.array(chunk, d.f32)
-        part = d.f32(0)
+        gain = d.cuda.local.array(chunk, d.f32)
         for i in range(per_lane):
             at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
-            for e in range(chunk):
-                part += d.select(at * chunk + e < width, values[e], d.f32(0))
+            load(at * chunk < padded, x + at * (16 * loads), values, i * chunk)
+        if parts == 3:
+            for row in (y, z):
+                for i in range(per_lane):
+                    at = i * 32 + lane
+                    load(at * chunk < padded, row + at * (16 * loads), more, 0)
+                    for e in range(chunk):
+                        values[i * chunk + e] += more[e]
+        part = d.f32(0)
+        for i in range(count):
+            part += values[i]
         mean = total(part) / d.f32(width)
         part = d.f32(0)
         for i in range(per_lane):
-            at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
             for e in range(chunk):
-                centred = d.select(at * chunk + e < width, values[e] - mean, d.f32(0))
+                centred = values[i * chunk + e] - mean
+                if not whole:
+                    centred = d.select((i * 32 + lane) * chunk + e < width, centred, d.f32(0))
                 part += centred * centred
-        deviation = d.sqrt(total(part) / d.f32(width) + eps)
+        scale = d.f32(1) / d.sqrt(total(part) / d.f32(width) + eps)
         for i in range(per_lane):
             at = i * 32 + lane
-            read(at * chunk < padded, x, y, z, at * (16 * loads), values, more)
+            inside = at * chunk < padded
+            load_row(inside, weight + at * (chunk * 4), gain)
+            load_row(inside, bias + at * (chunk * 4), more)
             for e in range(chunk):
-                column = at * chunk + e
-                inside = column < width
-                scaled = (values[e] - mean) / deviation * d.load_float(inside, weight + column * 4)
-                values[e] = d.select(inside, scaled + d.load_float(inside, bias + column * 4), d.f32(0))
-            store(at * chunk < padded, out + at * 16, values, 0)
+                gain[e] = (values[i * chunk + e] - mean) * scale * gain[e] + more[e]
+            store(inside, out + at * 16, gain, 0)
 
     return norm
 

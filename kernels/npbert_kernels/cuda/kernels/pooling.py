@@ -5,14 +5,23 @@ from __future__ import annotations
 from .device import primitives as d
 from .elements import FORMATS
 
+AT_ONCE = 8  # rows that are under way from memory
+
 
 def make_pool(name, mode, padded):
     """out [B, padded], one row for each sequence's first key_lens[b] rows, or those of them from row starts[b] of x on
     where starts is not 0; 0 where there are none."""
     f = FORMATS[name]
     load, store, chunk = f.load_chunk, f.store_chunk, f.chunk
+    count_at_once = AT_ONCE * chunk
     largest, weighted, last = mode == "max", mode == "weightedmean", mode == "lasttoken"
     divided, rooted = mode == "mean", mode == "mean_sqrt_len_tokens"
+
+    @d.device_function
+    def load_rows(inside, at, x_row, left, rows):
+        """0 behind the last."""
+        for i in range(AT_ONCE):
+            load(inside & (i < left), at + i * x_row, rows, i * chunk)
 
     def pool(x, x_row, cu_seqlens, key_lens, starts, out, out_row, sizes):
         d.after_previous()
@@ -22,25 +31,25 @@ def make_pool(name, mode, padded):
         begin, keys = d.load_int(cu_seqlens + b * 8), d.load_int(key_lens + b * 8)
         inside = at * chunk < padded
         total = d.cuda.local.array(chunk, d.f32)
-        row = d.cuda.local.array(chunk, d.f32)
+        rows = d.cuda.local.array(count_at_once, d.f32)
         for e in range(chunk):
             total[e] = d.f32(0)
         skipped = 0
         if starts != 0:
             skipped = d.load_int(starts + b * 8) - begin
         count = keys - skipped
-        for t in range(max(keys - 1, skipped) if last else skipped, keys):
-            load(inside, x + (begin + t) * x_row + at * 16, row, 0)
-            for e in range(chunk):
-                if largest:
-                    if t > skipped:
-                        total[e] = d.select((row[e] > total[e]) | (row[e] != row[e]), row[e], total[e])  # NaN stays
+        for t in range(max(keys - 1, skipped) if last else skipped, keys, AT_ONCE):
+            load_rows(inside, x + (begin + t) * x_row + at * 16, x_row, keys - t, rows)
+            for i in range(AT_ONCE):
+                for e in range(chunk):
+                    value = rows[i * chunk + e]
+                    if largest:
+                        more = (value > total[e]) | (value != value) | (t + i == skipped)  # NaN stays
+                        total[e] = d.select(more & (t + i < keys), value, total[e])
+                    elif weighted:
+                        total[e] += d.f32(t + i + 1) * value
                     else:
-                        total[e] = row[e]
-                elif weighted:
-                    total[e] += d.f32(t + 1) * row[e]
-                else:
-                    total[e] += row[e]
+                        total[e] += value
         if count > 0:
             for e in range(chunk):
                 if divided:

@@ -22,8 +22,13 @@ VOID = types.void
 
 
 def device_function(function):
-    """A function that kernels call; it is inlined."""
+    """A function that kernels call; LLVM inlines it."""
     return register_jitable(function)
+
+
+def inlined(function):
+    """One that is too long for LLVM to inline it of itself."""
+    return register_jitable(inline="always")(function)
 
 
 def instruction(text, result, *operands, memory=True):
