@@ -23,5 +23,6 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"))
 
 
+@cache
 def ptx(key: Key) -> str:
     return _process().submit(assembled, key).result()

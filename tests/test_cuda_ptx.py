@@ -65,9 +65,8 @@ def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation: str) -> None:
-    for dtype, tile in (("float32", SINGLE_TILES[0]), ("bfloat16", HALF_TILES[0])):
-        found, truth, bound = gemm(dtype, tile, 5, 64, 64, activation, False)  # type: ignore[arg-type]
-        assert (np.abs(found - truth) <= bound).all()
+    found, truth, bound = gemm("float32", SINGLE_TILES[0], 5, 64, 64, activation, False)
+    assert (np.abs(found - truth) <= bound).all()
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 40), ("bfloat16", 300), ("float16", 64)])

@@ -28,7 +28,7 @@ def device_function(function):
 
 def inlined(function):
     """One that is too long for LLVM to inline it of itself."""
-    return register_jitable(inline="always")(function)
+    return cuda.jit(device=True, forceinline=True)(function)
 
 
 def instruction(text, result, *operands, memory=True):
