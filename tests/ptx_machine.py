@@ -209,6 +209,20 @@ CONVERTED: dict[str, tuple[str, str, Callable[..., Any]]] = {
 WHOLE_WARP = ("mma.", "ldmatrix.", "shfl.")
 LEAVING = ("bra", "bar.", "ret")
 
+
+class Written:
+    """Which bytes of the device's memory kernels wrote."""
+
+    def __init__(self) -> None:
+        self.generation = -1
+
+    def __call__(self) -> Any:
+        if self.generation != simulator.memory.generation:
+            self.generation, self.bytes = simulator.memory.generation, np.zeros(simulator.MEMORY_BYTES, bool)
+        return self.bytes
+
+
+written = Written()
 Run = Callable[[Any], None]  # what a thread does, of those that a mask names
 
 
@@ -416,14 +430,12 @@ class Block:
         return self.shared[: len(self.shared) // nbytes * nbytes].view(KINDS[kind]), at // nbytes
 
     def _memory(self, space: str, at: Any, kind: str, width: int) -> tuple[Any, Any]:
-        if space == "shared":
-            return self._in_shared(at, kind, width)
-        self._after_previous()
-        return simulator.memory.view(at, KINDS[kind], width)
+        return self._in_shared(at, kind, width) if space == "shared" else simulator.memory.view(at, KINDS[kind], width)
 
-    def _after_previous(self) -> None:
-        if not self.ordered.all():
-            raise RuntimeError("global memory before griddepcontrol.wait")
+    def _reads(self, at: Any) -> None:
+        """Before the kernels before have ended, only what none of them writes."""
+        if not self.ordered.all() and written()[at].any():
+            raise RuntimeError("a read of what a kernel wrote, before griddepcontrol.wait")
 
     def _load(self, op: str, operands: list[Operand]) -> Run:
         space, kind = op.split(".")[1], op.rpartition(".")[2]
@@ -436,7 +448,10 @@ class Block:
 
         def load(mask: Any) -> None:
             mask = self._all(mask)
-            values, index = self._memory(space, address()[mask], kind, len(views))
+            at = address()[mask]
+            values, index = self._memory(space, at, kind, len(views))
+            if space == "global":
+                self._reads(at)
             for i, view in enumerate(views):
                 view[mask] = values[index + i]
 
@@ -449,7 +464,13 @@ class Block:
 
         def store(mask: Any) -> None:
             mask = self._all(mask)
-            values, index = self._memory(space, address()[mask], kind, len(sources))
+            at = address()[mask]
+            values, index = self._memory(space, at, kind, len(sources))
+            if space == "global":
+                if not self.ordered.all():
+                    raise RuntimeError("a write before griddepcontrol.wait")
+                nbytes = np.dtype(KINDS[kind]).itemsize * len(sources)
+                written()[at[:, None] + np.arange(nbytes)] = True
             for i, source in enumerate(sources):
                 values[index + i] = source()[mask]
 
@@ -465,6 +486,7 @@ class Block:
 
         def copy(mask: Any) -> None:
             threads = np.flatnonzero(self._all(mask))
+            self._reads(source()[threads][kept()[threads] > 0])
             self.copies.append((threads, self.committed[threads], to()[threads], source()[threads], kept()[threads]))
             if simulator.rules.land_at_once:
                 self._land(*self.copies.pop())
@@ -484,7 +506,6 @@ class Block:
     def _land(self, threads: Any, group: Any, to: Any, source: Any, kept: Any) -> None:
         words = np.zeros((len(threads), 4), np.uint32)
         whole = kept == 16
-        self._after_previous()
         assert (whole | (kept == 0)).all(), "16 bytes, or none and zeros"
         values, index = simulator.memory.view(source[whole], np.uint32, 4)
         words[whole] = values[index[:, None] + np.arange(4)]

@@ -144,7 +144,7 @@ REFUSED = {
     + "@%p1 bra OUT; mov.f32 %f1, 0f00000000; shfl.sync.bfly.b32 %f2, %f1, 1, 31, 0xffffffff; OUT: ret;",
     "outside": "griddepcontrol.wait; ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+4096]; ret;",
     "misaligned": "griddepcontrol.wait; ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1+2]; ret;",
-    "before griddepcontrol.wait": "ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1]; ret;",
+    "a write before griddepcontrol.wait": "ld.param.u64 %rd1, [k_param_0]; st.global.f32 [%rd1], %f1; ret;",
     "misaligned address of shared memory, or one outside": "mov.u64 %rd1, tiles; ld.shared.f32 %f1, [%rd1+256]; ret;",
 }
 
@@ -153,6 +153,18 @@ REFUSED = {
 def test_what_no_kernel_may_do_is_refused(message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         Kernel(HEAD + REFUSED[message] + "}").launch((1, 1), 32, [simulator.memory.allocate(128)], 256)
+
+
+def test_what_a_kernel_wrote_is_waited_for() -> None:
+    """And what none wrote, weights, may be read at once."""
+    at = simulator.memory.allocate(128)
+    write = "griddepcontrol.wait; ld.param.u64 %rd1, [k_param_0]; st.global.f32 [%rd1], %f1; ret; }"
+    read = "ld.param.u64 %rd1, [k_param_0]; ld.global.f32 %f1, [%rd1]; ret; }"
+    Kernel(HEAD + read).launch((1, 1), 32, [at], 0)
+    Kernel(HEAD + write).launch((1, 1), 32, [at], 0)
+    Kernel(HEAD + "griddepcontrol.wait;" + read).launch((1, 1), 32, [at], 0)
+    with pytest.raises(RuntimeError, match="a read of what a kernel wrote"):
+        Kernel(HEAD + read).launch((1, 1), 32, [at], 0)
 
 
 def test_threads_that_part_meet_again() -> None:

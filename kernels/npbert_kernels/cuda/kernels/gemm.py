@@ -7,7 +7,8 @@ On entry `sizes` [axes] int64 says how many there are; blocks behind them leave 
 Shared memory, both kernels: stage s % STAGES of a ring of copies. Who writes: the block's cp.async, each thread its
 chunks. Who reads: all warps, after each thread has waited for its own copies of that step and the barrier behind that
 wait. When it is written again: at the step after the one that read it, behind the next step's barrier, to which a warp
-comes only when it has read. So one barrier a step stands both between write and read and between read and write.
+comes only when it has read. So one barrier a step stands both between write and read and between read and write. The
+first stages' weights are copied by `make_half` before the rest of the first group, and belong to it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def make_half(name, tile, activation, residual):
     per_m, per_n = m // tile.warps_m, n // warps_n
     mt, nt = per_m // 16, per_n // 8
     copies_a, copies_b = m * chunks // threads, n * chunks // threads
-    stage_bytes, sums, b_words = (m + n) * chunks * 16, mt * nt * 4, nt * 2
+    a_bytes, stage_bytes = m * chunks * 16, (m + n) * chunks * 16
+    sums, b_words = mt * nt * 4, nt * 2
     # Rows of sums are 8 floats longer than n: half a warp writes 8 of each of 4 rows, which fill all banks once.
     sum_row, outs, out_bits = (n + SUM_PADDING) * 4, -(-m * n // 8 // threads), (n // 8).bit_length() - 1
     shared, wait, drain = d.shared(tile.shared(2)), d.copies_wait(stages - 2), d.copies_wait(0)
@@ -66,6 +68,24 @@ def make_half(name, tile, activation, residual):
     def place(row, column):
         """Of 16 bytes in a tile: a column's, of 8 rows in a row, begin in 8 different 16-byte places of 128."""
         return (row * chunks + (column ^ (row & 7))) * 16
+
+    @d.device_function
+    def copy_x(fill, tile_a, thread, x, x_row, rows, units):
+        """From x, of `rows` rows; behind them zeros, from an address that is never read."""
+        for i in range(copies_a):
+            chunk = thread + i * threads
+            row, column = chunk >> chunk_bits, chunk & (chunks - 1)
+            at, there = source_column(column, fill, units)
+            inside = row < rows
+            d.copy16(there & inside, tile_a + place(row, column), x + d.select(inside, row, 0) * x_row + at * 16)
+
+    @d.device_function
+    def copy_w(fill, tile_b, thread, w, w_row, units):
+        for i in range(copies_b):
+            chunk = thread + i * threads
+            row, column = chunk >> chunk_bits, chunk & (chunks - 1)
+            at, there = source_column(column, fill, units)
+            d.copy16(there, tile_b + place(row, column), w + row * w_row + at * 16)
 
     @d.inlined
     def multiply(s, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b):
@@ -98,16 +118,21 @@ def make_half(name, tile, activation, residual):
                     part[o + e] = c[e]
 
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
-        d.after_previous()
         units = depth // UNIT
         # of the longest part, or of all
         steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units
-        rows = d.load_int(sizes + axis * 8)
         m0, n0 = d.block_y() * m, d.block_x() * n
-        if m0 >= rows:
-            return
         lane, warp, base = d.lane(), d.warp(), shared()
-        thread = warp * 32 + lane
+        thread, w_at = warp * 32 + lane, w + n0 * w_row
+        # Weights need not wait: no kernel writes them.
+        for fill in range(stages - 1):
+            if fill < steps:
+                copy_w(fill, base + fill * stage_bytes + a_bytes, thread, w_at, w_row, units)
+        d.after_previous()
+        rows = d.load_int(sizes + axis * 8)
+        if m0 >= rows:
+            drain()
+            return
         at_k, at_mn = warp % warps_k, warp // warps_k
         warp_m, warp_n = (at_mn // warps_n) * per_m, (at_mn % warps_n) * per_n
         total = d.cuda.local.array(sums, d.f32)
@@ -125,27 +150,16 @@ def make_half(name, tile, activation, residual):
             fill = step + stages - 1
             if fill < steps:
                 tile_a = base + fill_stage * stage_bytes
-                tile_b = tile_a + m * chunks * 16
-                for i in range(copies_a):
-                    chunk = thread + i * threads
-                    row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    at, there = source_column(column, fill, units)
-                    # behind the rows: zeros, from an address that is never read
-                    inside = m0 + row < rows
-                    source = x + d.select(inside, m0 + row, 0) * x_row + at * 16
-                    d.copy16(there & inside, tile_a + place(row, column), source)
-                for i in range(copies_b):
-                    chunk = thread + i * threads
-                    row, column = chunk >> chunk_bits, chunk & (chunks - 1)
-                    at, there = source_column(column, fill, units)
-                    d.copy16(there, tile_b + place(row, column), w + (n0 + row) * w_row + at * 16)
+                copy_x(fill, tile_a, thread, x + m0 * x_row, x_row, rows - m0, units)
+                if step >= 0:
+                    copy_w(fill, tile_a + a_bytes, thread, w_at, w_row, units)
                 fill_stage += 1
                 if fill_stage == stages:
                     fill_stage = 0
             d.copies_commit()
             if step >= 0:
                 tile_a = base + stage * stage_bytes
-                tile_b = tile_a + m * chunks * 16
+                tile_b = tile_a + a_bytes
                 multiply(0, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
                 multiply(1, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
                 multiply(2, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
