@@ -12,15 +12,34 @@ import pytest
 from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
 from npbert_kernels.cuda.kernels.gemm import CHAIN
 from npbert_kernels.cuda.makers import make
-from npbert_kernels.cuda.tiles import HALF_TILES, LARGEST_SHARED, SINGLE_TILES, Key, Tile
+from npbert_kernels.cuda.tiles import (
+    HALF_TILES,
+    LARGEST_SHARED,
+    NORMED_TILES,
+    PARTS,
+    SINGLE_TILES,
+    SPLIT_TILE,
+    Key,
+    Tile,
+)
 from npbert_kernels.ops import ACTIVATIONS
 from npbert_kernels.reference import ACTIVATIONS as REFERENCE
 
 CASES = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
 
 
+Launch = Callable[[Key, tuple[int, int], int, list[int]], None]
+
+
 def on_the_simulator(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
     simulator.launch(make(key), grid, threads, operands)
+
+
+def operands_of(dtype: Dtype, rows: int, n: int, k: int) -> list[np.ndarray]:
+    """x, W, residual and bias."""
+    rng = np.random.default_rng((rows, n, k))
+    matrices = [as_stored(rng.standard_normal(s), dtype) for s in ((rows, k), (n, k), (rows, n))]
+    return [*matrices, rng.standard_normal(n).astype(np.float32)]
 
 
 def gemm(
@@ -31,14 +50,12 @@ def gemm(
     k: int,
     activation: str | None,
     residual: bool,
-    launch: Callable[[Key, tuple[int, int], int, list[int]], None] = on_the_simulator,
+    launch: Launch = on_the_simulator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What it gave, the truth, and the bound of the error."""
     simulator.memory.allocate(16)
     simulator.memory.clear()
-    rng = np.random.default_rng((rows, n, k))
-    x, w, other = (as_stored(rng.standard_normal(s), dtype) for s in ((rows, k), (n, k), (rows, n)))
-    bias = rng.standard_normal(n).astype(np.float32)
+    x, w, other, bias = operands_of(dtype, rows, n, k)
     size = SIZES[dtype]
     stored_as: Dtype = "float32" if residual else dtype
     out = simulator.memory.allocate(rows * n * SIZES[stored_as])
@@ -88,8 +105,29 @@ def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype, k: int) -> None:
         np.testing.assert_array_equal(found, results[0])
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("k", [64, 320, 448])
+def test_blocks_that_have_a_part_each(k: int, rule: tuple[bool, bool]) -> None:
+    """What they write, added up as LayerNorm does, are the bits of a block that has all parts."""
+    with rules(*rule):
+        assert_parts_are_the_whole(k, on_the_simulator)
+
+
+def assert_parts_are_the_whole(k: int, launch: Launch) -> None:
+    whole = gemm("bfloat16", HALF_TILES[0], 70, 128, k, None, True, launch)[0]
+    x, w, other, bias = operands_of("bfloat16", 70, 128, k)
+    out = simulator.memory.allocate(70 * PARTS * 128 * 4)
+    given = [placed(narrowed(x, "bfloat16")), k * 2, placed(narrowed(w, "bfloat16")), k * 2, 0, 0, 0, out, 128 * 4, k]
+    given += [placed(np.array([-1, 70])), 1]
+    launch(("gemm_half", "bfloat16", SPLIT_TILE, None, True), (2 * PARTS, 2), SPLIT_TILE.threads, given)
+    total, *others = stored(out, (70, PARTS, 128), "float32").swapaxes(0, 1)
+    for one in (*others, bias, other):
+        total = total + one
+    np.testing.assert_array_equal(total, whole)
+
+
 def test_tiles_fit_every_gpu_s_shared_memory() -> None:
-    assert all(tile.shared(2) <= LARGEST_SHARED for tile in HALF_TILES)
+    assert all(tile.shared(2) <= LARGEST_SHARED for tile in NORMED_TILES)
     assert all(tile.shared(4) <= LARGEST_SHARED for tile in SINGLE_TILES)
 
 

@@ -150,6 +150,36 @@ def test_embed_rows_and_layer_norm(dtype: Dtype, width: int) -> None:
     close(dtype, *both(dtype, forward, batch, inputs_embeds=True), 16)
 
 
+@pytest.mark.parametrize("rows", [9, 70])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_residual_that_is_normed(dtype: Dtype, rows: int) -> None:
+    """Of few rows the norm adds up the parts of the product, of many not, nor where others read the sum."""
+    rng = np.random.default_rng(rows)
+    embeds, matrix = (as_stored(rng.standard_normal(shape), dtype) for shape in ((rows, 40), (40, 40)))
+    weight, bias = (rng.standard_normal(40).astype(np.float32) for _ in range(2))
+    batch = batch_of([1, rows - 1])
+    batch = Batch(**{**batch.__dict__, "inputs_embeds": embeds, "ids": None})
+
+    def forward(store: Any, shown: bool) -> Any:
+        norm, table = store.norm(weight, bias, 1e-5), store.table(np.zeros((WIDE, 40), np.float32))
+        placed = store.linear(matrix, bias)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            x = ops.embed_rows(batch.inputs_embeds, (table, batch.positions), (table, batch.token_types), norm)
+            y = ops.linear(x, placed, residual=x)
+            sums = {"sum": y, "two": ops.concat([y, y])} if shown else {}
+            return {"normed": ops.layer_norm(y, norm), "x": x, **sums}
+
+        return run
+
+    found = []
+    for shown in (False, True):
+        mine, truth = both(dtype, lambda store: forward(store, shown), batch, inputs_embeds=True)  # noqa: B023
+        close(dtype, mine, truth, 12)
+        found.append(mine["normed"])
+    np.testing.assert_array_equal(*found)
+
+
 RELATIVE = {"none": None, "bias": "bias", "key": False, "key and query": True}
 
 

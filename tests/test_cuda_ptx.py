@@ -63,6 +63,10 @@ def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype) -> None:
             np.testing.assert_array_equal(found, results[0])
 
 
+def test_blocks_that_have_a_part_each() -> None:
+    test_cuda_gemm.assert_parts_are_the_whole(448, launch)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation: str) -> None:
     found, truth, bound = gemm("float32", SINGLE_TILES[0], 5, 64, 64, activation, False)
@@ -76,6 +80,10 @@ def test_rows(dtype: Dtype, width: int) -> None:
 
 def test_embedded_rows() -> None:
     test_cuda_ops.test_embed_rows_and_layer_norm("float16", 257)
+
+
+def test_a_residual_that_is_normed() -> None:
+    test_cuda_ops.test_a_residual_that_is_normed("bfloat16", 9)
 
 
 ATTENTION = [

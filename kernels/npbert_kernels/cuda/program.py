@@ -73,8 +73,8 @@ class Workspace:
             key: self.queue.host(buffer_bytes(recording, buffer, bucket)) for key, buffer in wanted.items()
         }
         for launch in recording.launches:
-            device.prepare(launch.key(bucket, device.processors))
-        self.replay = self.queue.capture(lambda: self._queue_all(device))
+            device.prepare(launch.key(bucket))
+        self.replay = self.queue.capture(self._queue_all)
 
     def _input_bytes(self, source: Input) -> int:
         bucket, recording = self.bucket, self.recording
@@ -90,12 +90,12 @@ class Workspace:
             return bucket.sequences * 8
         return (bucket.rows(source.axis) + (source.source in ("cu_seqlens", "cu_selected"))) * 8
 
-    def _queue_all(self, device: Device) -> None:
+    def _queue_all(self) -> None:
         self.queue.copy_in(self._inputs.at, self._host)
         for launch in self.recording.launches:
-            self._queue_one(device, launch)
+            self._queue_one(launch)
 
-    def _queue_one(self, device: Device, launch: Launch) -> None:
+    def _queue_one(self, launch: Launch) -> None:
         args: list[int | float] = []
         for operand in launch.operands:
             if operand is None:
@@ -108,8 +108,8 @@ class Workspace:
                 args.append(self._at[id(operand.factors)] + operand.layer * self.recording.mask_width * 4)
             else:
                 args.append(operand.at)
-        at = self.bucket, device.processors
-        self.queue.launch(launch.key(*at), launch.grid(*at), launch.threads(*at), args)
+        bucket = self.bucket
+        self.queue.launch(launch.key(bucket), launch.grid(bucket), launch.threads(bucket), args)
 
     def run(self, batch: Batch) -> dict[str, Floats]:
         recording = self.recording
@@ -173,7 +173,13 @@ class Program:
     def bucket(self, batch: Batch) -> Bucket:
         pairs = int((np.diff(batch.cu_seqlens) * batch.key_lens).sum()) if self._probs else 0
         selected = 0 if batch.selected is None or not self._selects else len(batch.selected)
-        return Bucket(rounded(len(batch.positions)), power(len(batch.key_lens)), power(max(1, selected)), power(pairs))
+        return Bucket(
+            rounded(len(batch.positions)),
+            power(len(batch.key_lens)),
+            power(max(1, selected)),
+            power(pairs),
+            self._device.processors,
+        )
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
         if not len(batch.key_lens):

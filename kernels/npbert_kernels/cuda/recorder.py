@@ -17,6 +17,7 @@ from .tiles import (
     HALF_TILES,
     LARGEST_TENSOR_HEAD,
     NO_BIAS,
+    NORMED_TILES,
     QUERIES,
     ROW_WARPS,
     SIMPLE_QUERIES,
@@ -44,6 +45,7 @@ class Bucket:
     sequences: int
     selected: int
     pairs: int  # of query and key, for probabilities
+    processors: int  # of the device
 
     def rows(self, axis: Axis) -> int:
         return (self.tokens, self.sequences, self.selected)[axis]
@@ -64,6 +66,9 @@ class Buffer:
     last: int = 0  # and the last that reads it
     alone: bool = False  # shares its memory with no other, which is 0 before the first step
     head_size: int | None = None
+    parts: Callable[[Bucket], int] = lambda bucket: 1  # float32 rows for each row, which it is the sum of,
+    added: tuple[Memory | None, Buffer | None] = (None, None)  # with this row and these, if there are several
+    only_normed: bool = True  # nothing else reads it
 
 
 @dataclass(eq=False)
@@ -88,11 +93,11 @@ Operand: TypeAlias = int | float | Buffer | Input | HeadMask | Memory | None
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel. `grid` and `key` depend on the bucket, and on how many processors there are."""
+    """One kernel."""
 
-    key: Callable[[Bucket, int], Key]
-    grid: Callable[[Bucket, int], tuple[int, int]]
-    threads: Callable[[Bucket, int], int]
+    key: Callable[[Bucket], Key]
+    grid: Callable[[Bucket], tuple[int, int]]
+    threads: Callable[[Bucket], int]
     operands: tuple[Operand, ...]
 
 
@@ -160,7 +165,7 @@ class Recorder:
     ) -> Buffer:
         out = self._buffer(Axis.TOKENS, norm.width)
         self._rows_of_warps(
-            ("embed", self.dtype, norm.width, padded(norm.width), ids is not None),
+            lambda bucket: ("embed", self.dtype, norm.width, padded(norm.width), ids is not None),
             out,
             (
                 words,
@@ -198,31 +203,34 @@ class Recorder:
         out = self._buffer(x.axis, weights.n, None if residual is None else "float32")
         out.head_size = weights.head_size
         axis, columns = x.axis, padded(weights.n)
-        tiles = [tile for tile in (SINGLE_TILES if single else HALF_TILES) if columns % tile.n == 0]
+        widest = SINGLE_TILES if single else HALF_TILES if residual is None else NORMED_TILES
 
         def blocks(tile: Tile, bucket: Bucket) -> tuple[int, int]:
-            return columns // tile.n, -(-bucket.rows(axis) // tile.m)
+            return columns // tile.n * tile.blocks_k, -(-bucket.rows(axis) // tile.m)
 
-        def tile_of(bucket: Bucket, processors: int) -> Tile:
+        def tile_of(bucket: Bucket) -> Tile:
             """The largest that gives a third of the processors something to do.
 
             A processor takes 64 bytes a cycle from the second-level cache, which has them for about so many at once:
             more and smaller tiles would only ask it for more.
             """
+            tiles = [tile for tile in widest if columns % tile.n == 0 and (tile.blocks_k == 1 or out.only_normed)]
             for tile in reversed(tiles):
                 x, y = blocks(tile, bucket)
-                if 3 * x * y >= processors:
+                if 3 * x * y >= bucket.processors:
                     return tile
             return tiles[0]
 
-        def key(bucket: Bucket, processors: int) -> Key:
-            made = (tile_of(bucket, processors), activation, residual is not None)
+        def key(bucket: Bucket) -> Key:
+            made = (tile_of(bucket), activation, residual is not None)
             return ("gemm_single", *made) if single else ("gemm_half", self.dtype, *made)
 
+        if residual is not None and not single:
+            out.parts, out.added = lambda bucket: tile_of(bucket).blocks_k, (weights.bias, residual)
         self._launch(
             key,
-            lambda bucket, processors: blocks(tile_of(bucket, processors), bucket),
-            lambda bucket, processors: tile_of(bucket, processors).threads,
+            lambda bucket: blocks(tile_of(bucket), bucket),
+            lambda bucket: tile_of(bucket).threads,
             x,
             self._row(x),
             weights.weight,
@@ -271,9 +279,9 @@ class Recorder:
         if relative is not None and columns is None:
             raise ValueError("attention: relative wants columns")
         self._launch(
-            lambda bucket, processors: (*made, kind, probs),
-            lambda bucket, processors: (bucket.tiles(queries), heads),
-            lambda bucket, processors: 32 * WARPS,
+            lambda bucket: (*made, kind, probs),
+            lambda bucket: (bucket.tiles(queries), heads),
+            lambda bucket: 32 * WARPS,
             qkv,
             self._row(qkv),
             out,
@@ -297,12 +305,16 @@ class Recorder:
         if x.width != norm.width:
             raise ValueError(f"layer_norm: x has {x.width} columns, the norm {norm.width}")
         out = self._buffer(x.axis, norm.width)
+        sums_bias, residual = x.added
         self._rows_of_warps(
-            ("layer_norm", x.dtype, self.dtype, norm.width, padded(norm.width)),
+            lambda bucket: ("layer_norm", x.dtype, self.dtype, norm.width, padded(norm.width), x.parts(bucket)),
             out,
             (
                 x,
                 self._row(x),
+                sums_bias,
+                residual,
+                self._row(residual) if residual is not None else 0,
                 norm.weight,
                 norm.bias,
                 float(norm.eps),
@@ -318,7 +330,7 @@ class Recorder:
         x = self._narrow(x)
         out = self._buffer(x.axis, x.width)
         operands = (x, self._row(x), out, self._row(out), SIZES_OF_BATCH, int(x.axis))
-        self._rows_of_warps(("normalize", self.dtype, padded(x.width)), out, operands)
+        self._rows_of_warps(lambda bucket: ("normalize", self.dtype, padded(x.width)), out, operands)
         return out
 
     def take(self, x: Buffer, rows: Input) -> Buffer:
@@ -349,6 +361,7 @@ class Recorder:
         return out
 
     def _place(self, x: Buffer, out: Buffer, begin: int, written: int) -> None:
+        x.only_normed = False
         operands = (x, self._row(x), out, self._row(out), begin, SIZES_OF_BATCH, int(out.axis))
         self._warps_of_columns(("place", x.dtype, out.dtype, x.width, written), out, written, operands)
 
@@ -370,29 +383,29 @@ class Recorder:
     def _row(self, buffer: Buffer) -> int:
         return padded(buffer.width) * SIZES[buffer.dtype]
 
-    def _rows_of_warps(self, key: Key, out: Buffer, operands: tuple[Operand, ...]) -> None:
+    def _rows_of_warps(self, key: Callable[[Bucket], Key], out: Buffer, operands: tuple[Operand, ...]) -> None:
         axis = out.axis
         self._launch(
-            lambda bucket, processors: key,
-            lambda bucket, processors: (-(-bucket.rows(axis) // ROW_WARPS), 1),
-            lambda bucket, processors: 32 * ROW_WARPS,
+            key,
+            lambda bucket: (-(-bucket.rows(axis) // ROW_WARPS), 1),
+            lambda bucket: 32 * ROW_WARPS,
             *operands,
         )
 
     def _warps_of_columns(self, key: Key, out: Buffer, columns: int, operands: tuple[Operand, ...]) -> None:
         axis = out.axis
         self._launch(
-            lambda bucket, processors: key,
-            lambda bucket, processors: (bucket.rows(axis), -(-columns // 32)),
-            lambda bucket, processors: 32,
+            lambda bucket: key,
+            lambda bucket: (bucket.rows(axis), -(-columns // 32)),
+            lambda bucket: 32,
             *operands,
         )
 
     def _launch(
         self,
-        key: Callable[[Bucket, int], Key],
-        grid: Callable[[Bucket, int], tuple[int, int]],
-        threads: Callable[[Bucket, int], int],
+        key: Callable[[Bucket], Key],
+        grid: Callable[[Bucket], tuple[int, int]],
+        threads: Callable[[Bucket], int],
         *operands: Operand,
     ) -> None:
         for operand in operands:
@@ -431,7 +444,7 @@ def record(forward: Forward, dtype: Dtype, *, inputs_embeds: bool, head_mask: bo
     )
     outputs: dict[str, Buffer] = forward(cast(Ops, recorder), batch)
     for buffer in outputs.values():
-        buffer.last = len(recorder.launches)
+        buffer.last, buffer.only_normed = len(recorder.launches), False
     for buffer in recorder.buffers:
         if buffer.alone:
             buffer.first, buffer.last = 0, len(recorder.launches)
@@ -465,5 +478,5 @@ def buffer_bytes(recording: Recording, buffer: Buffer, bucket: Bucket) -> int:
     if buffer.flat:
         nbytes = buffer.width * bucket.pairs * 4
     else:
-        nbytes = bucket.rows(buffer.axis) * padded(buffer.width) * SIZES[buffer.dtype]
+        nbytes = bucket.rows(buffer.axis) * padded(buffer.width) * SIZES[buffer.dtype] * buffer.parts(bucket)
     return (max(nbytes, 1) + 255) // 256 * 256

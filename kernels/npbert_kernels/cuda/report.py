@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from .compiler import Assembly, assembled, linked
 from .makers import make
-from .tiles import HALF_TILES, SINGLE_TILES, Key, shared_bytes
+from .tiles import HALF_TILES, PARTS, SINGLE_TILES, SPLIT_TILE, Key, shared_bytes
 
 CAPABILITIES = ((8, 0), (9, 0))
 INSTRUCTIONS = ("mma.sync", "ldmatrix", "cp.async.cg", "shared.v4", "global.v4", "fma.rn.f32", ".f64")
@@ -33,6 +33,7 @@ def keys() -> Iterator[tuple[Key, int]]:
     for tile in HALF_TILES:
         yield ("gemm_half", "bfloat16", tile, "gelu_erf", False), tile.threads
         yield ("gemm_half", "float16", tile, None, True), tile.threads
+    yield ("gemm_half", "bfloat16", SPLIT_TILE, None, True), SPLIT_TILE.threads
     for tile in SINGLE_TILES:
         yield ("gemm_single", tile, "gelu_erf", False), tile.threads
     yield ("gemm_single", SINGLE_TILES[1], None, True), SINGLE_TILES[1].threads
@@ -43,20 +44,18 @@ def keys() -> Iterator[tuple[Key, int]]:
     yield ("attention_simple", "float32", 64, 64, 0, True), 128
     yield ("attention_simple", "float32", 32, 32, 2, False), 128
     for name in ("float32", "bfloat16"):
-        yield ("layer_norm", "float32", name, 1000, 1024), 128
+        yield ("layer_norm", "float32", name, 1000, 1024, 1), 128
         yield ("embed", name, 768, 768, True), 128
         yield ("pool", name, "max", 768), 32
-    yield ("layer_norm", "float16", "float16", 384, 384), 128
+    yield ("layer_norm", "float16", "float16", 384, 384, 1), 128
+    yield ("layer_norm", "float32", "bfloat16", 768, 768, PARTS), 128
     yield ("place", "float32", "float16", 768, 768), 32
     yield ("normalize", "float32", 384), 128
     yield ("take", "float16", 768), 32
 
 
 def named(key: Key) -> str:
-    words = [key[0]]
-    for part in key[1:]:
-        words.append(f"{part.m}x{part.n}x{part.k}" if hasattr(part, "stages") else str(part))
-    return " ".join(words)
+    return " ".join(map(str, key))
 
 
 def line(key: Key, threads: int, assembly: Assembly, capability: tuple[int, int]) -> Line:

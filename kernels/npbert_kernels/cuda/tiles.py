@@ -24,6 +24,9 @@ class Tile:
 
     With warps_k = PARTS, as many warps have the same part of out, each another part of k, of which a step takes k
     columns. With 1 the parts come one after another. The order of each sum is the same.
+
+    With blocks_k = PARTS, as many blocks have the same part of out, each another part of k: what they write are sums of
+    parts, which the norm behind adds up.
     """
 
     m: int
@@ -33,6 +36,10 @@ class Tile:
     warps_m: int
     warps_n: int
     warps_k: int = 1
+    blocks_k: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.m}x{self.n}x{self.k}" + f"/{self.blocks_k}" * (self.blocks_k > 1)
 
     @property
     def threads(self) -> int:
@@ -55,6 +62,8 @@ HALF_TILES = (
     Tile(128, 64, 64, 3, 4, 2),
     Tile(128, 128, 64, 3, 4, 2),
 )
+SPLIT_TILE = Tile(64, 64, 64, 4, 2, 2, blocks_k=PARTS)
+NORMED_TILES = (*HALF_TILES[:2], SPLIT_TILE, *HALF_TILES[2:])  # of what a norm alone reads
 SINGLE_TILES = (Tile(16, 32, 16, 4, 1, 4), Tile(64, 64, 16, 4, 1, 4))
 
 # Attention

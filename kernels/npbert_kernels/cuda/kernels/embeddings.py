@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..tiles import ROW_WARPS
 from .device import primitives as d
-from .layernorm import norm_of
+from .layernorm import norm_of, row_of
 
 
 def make_embed(name, width, padded, indexed):
     """indexed: words is a table [V, width] and ids say which rows; else words are the rows themselves."""
-    norm = norm_of(name, name, width, padded, 3)
+    (norm, count), (put, add) = norm_of(name, width, padded), row_of(name, name, padded)
 
     def embed(words, ids, positions, position_ids, types, type_ids, table_row, weight, bias, eps, out, out_row, sizes):
         d.after_previous()
@@ -18,15 +18,10 @@ def make_embed(name, width, padded, indexed):
             return
         word = d.load_int(ids + row * 8) if indexed else row
         position, kind = d.load_int(position_ids + row * 8), d.load_int(type_ids + row * 8)
-        norm(
-            words + word * table_row,
-            types + kind * table_row,
-            positions + position * table_row,
-            weight,
-            bias,
-            eps,
-            out + row * out_row,
-            lane,
-        )
+        values = d.cuda.local.array(count, d.f32)
+        put(words + word * table_row, lane, values)
+        add(types + kind * table_row, lane, values)
+        add(positions + position * table_row, lane, values)
+        norm(values, weight, bias, eps, out + row * out_row, lane)
 
     return embed

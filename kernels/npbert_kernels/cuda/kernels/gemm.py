@@ -29,12 +29,15 @@ def make_half(name, tile, activation, residual):
     At the end, behind a barrier that all reach when they have read the ring and none of their copies is under way, each
     warp writes its sums into it; behind another, each thread reads those of 8 columns of a row, of all parts, and
     writes 16 bytes of out.
+
+    With blocks_k a block has one part, and writes its sums as they are: out is [rows, PARTS, N] float32.
     """
     f = FORMATS[name]
     mma, act, load_chunk, store_chunk = f.mma, ACTIVATIONS[activation], f.load_chunk, f.store_chunk
     store_floats = FORMATS["float32"].store_chunk
     m, n, stages, warps_n, warps_k = tile.m, tile.n, tile.stages, tile.warps_n, tile.warps_k
     threads, chunks = tile.threads, UNIT * warps_k // 8  # of 16 bytes in a row of a stage
+    blocks_k, one_part = tile.blocks_k, warps_k > 1 or tile.blocks_k > 1
     chunk_bits = chunks.bit_length() - 1
     per_m, per_n = m // tile.warps_m, n // warps_n
     mt, nt = per_m // 16, per_n // 8
@@ -118,16 +121,17 @@ def make_half(name, tile, activation, residual):
                     part[o + e] = c[e]
 
     def gemm(x, x_row, w, w_row, bias, other, other_row, out, out_row, depth, sizes, axis):
-        units = depth // UNIT
-        # of the longest part, or of all
-        steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else units
-        m0, n0 = d.block_y() * m, d.block_x() * n
+        units, block, at_part = depth // UNIT, d.block_x() // blocks_k, d.block_x() % blocks_k
+        first = at_part * units // blocks_k
+        # of the longest part, or of all that this block has
+        steps = units - (PARTS - 1) * units // PARTS if warps_k > 1 else (at_part + 1) * units // blocks_k - first
+        m0, n0 = d.block_y() * m, block * n
         lane, warp, base = d.lane(), d.warp(), shared()
         thread, w_at = warp * 32 + lane, w + n0 * w_row
         # Weights need not wait: no kernel writes them.
         for fill in range(stages - 1):
             if fill < steps:
-                copy_w(fill, base + fill * stage_bytes + a_bytes, thread, w_at, w_row, units)
+                copy_w(first + fill, base + fill * stage_bytes + a_bytes, thread, w_at, w_row, units)
         d.after_previous()
         rows = d.load_int(sizes + axis * 8)
         if m0 >= rows:
@@ -150,9 +154,9 @@ def make_half(name, tile, activation, residual):
             fill = step + stages - 1
             if fill < steps:
                 tile_a = base + fill_stage * stage_bytes
-                copy_x(fill, tile_a, thread, x + m0 * x_row, x_row, rows - m0, units)
+                copy_x(first + fill, tile_a, thread, x + m0 * x_row, x_row, rows - m0, units)
                 if step >= 0:
-                    copy_w(fill, tile_a + a_bytes, thread, w_at, w_row, units)
+                    copy_w(first + fill, tile_a + a_bytes, thread, w_at, w_row, units)
                 fill_stage += 1
                 if fill_stage == stages:
                     fill_stage = 0
@@ -164,7 +168,7 @@ def make_half(name, tile, activation, residual):
                 multiply(1, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
                 multiply(2, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
                 multiply(3, tile_a, tile_b, lane, at_k, warp_m, warp_n, part, b)
-                if warps_k == 1 and step + 1 == end:
+                if not one_part and step + 1 == end:
                     ended, end = part_behind(ended, end, units)
                     for i in range(sums):
                         total[i] += part[i]
@@ -179,7 +183,7 @@ def make_half(name, tile, activation, residual):
             for j in range(nt):
                 for h in range(2):
                     o, to = (i * nt + j) * 4 + h * 2, corner + (i * 16 + h * 8) * sum_row + j * 32
-                    if warps_k > 1:
+                    if one_part:
                         d.store_shared2(to, part[o], part[o + 1])
                     else:
                         d.store_shared2(to, total[o], total[o + 1])
@@ -200,11 +204,16 @@ def make_half(name, tile, activation, residual):
                             else:
                                 y[half * 4 + e] = words[e]
                 column += n0
-                for half in range(2):
-                    words = d.load4_floats(inside, bias + (column + half * 4) * 4)
-                    for e in range(4):
-                        y[half * 4 + e] += words[e]
-                if residual:
+                if blocks_k == 1:
+                    for half in range(2):
+                        words = d.load4_floats(inside, bias + (column + half * 4) * 4)
+                        for e in range(4):
+                            y[half * 4 + e] += words[e]
+                if blocks_k > 1:
+                    to = out + (row * blocks_k + at_part) * out_row + column * 4
+                    store_floats(inside, to, y, 0)
+                    store_floats(inside, to + 16, y, 4)
+                elif residual:
                     load_chunk(inside, other + row * other_row + column * 2, more, 0)
                     for e in range(8):
                         y[e] += more[e]

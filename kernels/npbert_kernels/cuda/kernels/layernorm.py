@@ -24,42 +24,56 @@ def row_sum():
     return total
 
 
-def norm_of(source, name, width, padded, parts):
-    """A device function: the norm of a row in the format `source`, or of the sum of three, written as `name`.
+def reader(source, name):
+    """A device function: as many elements as `name` has in 16 bytes, of a row in the format `source`."""
+    f, loads = FORMATS[source], FORMATS[name].chunk // FORMATS[source].chunk
+    load_chunk, step = f.load_chunk, f.chunk
 
-    Two passes as in `reference`, over the row in registers. weight and bias are 0 from width to padded, and so is out.
+    @d.device_function
+    def read(inside, row, at, values, begin):
+        """The at-th of them."""
+        for i in range(loads):
+            load_chunk(inside, row + (at * loads + i) * 16, values, begin + i * step)
+
+    return read
+
+
+def row_of(source, name, padded):
+    """Device functions: a row in the format `source` into registers, as lanes hold one in `name`; and added to one."""
+    read, chunk, per_lane = reader(source, name), FORMATS[name].chunk, chunks_per_lane(name, padded)
+
+    @d.device_function
+    def put(row, lane, values):
+        for i in range(per_lane):
+            at = i * 32 + lane
+            read(at * chunk < padded, row, at, values, i * chunk)
+
+    @d.device_function
+    def add(row, lane, values):
+        more = d.cuda.local.array(chunk, d.f32)
+        for i in range(per_lane):
+            at = i * 32 + lane
+            read(at * chunk < padded, row, at, more, 0)
+            for e in range(chunk):
+                values[i * chunk + e] += more[e]
+
+    return put, add
+
+
+def norm_of(name, width, padded):
+    """A device function: the norm of a row in registers, written as `name`. And how many elements a lane has of it.
+
+    Two passes as in `reference`. weight and bias are 0 from width to padded, and so is out.
     """
-    f, g = FORMATS[source], FORMATS[name]
-    store, chunk, loads = g.store_chunk, g.chunk, g.chunk // f.chunk
-    load_some, step, load_floats = f.load_chunk, f.chunk, FORMATS["float32"].load_chunk
-    per_lane, total = chunks_per_lane(name, padded), row_sum()
+    f = FORMATS[name]
+    store, chunk, read, total = f.store_chunk, f.chunk, reader("float32", name), row_sum()
+    per_lane = chunks_per_lane(name, padded)
     count, whole = per_lane * chunk, width == padded == per_lane * 32 * chunk
 
     @d.device_function
-    def load(inside, at, values, begin):
-        for i in range(loads):
-            load_some(inside, at + i * 16, values, begin + i * step)
-
-    @d.device_function
-    def load_row(inside, at, values):
-        for i in range(chunk // 4):
-            load_floats(inside, at + i * 16, values, i * 4)
-
-    @d.device_function
-    def norm(x, y, z, weight, bias, eps, out, lane):
-        values = d.cuda.local.array(count, d.f32)
+    def norm(values, weight, bias, eps, out, lane):
         more = d.cuda.local.array(chunk, d.f32)
         gain = d.cuda.local.array(chunk, d.f32)
-        for i in range(per_lane):
-            at = i * 32 + lane
-            load(at * chunk < padded, x + at * (16 * loads), values, i * chunk)
-        if parts == 3:
-            for row in (y, z):
-                for i in range(per_lane):
-                    at = i * 32 + lane
-                    load(at * chunk < padded, row + at * (16 * loads), more, 0)
-                    for e in range(chunk):
-                        values[i * chunk + e] += more[e]
         part = d.f32(0)
         for i in range(count):
             part += values[i]
@@ -75,26 +89,38 @@ def norm_of(source, name, width, padded, parts):
         for i in range(per_lane):
             at = i * 32 + lane
             inside = at * chunk < padded
-            load_row(inside, weight + at * (chunk * 4), gain)
-            load_row(inside, bias + at * (chunk * 4), more)
+            read(inside, weight, at, gain, 0)
+            read(inside, bias, at, more, 0)
             for e in range(chunk):
                 gain[e] = (values[i * chunk + e] - mean) * scale * gain[e] + more[e]
             store(inside, out + at * 16, gain, 0)
 
-    return norm
+    return norm, count
 
 
-def make_layer_norm(source, name, width, padded):
-    """x [rows, width] -> out [rows, width]; columns from width to padded become 0. source: x's format, name: out's."""
-    norm = norm_of(source, name, width, padded, 1)
+def make_layer_norm(source, name, width, padded, parts):
+    """x [rows, width] -> out [rows, width]; columns from width to padded become 0. source: x's format, name: out's.
 
-    def layer_norm(x, x_row, weight, bias, eps, out, out_row, sizes, axis):
+    parts > 1: x is [rows, parts, width], the sums of a GEMM's parts. They, its bias `sums_bias` and the residual `other`
+    (in out's format) are added up as the GEMM itself would.
+    """
+    (norm, count), (put, add) = norm_of(name, width, padded), row_of(source, name, padded)
+    _, add_other = row_of(name, name, padded)
+
+    def layer_norm(x, x_row, sums_bias, other, other_row, weight, bias, eps, out, out_row, sizes, axis):
         d.after_previous()
         row, lane = d.block_x() * ROW_WARPS + d.warp(), d.lane()
         if row >= d.load_int(sizes + axis * 8):
             return
-        at = x + row * x_row
-        norm(at, at, at, weight, bias, eps, out + row * out_row, lane)
+        values = d.cuda.local.array(count, d.f32)
+        at = x + row * (x_row * parts)
+        put(at, lane, values)
+        if parts > 1:
+            for i in range(1, parts):
+                add(at + i * x_row, lane, values)
+            add(sums_bias, lane, values)
+            add_other(other + row * other_row, lane, values)
+        norm(values, weight, bias, eps, out + row * out_row, lane)
 
     return layer_norm
 
