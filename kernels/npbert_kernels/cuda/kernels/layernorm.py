@@ -101,8 +101,8 @@ def norm_of(name, width, padded):
 def make_layer_norm(source, name, width, padded, parts):
     """x [rows, width] -> out [rows, width]; columns from width to padded become 0. source: x's format, name: out's.
 
-    parts > 1: x is [rows, parts, width], the sums of a GEMM's parts. They, its bias `sums_bias` and the residual `other`
-    (in out's format) are added up as the GEMM itself would.
+    parts > 1: x is [rows, parts, width], sums of a GEMM's parts. They, its bias `sums_bias` and its residual `other`,
+    in out's format, are added up as the GEMM itself would.
     """
     (norm, count), (put, add) = norm_of(name, width, padded), row_of(source, name, padded)
     _, add_other = row_of(name, name, padded)
