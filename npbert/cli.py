@@ -103,15 +103,6 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("--top-k", type=_positive, metavar="N", help="print the N most similar only")
     _engine_options(similarity)
 
-    quantize = _verb(
-        verbs,
-        "quantize",
-        "write a model with its matrices and word embeddings in int8",
-        "Writes a folder that loads as MODEL does and computes with int8 matrices and words; heads stay float32.",
-    )
-    quantize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    quantize.add_argument("out", metavar="OUT", help="a folder, new or empty")
-
     rerank = _verb(
         verbs,
         "rerank",
@@ -128,15 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     rerank.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="documents at a time (32)")
     _engine_options(rerank)
 
-    validate = _verb(
-        verbs,
-        "validate",
-        "check a model's files, and say what they ask for",
-        "Checks the settings, the tokenizer and the headers of the weights of a sentence-transformers folder, and "
-        "prints prompts, length, pooling and what comes after it, each with the file and the key that say so.",
-    )
-    validate.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-
     _task_verbs(verbs)
 
     info = _verb(
@@ -147,6 +129,24 @@ def _parser() -> argparse.ArgumentParser:
         "so, and the memory it will take. Only the headers of the weights are read.",
     )
     info.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+
+    validate = _verb(
+        verbs,
+        "validate",
+        "check a model's files, and say what they ask for",
+        "Checks the settings, the tokenizer and the headers of the weights of a sentence-transformers folder, and "
+        "prints prompts, length, pooling and what comes after it, each with the file and the key that say so.",
+    )
+    validate.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+
+    quantize = _verb(
+        verbs,
+        "quantize",
+        "write a model with its matrices and word embeddings in int8",
+        "Writes a folder that loads as MODEL does and computes with int8 matrices and words; heads stay float32.",
+    )
+    quantize.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    quantize.add_argument("out", metavar="OUT", help="a folder, new or empty")
 
     demo = _verb(
         verbs,
