@@ -111,6 +111,14 @@ def add_distances(model: Any) -> None:
 
 
 @pytest.fixture(scope="session")
+def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """head_folder(family, kind, **config) -> a folder with random weights; one for each."""
+    import heads
+
+    return heads.folders(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """family_folder(model_type, **config) -> a folder with random weights, made by transformers, once for each."""
 

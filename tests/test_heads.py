@@ -4,145 +4,35 @@ from __future__ import annotations
 
 import inspect
 import json
-import warnings
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import parity
 import pytest
 import torch
-import transformers
-from conftest import add_distances, assert_as_close_as_torch
-from families import FAMILIES
+from conftest import assert_as_close_as_torch
+from heads import (
+    MODELS,
+    RELATIVE,
+    STEMS,
+    Folders,
+    V,
+    class_name,
+    draw,
+    draw_labels,
+    load,
+    rewritten,
+    torch_errors,
+    torch_model,
+    torch_output,
+)
 from npbert_kernels.ops import Backend
-from safetensors.numpy import load_file, save_file
 from test_reduced_families import LEAST, cosines
 
 import npbert
 from npbert import batch as batches
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not used")
-
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-}
-KINDS = (
-    "ForPreTraining",
-    "ForMaskedLM",
-    "ForNextSentencePrediction",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-)
-MODELS = [(family, kind) for family, stem in STEMS.items() for kind in KINDS if hasattr(transformers, stem + kind)]
-RELATIVE = [
-    ("bert, relative_key", "ForSequenceClassification"),
-    ("bert, relative_key", "ForPreTraining"),
-    ("bert, relative_key_query", "ForMaskedLM"),
-    ("roberta, relative_key", "ForTokenClassification"),
-    ("albert, relative_key_query", "ForQuestionAnswering"),
-]
-LABELS = 5
-V = 61
-
-Folders = Callable[..., Path]
-Model = tuple[str, str]
-
-
-@pytest.fixture(scope="session")
-def head_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    """head_folder(family, kind, **config) -> a folder with random weights; one for each."""
-
-    @cache
-    def make(family: str, kind: str, items: tuple[tuple[str, Any], ...]) -> Path:
-        model_type, config = FAMILIES[family]
-        torch.manual_seed(0)
-        labelled = kind in ("ForSequenceClassification", "ForTokenClassification")
-        given = {**config, **({"num_labels": LABELS} if labelled else {}), **dict(items)}
-        model = getattr(transformers, class_name(family, kind))(transformers.AutoConfig.for_model(model_type, **given))
-        add_distances(model)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                scale = 1.5 * parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.1
-                parameter.normal_(0, 1.0 if "embeddings." in name and parameter.ndim == 2 else scale)
-                if name.lower().endswith(("layernorm.weight", "layer_norm.weight")):
-                    parameter.add_(1)
-        folder = tmp_path_factory.mktemp(kind)
-        model.save_pretrained(folder)
-        return folder
-
-    return lambda family, kind, **config: make(family, kind, tuple(sorted(config.items())))
-
-
-def class_name(family: str, kind: str) -> str:
-    return STEMS[FAMILIES[family][0]] + kind
-
-
-def torch_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
-    return parity.torch_model(folder, dtype, getattr(transformers, name))
-
-
-def torch_output(folder: Path, name: str, dtype: torch.dtype, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
-    tensors = {key: torch.as_tensor(np.array(value)) for key, value in arguments.items()}
-    with torch.no_grad():
-        return {key: value.numpy() for key, value in torch_model(folder, name, dtype)(**tensors).items()}
-
-
-def load(folder: Path, family: str, kind: str, backend: str | Backend = "cpu") -> Any:
-    return getattr(npbert, class_name(family, kind)).from_pretrained(folder, backend=backend)
-
-
-def draw(family: str, kind: str, B: int, S: int, *, masked: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    shape = (B, 3, S) if kind == "ForMultipleChoice" else (B, S)
-    arguments = {"input_ids": rng.integers(5, V, shape)}  # none that RoBERTa's kin take for padding
-    if masked:
-        arguments["attention_mask"] = (np.arange(S) < rng.integers(1, S + 1, (*shape[:-1], 1))).astype(np.int64)
-    if FAMILIES[family][1].get("type_vocab_size") == 2:
-        arguments["token_type_ids"] = rng.integers(0, 2, shape)
-    return arguments
-
-
-def draw_labels(family: str, kind: str, B: int, S: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(1)
-    of_tokens = rng.integers(0, V if kind == "ForMaskedLM" else LABELS, (B, S))
-    of_tokens[rng.random((B, S)) < 0.4] = -100
-    if kind == "ForQuestionAnswering":  # beyond S and below 0 as well
-        return {name: rng.integers(-3, S + 9, B) for name in ("start_positions", "end_positions")}
-    if kind == "ForPreTraining" and family != "electra":
-        name = "sentence_order_label" if family == "albert" else "next_sentence_label"
-        return {"labels": of_tokens, name: rng.integers(0, 2, B)}
-    if kind == "ForPreTraining":
-        return {"labels": rng.integers(0, 2, (B, S))}
-    limits = {"ForNextSentencePrediction": 2, "ForMultipleChoice": 3}
-    return {"labels": of_tokens if kind in TOKENS else rng.integers(0, limits.get(kind, LABELS), B)}
-
-
-TOKENS = ("ForMaskedLM", "ForTokenClassification")
-
-
-@cache
-def torch_errors(folder: Path, family: str, kind: str) -> dict[str, float]:
-    """The largest error of torch's own float32 in each output.
-
-    A few rows in a thousand are off by twenty times the median, in torch and here alike: where norms divide by little.
-    So torch is tried on ten times as many rows as are compared.
-    """
-    given = {**draw(family, kind, 1000, 23, seed=7), **draw_labels(family, kind, 1000, 23)}
-    name = class_name(family, kind)
-    truth, found = (torch_output(folder, name, dtype, given) for dtype in (torch.float64, torch.float32))
-    return {key: float(np.abs(found[key] - wanted).max()) for key, wanted in truth.items()}
 
 
 @pytest.mark.parametrize(("family", "kind"), [*MODELS, *RELATIVE])
@@ -326,139 +216,6 @@ def test_labels_of_padding_count_for_nothing(head_folder: Folders) -> None:
     for wrong in (-100, 2):
         with pytest.raises(ValueError, match=rf"labels\[1, 2\]: wanted 0 to 1.*, found {wrong}$"):
             model(**given, labels=[[1, 0, 0], [0, 0, wrong]])
-
-
-# Files ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("family", "kind"), MODELS)
-def test_saved_and_read_by_transformers(family: str, kind: str, head_folder: Folders, tmp_path: Path) -> None:
-    folder, name = head_folder(family, kind), STEMS[family] + kind
-    load(folder, family, kind).save_pretrained(tmp_path)
-    arguments = draw(family, kind, 2, 9)
-    _, report = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
-    assert not report["missing_keys"]
-    assert not report["unexpected_keys"]
-    for key, wanted in torch_output(folder, name, torch.float64, arguments).items():
-        assert np.abs(torch_output(tmp_path, name, torch.float64, arguments)[key] - wanted).max() < 1e-12
-    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
-
-
-@pytest.mark.parametrize(("family", "kind"), MODELS)
-def test_pruned(family: str, kind: str, head_folder: Folders, tmp_path: Path) -> None:
-    """As if the heads were masked; so it is saved, and read back."""
-    model, arguments = load(head_folder(family, kind), family, kind), draw(family, kind, 4, 9)
-    shared = family == "albert"  # whose layers are one
-    mask = np.array([[1, 0, 1]] * 3 if shared else [[1, 0, 1], [1, 1, 1], [0, 1, 0]])
-    wanted, whole = model(**arguments, head_mask=mask), model(**arguments)
-    model.prune_heads({0: [1]} if shared else {0: [1], 2: [0, 2]})
-    found = model(**arguments)
-    model.save_pretrained(tmp_path)
-    back = load(tmp_path, family, kind)
-    assert back.config.pruned_heads == model.config.pruned_heads
-    for name in found:
-        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-4)
-        assert np.abs(found[name] - whole[name]).max() > 1e-3
-        np.testing.assert_array_equal(back(**arguments)[name], found[name])
-
-
-def rewritten(folder: Path, target: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Path:
-    """The folder with other tensors."""
-    (target / "config.json").write_text((folder / "config.json").read_text())
-    tensors = change(load_file(folder / "model.safetensors"))
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, target / "model.safetensors")
-    return target
-
-
-@pytest.mark.parametrize(
-    ("family", "prefix", "weight", "bias", "alias"),
-    [
-        ("bert", "bert.", "cls.predictions.decoder.weight", "cls.predictions.bias", "cls.predictions.decoder.bias"),
-        ("roberta", "roberta.", "lm_head.decoder.weight", "lm_head.bias", "lm_head.decoder.bias"),
-        ("albert", "albert.", "predictions.decoder.weight", "predictions.bias", "predictions.decoder.bias"),
-    ],
-)
-def test_older_layouts_of_a_decoder(
-    family: str, prefix: str, weight: str, bias: str, alias: str, head_folder: Folders, tmp_path: Path
-) -> None:
-    """Its weight saved beside the embeddings that it is, or in their place; its bias under either name, or both."""
-    folder = head_folder(family, "ForMaskedLM")
-    wanted = load(folder, family, "ForMaskedLM").predict([[5, 6, 7]])[0]
-    words = f"{prefix}embeddings.word_embeddings.weight"
-    layouts = ((words, weight, bias), (words, weight, alias), (words, weight, bias, alias), (weight, bias))
-    for number, names in enumerate(layouts):
-
-        def change(tensors: dict[str, np.ndarray], names: tuple[str, ...] = names) -> dict[str, np.ndarray]:
-            value = next(tensors.pop(name) for name in (bias, alias) if name in tensors)
-            values = {words: tensors.pop(words), bias: value, alias: value}
-            return {**tensors, **{name: values.get(name, values[words]) for name in names}}
-
-        target = tmp_path / str(number)
-        target.mkdir()
-        model = load(rewritten(folder, target, change), family, "ForMaskedLM")
-        np.testing.assert_array_equal(model.predict([[5, 6, 7]])[0], wanted)
-
-
-def test_a_decoder_of_its_own(head_folder: Folders, tmp_path: Path) -> None:
-    """Where the config unties it."""
-    folder = head_folder("bert", "ForMaskedLM", tie_word_embeddings=False)
-    arguments = draw("bert", "ForMaskedLM", 2, 9)
-    truth, measure = (
-        torch_output(folder, "BertForMaskedLM", dtype, arguments)["logits"] for dtype in (torch.float64, torch.float32)
-    )
-    kept = arguments["attention_mask"].astype(bool)
-    found = load(folder, "bert", "ForMaskedLM")(**arguments).logits
-    assert_as_close_as_torch(found[kept], truth[kept], np.abs(measure - truth).max())
-    words = load_file(folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
-    assert np.abs(load_file(folder / "model.safetensors")["cls.predictions.decoder.weight"] - words).max() > 0.1
-
-
-@pytest.mark.parametrize("part", ["weight", "bias"])
-def test_a_decoder_that_the_config_gets_wrong(part: str, head_folder: Folders, tmp_path: Path) -> None:
-    """Tied, it says, but the file has another: that one counts, as in transformers 5, and stays when it is saved."""
-    folder, name = head_folder("bert", "ForMaskedLM"), "BertForMaskedLM"
-    source = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}[part]
-
-    def change(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {**tensors, f"cls.predictions.decoder.{part}": tensors[source][::-1]}
-
-    target = rewritten(folder, tmp_path, change)
-    arguments = draw("bert", "ForMaskedLM", 2, 9, masked=False)
-    truth, measure = (
-        torch_output(target, name, dtype, arguments)["logits"] for dtype in (torch.float64, torch.float32)
-    )
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        model = load(target, "bert", "ForMaskedLM")
-    said = [str(warning.message) for warning in told]
-    wanted = f"{target}: tie_word_embeddings is true, but the file has a decoder that is not the word embeddings"
-    assert [text.startswith(wanted) for text in said] == ([True] if part == "weight" else [])
-    assert_as_close_as_torch(model(**arguments).logits, truth, np.abs(measure - truth).max())
-    model.save_pretrained(tmp_path / "saved")
-    np.testing.assert_array_equal(
-        load(tmp_path / "saved", "bert", "ForMaskedLM")(**arguments).logits, model(**arguments).logits
-    )
-    config = json.loads((tmp_path / "saved" / "config.json").read_text())
-    assert config["tie_word_embeddings"] == (part == "bias")
-
-
-@pytest.mark.parametrize("family", STEMS)
-def test_a_missing_head(family: str, head_folder: Folders) -> None:
-    """What is missing is named, and how the encoder can be had."""
-    folder = head_folder(family, "ForTokenClassification")
-    with pytest.raises(ValueError, match=r"missing weights \(2\): qa_outputs\.weight, qa_outputs\.bias; AutoModel"):
-        npbert.AutoModelForQuestionAnswering.from_pretrained(folder)
-    npbert.AutoModel.from_pretrained(folder, add_pooling_layer=False)
-
-
-def test_another_number_of_labels(head_folder: Folders, tmp_path: Path) -> None:
-    folder = head_folder("bert", "ForTokenClassification")
-    config = json.loads((folder / "config.json").read_text())
-    target = rewritten(folder, tmp_path, lambda tensors: tensors)
-    config.update(id2label={str(i): str(i) for i in range(3)}, label2id={str(i): i for i in range(3)})
-    (target / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"classifier\.weight: wanted the shape \[3, 42\] .*, found \[5, 42\]"):
-        npbert.AutoModelForTokenClassification.from_pretrained(target)
 
 
 # Classes -------------------------------------------------------------------------------------------------------
