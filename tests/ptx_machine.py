@@ -270,6 +270,8 @@ class Block:
             if self.over.any() or len(set(self.place.tolist())) > 1:
                 raise RuntimeError("a barrier that some threads did not come to")
             self.waiting[:] = False
+        if self.copies:
+            raise RuntimeError("a block that ended with copies under way")
 
     def _go_on(self, ready: Any) -> None:
         """Those that are least far, until they meet others or part."""

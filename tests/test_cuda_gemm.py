@@ -139,6 +139,10 @@ def test_activations(dtype: Dtype, tile: Tile, activation: str) -> None:
 
 
 def test_blocks_behind_the_rows_leave() -> None:
+    assert_blocks_behind_the_rows_leave(on_the_simulator)
+
+
+def assert_blocks_behind_the_rows_leave(launch: Launch) -> None:
     """The grid is a bucket's; the rows are told on the device. What lies behind them is neither read nor written."""
     tile = HALF_TILES[0]
     simulator.memory.allocate(16)
@@ -146,5 +150,5 @@ def test_blocks_behind_the_rows_leave() -> None:
     x, w, bias = np.ones((3, 64), np.float16), np.ones((64, 64), np.float16), np.zeros(64, np.float32)
     out = simulator.memory.allocate(3 * 128)
     operands = [placed(x), 128, placed(w), 128, placed(bias), 0, 0, out, 128, 64, placed(np.array([3])), 0]
-    on_the_simulator(("gemm_half", "float16", tile, None, False), (4, 5), tile.threads, operands)
+    launch(("gemm_half", "float16", tile, None, False), (4, 5), tile.threads, operands)
     assert (stored(out, (3, 64), "float16") == 64).all()

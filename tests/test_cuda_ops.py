@@ -160,24 +160,43 @@ def test_a_residual_that_is_normed(dtype: Dtype, rows: int) -> None:
     batch = batch_of([1, rows - 1])
     batch = Batch(**{**batch.__dict__, "inputs_embeds": embeds, "ids": None})
 
-    def forward(store: Any, shown: bool) -> Any:
+    def forward(store: Any, shown: tuple[str, ...]) -> Any:
         norm, table = store.norm(weight, bias, 1e-5), store.table(np.zeros((WIDE, 40), np.float32))
         placed = store.linear(matrix, bias)
 
         def run(ops: Any, batch: Batch) -> dict[str, Any]:
             x = ops.embed_rows(batch.inputs_embeds, (table, batch.positions), (table, batch.token_types), norm)
             y = ops.linear(x, placed, residual=x)
-            sums = {"sum": y, "two": ops.concat([y, y])} if shown else {}
-            return {"normed": ops.layer_norm(y, norm), "x": x, **sums}
+            more = {"sum": lambda: y, "two": lambda: ops.concat([y, y])}
+            return {"normed": ops.layer_norm(y, norm), "x": x, **{name: more[name]() for name in shown}}
 
         return run
 
-    found = []
-    for shown in (False, True):
+    for shown in ((), ("sum",), ("two",)):
         mine, truth = both(dtype, lambda store: forward(store, shown), batch, inputs_embeds=True)  # noqa: B023
         close(dtype, mine, truth, 12)
-        found.append(mine["normed"])
-    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_norm_adds_up_as_the_gemm_does(dtype: Dtype) -> None:
+    """A bias and a residual that all but cancel: in another order, most of what is normed would be another number."""
+    rng = np.random.default_rng(0)
+    embeds, matrix = (as_stored(rng.standard_normal(shape), dtype) for shape in ((9, 320), (40, 320)))
+    bias = np.full(40, 2.0**15, np.float32) + rng.standard_normal(40).astype(np.float32)
+    batch = Batch(**{**batch_of([1, 8]).__dict__, "inputs_embeds": embeds, "ids": None})
+    one = backend(dtype)
+    store = one.store(0)
+    wide, norm = (store.norm(np.ones(n, np.float32), np.zeros(n, np.float32), 1e-5) for n in (320, 40))
+    table, placed = store.table(np.zeros((WIDE, 320), np.float32)), store.linear(matrix, bias)
+    against = store.linear(np.zeros((40, 320), np.float32), np.full(40, -(2.0**15), np.float32))
+
+    def run(ops: Any, batch: Batch) -> dict[str, Any]:
+        x = ops.embed_rows(batch.inputs_embeds, (table, batch.positions), (table, batch.token_types), wide)
+        split, whole = (ops.linear(x, placed, residual=ops.linear(x, against)) for _ in range(2))
+        return {"split": ops.layer_norm(split, norm), "sum": whole, "whole": ops.layer_norm(whole, norm)}
+
+    found = one.record(run, inputs_embeds=True)(batch)
+    np.testing.assert_array_equal(found["split"], found["whole"])
 
 
 RELATIVE = {"none": None, "bias": "bias", "key": False, "key and query": True}

@@ -63,6 +63,10 @@ def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype) -> None:
             np.testing.assert_array_equal(found, results[0])
 
 
+def test_blocks_behind_the_rows_leave() -> None:
+    test_cuda_gemm.assert_blocks_behind_the_rows_leave(launch)
+
+
 def test_blocks_that_have_a_part_each() -> None:
     test_cuda_gemm.assert_parts_are_the_whole(448, launch)
 
