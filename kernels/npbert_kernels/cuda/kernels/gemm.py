@@ -135,6 +135,7 @@ def make_half(name, tile, activation, residual):
         d.after_previous()
         rows = d.load_int(sizes + axis * 8)
         if m0 >= rows:
+            d.copies_commit()
             drain()
             return
         at_k, at_mn = warp % warps_k, warp // warps_k
