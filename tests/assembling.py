@@ -10,12 +10,12 @@ from multiprocessing import get_context
 from npbert_kernels.cuda.tiles import Key
 
 
-def assembled(key: Key) -> str:
+def assembled(key: Key, capability: tuple[int, int]) -> str:
     os.environ.pop("NUMBA_ENABLE_CUDASIM", None)
     from npbert_kernels.cuda import compiler
     from npbert_kernels.cuda.makers import make
 
-    return compiler.assembled(make(key), (9, 0)).ptx
+    return compiler.assembled(make(key), capability).ptx
 
 
 @cache
@@ -24,5 +24,5 @@ def _process() -> ProcessPoolExecutor:
 
 
 @cache
-def ptx(key: Key) -> str:
-    return _process().submit(assembled, key).result()
+def ptx(key: Key, capability: tuple[int, int] = (9, 0)) -> str:
+    return _process().submit(assembled, key, capability).result()

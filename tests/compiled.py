@@ -12,13 +12,16 @@ from npbert_kernels.cuda.tiles import Key, shared_bytes
 
 
 @cache
-def kernel(key: Key) -> ptx_machine.Kernel:
-    return ptx_machine.Kernel(assembling.ptx(key))
+def kernel(key: Key, capability: tuple[int, int] = (9, 0)) -> ptx_machine.Kernel:
+    return ptx_machine.Kernel(assembling.ptx(key, capability))
 
 
 class CompiledQueue(SimulatedQueue):
+    device: Compiled
+
     def launch(self, key: Key, grid: tuple[int, int], threads: int, args: Sequence[int | float]) -> None:
-        self._do(partial(kernel(key).launch, grid, threads, list(args), shared_bytes(key)))
+        run = kernel(key, self.device.capability).launch
+        self._do(partial(run, grid, threads, list(args), shared_bytes(key)))
 
 
 class Compiled(Simulated):
@@ -26,8 +29,12 @@ class Compiled(Simulated):
 
     name = "PTX"
 
+    def __init__(self, capability: tuple[int, int] = (9, 0)) -> None:
+        super().__init__()
+        self.capability = capability
+
     def prepare(self, key: Key) -> None:
-        kernel(key)
+        kernel(key, self.capability)
 
     def queue(self) -> CompiledQueue:
         return CompiledQueue(self)

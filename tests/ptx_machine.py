@@ -4,8 +4,9 @@ The simulator runs the kernels' source, and says itself what a primitive does; h
 by NVIDIA's manual (PTX ISA 9). Of it there is what NVVM makes of these kernels; all else is a NotImplementedError.
 
 A register is an array with an element for each of a block's threads. Threads that part at a branch go on in the order
-of their places in the code, and so meet again; an instruction of a whole warp wants all of its lanes there. Registers
-and shared memory begin as bytes of 0xFF, addresses are checked, and cp.async lands by `simulator.rules`.
+of their places in the code, and so meet again; an instruction of a whole warp wants all of its lanes there. Warps go
+side by side or, by `simulator.rules`, one after another up to a barrier, the last first. Registers and shared memory
+begin as bytes of 0xFF, addresses are checked, and cp.async lands by the rules.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Instruction:
 @dataclass
 class Code:
     parameters: list[str]  # their kinds
+    waits: bool  # it may be launched before the kernels before have ended
     instructions: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     registers: int = 0
@@ -64,7 +66,7 @@ def parsed(ptx: str) -> Code:
     """The one kernel of a module."""
     text = re.sub(r"//[^\n]*", "", ptx)
     head, _, body = text.partition(".entry")[2].partition(")")
-    code = Code(re.findall(r"\.param\s+\.(\w+)", head))
+    code = Code(re.findall(r"\.param\s+\.(\w+)", head), ".target sm_8" not in text)
     scopes: list[dict[str, Register]] = []
     at = 0
     while match := STATEMENT.match(body, at):
@@ -166,8 +168,8 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "neg": np.negative,
     "copysign": lambda sign, x: np.copysign(x, sign),
-    "min": np.minimum,
-    "max": np.maximum,
+    "min": np.fmin,
+    "max": np.fmax,
     "and": np.bitwise_and,
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
@@ -180,7 +182,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 COMPARED: dict[str, Callable[..., Any]] = {
     "eq": np.equal,
-    "ne": np.not_equal,
+    "ne": lambda x, y: (x < y) | (x > y),
     "lt": np.less,
     "le": np.less_equal,
     "gt": np.greater,
@@ -248,7 +250,7 @@ class Block:
     """The registers of a block's threads, and its instructions as functions on them."""
 
     def __init__(self, code: Code, threads: int) -> None:
-        self.threads, self.labels = threads, code.labels
+        self.threads, self.labels, self.waits = threads, code.labels, code.waits
         self.bits = np.zeros((code.registers, threads), np.uint64)
         self.instructions = code.instructions
         self.runs = [self._made(one) for one in code.instructions]
@@ -260,11 +262,13 @@ class Block:
         self.copies: list[tuple[Any, ...]] = []  # under way: of which threads, in which group of each, what
         self.committed = np.zeros(self.threads, np.int64)
         self.place = np.zeros(self.threads, np.int64)
-        self.ordered = np.zeros(self.threads, bool)  # what the kernels before wrote is there
+        self.ordered = np.full(self.threads, not self.waits)  # what the kernels before wrote is there
         self.waiting, self.over = np.zeros(self.threads, bool), np.zeros(self.threads, bool)
         while not self.over.all():
             ready = ~self.over & ~self.waiting
             if ready.any():
+                if simulator.rules.backwards:
+                    ready &= np.arange(self.threads) // WARP == np.flatnonzero(ready)[-1] // WARP
                 self._go_on(ready)
                 continue
             if self.over.any() or len(set(self.place.tolist())) > 1:
@@ -434,9 +438,9 @@ class Block:
     def _memory(self, space: str, at: Any, kind: str, width: int) -> tuple[Any, Any]:
         return self._in_shared(at, kind, width) if space == "shared" else simulator.memory.view(at, KINDS[kind], width)
 
-    def _reads(self, at: Any) -> None:
+    def _reads(self, at: Any, nbytes: int) -> None:
         """Before the kernels before have ended, only what none of them writes."""
-        if not self.ordered.all() and written()[at].any():
+        if not self.ordered.all() and (written()[at] | written()[at + nbytes - 1]).any():
             raise RuntimeError("a read of what a kernel wrote, before griddepcontrol.wait")
 
     def _load(self, op: str, operands: list[Operand]) -> Run:
@@ -453,7 +457,7 @@ class Block:
             at = address()[mask]
             values, index = self._memory(space, at, kind, len(views))
             if space == "global":
-                self._reads(at)
+                self._reads(at, np.dtype(KINDS[kind]).itemsize * len(views))
             for i, view in enumerate(views):
                 view[mask] = values[index + i]
 
@@ -488,7 +492,7 @@ class Block:
 
         def copy(mask: Any) -> None:
             threads = np.flatnonzero(self._all(mask))
-            self._reads(source()[threads][kept()[threads] > 0])
+            self._reads(source()[threads][kept()[threads] > 0], 16)
             self.copies.append((threads, self.committed[threads], to()[threads], source()[threads], kept()[threads]))
             if simulator.rules.land_at_once:
                 self._land(*self.copies.pop())

@@ -90,6 +90,7 @@ class GpuQueue:
         driver, gpu = self.driver, self.gpu
         # Relaxed: other threads, and finalizers in this one, may allocate and free meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+        self.last_is_kernel = False
         with gpu:
             _called(driver.cuStreamBeginCapture(self.stream, mode))
             try:
@@ -106,6 +107,7 @@ class GpuQueue:
         weakref.finalize(self, gpu.release, driver.cuGraphExecDestroy, ready)
 
         def replay() -> None:
+            self.last_is_kernel = False
             with gpu:
                 _called(driver.cuGraphLaunch(ready, self.stream))
 

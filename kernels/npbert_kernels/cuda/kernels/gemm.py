@@ -2,7 +2,7 @@
 
 K is a multiple of 64 and N one of the tile's width: weights are placed so, with zeros, and rows of x have zeros there.
 Rows are the only edge, and no row's bits depend on the others, nor on the tile: the order of its sums goes by K alone.
-On entry `sizes` [axes] int64 says how many there are; blocks behind them leave at once.
+On entry `sizes` [axes] int64 says how many there are; blocks behind them leave when they know.
 
 Shared memory, both kernels: stage s % STAGES of a ring of copies. Who writes: the block's cp.async, each thread its
 chunks. Who reads: all warps, after each thread has waited for its own copies of that step and the barrier behind that

@@ -63,7 +63,8 @@ def row_of(source, name, padded):
 def norm_of(name, width, padded):
     """A device function: the norm of a row in registers, written as `name`. And how many elements a lane has of it.
 
-    Two passes as in `reference`. weight and bias are 0 from width to padded, and so is out.
+    Two passes as in `reference`. out is 0 from width to padded. Of more than 1,024 columns, in half formats 2,048, NVVM
+    does not unroll the loops: then the row lies in local memory.
     """
     f = FORMATS[name]
     store, chunk, read, total = f.store_chunk, f.chunk, reader("float32", name), row_sum()
@@ -93,6 +94,8 @@ def norm_of(name, width, padded):
             read(inside, bias, at, more, 0)
             for e in range(chunk):
                 gain[e] = (values[i * chunk + e] - mean) * scale * gain[e] + more[e]
+                if not whole:  # 0 in rows that are not finite, too
+                    gain[e] = d.select(at * chunk + e < width, gain[e], d.f32(0))
             store(inside, out + at * 16, gain, 0)
 
     return norm, count
