@@ -203,7 +203,7 @@ class Recorder:
         out = self._buffer(x.axis, weights.n, None if residual is None else "float32")
         out.head_size = weights.head_size
         axis, columns = x.axis, padded(weights.n)
-        widest = SINGLE_TILES if single else HALF_TILES if residual is None else NORMED_TILES
+        offered = SINGLE_TILES if single else HALF_TILES if residual is None else NORMED_TILES
 
         def blocks(tile: Tile, bucket: Bucket) -> tuple[int, int]:
             return columns // tile.n * tile.blocks_k, -(-bucket.rows(axis) // tile.m)
@@ -214,7 +214,7 @@ class Recorder:
             A processor takes 64 bytes a cycle from the second-level cache, which has them for about so many at once:
             more and smaller tiles would only ask it for more.
             """
-            tiles = [tile for tile in widest if columns % tile.n == 0 and (tile.blocks_k == 1 or out.only_normed)]
+            tiles = [tile for tile in offered if columns % tile.n == 0 and (tile.blocks_k == 1 or out.only_normed)]
             for tile in reversed(tiles):
                 x, y = blocks(tile, bucket)
                 if 3 * x * y >= bucket.processors:
