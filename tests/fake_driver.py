@@ -449,10 +449,10 @@ def install(folder: Path, ptx: bool = False) -> None:
     library = folder / "libcuda.so.1"
     command = ["cc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library), str(folder / "driver.c")]
     subprocess.run(command, check=True)
-    loaded = ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    own = ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
     find = ctypes.CFUNCTYPE(c_void_p, c_char_p)(lambda name: FUNCTIONS.get(name.decode()))
-    keep.extend([loaded, find])
-    loaded.register_find(find)
+    keep.extend([own, find])
+    own.register_find(find)
     cubins.stored = lambda key, capability: None
     if ptx:
         compiler.linked, cubins.object_store.write = linked, lambda name, code: folder  # a store keeps none of it

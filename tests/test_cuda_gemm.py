@@ -5,8 +5,6 @@ from __future__ import annotations
 from simulated import ROUNDING, RULES, as_stored, placed, rules, simulator, stored
 
 # isort: split
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from npbert_kernels.cuda.formats import DTYPES, SIZES, Dtype, narrowed
@@ -28,10 +26,7 @@ from npbert_kernels.reference import ACTIVATIONS as REFERENCE
 CASES = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
 
 
-Launch = Callable[[Key, tuple[int, int], int, list[int]], None]
-
-
-def on_the_simulator(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
+def launch(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
     simulator.launch(make(key), grid, threads, operands)
 
 
@@ -43,14 +38,7 @@ def operands_of(dtype: Dtype, rows: int, n: int, k: int) -> list[np.ndarray]:
 
 
 def gemm(
-    dtype: Dtype,
-    tile: Tile,
-    rows: int,
-    n: int,
-    k: int,
-    activation: str | None,
-    residual: bool,
-    launch: Launch = on_the_simulator,
+    dtype: Dtype, tile: Tile, rows: int, n: int, k: int, activation: str | None, residual: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What it gave, the truth, and the bound of the error."""
     simulator.memory.allocate(16)
@@ -110,16 +98,13 @@ def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype, k: int) -> None:
 def test_blocks_that_have_a_part_each(k: int, rule: tuple[bool, bool]) -> None:
     """What they write, added up as LayerNorm does, are the bits of a block that has all parts."""
     with rules(*rule):
-        assert_parts_are_the_whole(k, on_the_simulator)
-
-
-def assert_parts_are_the_whole(k: int, launch: Launch) -> None:
-    whole = gemm("bfloat16", HALF_TILES[0], 70, 128, k, None, True, launch)[0]
+        whole = gemm("bfloat16", HALF_TILES[0], 70, 128, k, None, True)[0]
     x, w, other, bias = operands_of("bfloat16", 70, 128, k)
     out = simulator.memory.allocate(70 * PARTS * 128 * 4)
     given = [placed(narrowed(x, "bfloat16")), k * 2, placed(narrowed(w, "bfloat16")), k * 2, 0, 0, 0, out, 128 * 4, k]
     given += [placed(np.array([-1, 70])), 1]
-    launch(("gemm_half", "bfloat16", SPLIT_TILE, None, True), (2 * PARTS, 2), SPLIT_TILE.threads, given)
+    with rules(*rule):
+        launch(("gemm_half", "bfloat16", SPLIT_TILE, None, True), (2 * PARTS, 2), SPLIT_TILE.threads, given)
     total, *others = stored(out, (70, PARTS, 128), "float32").swapaxes(0, 1)
     for one in (*others, bias, other):
         total = total + one
@@ -139,10 +124,6 @@ def test_activations(dtype: Dtype, tile: Tile, activation: str) -> None:
 
 
 def test_blocks_behind_the_rows_leave() -> None:
-    assert_blocks_behind_the_rows_leave(on_the_simulator)
-
-
-def assert_blocks_behind_the_rows_leave(launch: Launch) -> None:
     """The grid is a bucket's; the rows are told on the device. What lies behind them is neither read nor written."""
     tile = HALF_TILES[0]
     simulator.memory.allocate(16)

@@ -8,7 +8,6 @@ from simulated import rules, simulator
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,56 +24,43 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: the cuda 
 from compiled import Compiled, kernel
 from ptx_machine import Kernel
 
-EVERY_TILE = [(dtype, tile) for dtype in DTYPES for tile in (SINGLE_TILES if dtype == "float32" else HALF_TILES)]
+
+def launch(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
+    kernel(key).launch(grid, threads, operands, shared_bytes(key))
 
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     simulator.memory.allocate(16)
     simulator.memory.clear()
+    monkeypatch.setattr(test_cuda_gemm, "launch", launch)
     monkeypatch.setattr(test_cuda_ops, "backend", lambda dtype: Cuda(Compiled(), dtype))
 
 
-def launch(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
-    kernel(key).launch(grid, threads, operands, shared_bytes(key))
-
-
-def gemm(dtype: Dtype, tile: Tile, rows: int, n: int, k: int, activation: str | None, residual: bool) -> Any:
-    return test_cuda_gemm.gemm(dtype, tile, rows, n, k, activation, residual, launch)
-
-
 @pytest.mark.parametrize("rule", [(False, False), (True, True)])
-@pytest.mark.parametrize(("dtype", "tile"), EVERY_TILE, ids=str)
+@pytest.mark.parametrize(("dtype", "tile"), test_cuda_gemm.CASES, ids=str)
 def test_every_tile(dtype: Dtype, tile: Tile, rule: tuple[bool, bool]) -> None:
-    """Two blocks of rows, of which the second has one row; more steps of k than the ring has stages."""
-    k = (tile.stages + 1) * tile.k * tile.warps_k
-    with rules(*rule):
-        found, truth, bound = gemm(dtype, tile, tile.m + 1, max(64, tile.n), k, None, True)
-    assert (np.abs(found - truth) <= bound).all()
+    test_cuda_gemm.test_every_tile(dtype, tile, rule)
 
 
+@pytest.mark.parametrize("k", [64, 320, 448])  # parts without a unit, with one, with one or two
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype) -> None:
+def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype, k: int) -> None:
     """Compilers may fuse a product and a sum in one kernel and not in another: here they did not."""
-    tiles = SINGLE_TILES if dtype == "float32" else HALF_TILES
-    for k in (64, 320, 448):  # parts without a unit, with one, with one or two
-        results = [gemm(dtype, tile, 20, 128, k, "gelu_erf", False)[0] for tile in tiles]
-        for found in results[1:]:
-            np.testing.assert_array_equal(found, results[0])
+    test_cuda_gemm.test_a_row_s_bits_do_not_depend_on_the_tile(dtype, k)
 
 
 def test_blocks_behind_the_rows_leave() -> None:
-    test_cuda_gemm.assert_blocks_behind_the_rows_leave(launch)
+    test_cuda_gemm.test_blocks_behind_the_rows_leave()
 
 
 def test_blocks_that_have_a_part_each() -> None:
-    test_cuda_gemm.assert_parts_are_the_whole(448, launch)
+    test_cuda_gemm.test_blocks_that_have_a_part_each(448, (False, False))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation: str) -> None:
-    found, truth, bound = gemm("float32", SINGLE_TILES[0], 5, 64, 64, activation, False)
-    assert (np.abs(found - truth) <= bound).all()
+    test_cuda_gemm.test_activations("float32", SINGLE_TILES[0], activation)
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 40), ("bfloat16", 300), ("float16", 64)])
@@ -134,7 +120,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_what_is_wrong_shows(how: str) -> None:
+def test_what_is_wrong_shows(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from assembling import ptx
 
     def broken(key: Key, grid: tuple[int, int], threads: int, operands: list[int]) -> None:
@@ -142,8 +128,9 @@ def test_what_is_wrong_shows(how: str) -> None:
         assert count
         Kernel(changed).launch(grid, threads, operands, shared_bytes(key))
 
+    monkeypatch.setattr(test_cuda_gemm, "launch", broken)
     with rules(False, how == "no barrier"):
-        found, truth, bound = test_cuda_gemm.gemm("bfloat16", HALF_TILES[0], 17, 64, 1536, "gelu_erf", False, broken)
+        found, truth, bound = test_cuda_gemm.gemm("bfloat16", HALF_TILES[0], 17, 64, 1536, "gelu_erf", False)
     assert not (np.abs(found - truth) <= bound).all()
 
 
