@@ -1,7 +1,7 @@
 """`python -m benchmarks.bits record FILE`, then after a change `... compare FILE`: the same bits as before?
 
-Records a digest of each output of each model: all-MiniLM-L6-v2, and a small random checkpoint for each family, variety
-and head, made by transformers from a fixed seed; in every dtype, padded and as lists, on one thread and on two. It calls
+Records a digest of each output: of all-MiniLM-L6-v2, and of a small random checkpoint for each family, variety
+and head, made by transformers from a fixed seed; in every dtype, padded and as lists, on one thread and on two. It uses
 nothing but npbert's public names, so `PYTHONPATH` can point it at another checkout. Bits are those of one CPU: record
 and compare on the same machine.
 """
