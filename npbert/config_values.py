@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+MOST = 100  # characters of what a message quotes
+LISTED = 10  # names that a message lists
 
 
 def show(value: object) -> str:
     """A value as a message shows it: a line, not a page."""
-    text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    if isinstance(value, str | bytes):
+        value = value[: MOST + 1]  # a text may be as long as its file
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list that is nested as deep
+        return f"a {type(value).__name__}"
+    return text if len(text) <= MOST else text[: MOST - 3] + "..."
+
+
+def brief(name: str) -> str:
+    """A name, of a tensor or a key, as a message shows it: on one line, and cut where it is long."""
+    line = name if name.isprintable() else repr(name[: MOST + 1])[1:-1]
+    return line if len(line) <= MOST else line[: MOST - 3] + "..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a message lists them: the first few, and how many more there are."""
+    more = len(names) - LISTED
+    if more <= 1:  # to name the last one takes no more room
+        return ", ".join(map(brief, names))
+    return f"{', '.join(map(brief, names[:LISTED]))} and {more} more"
 
 
 def wrong(key: str, wanted: str, found: object) -> ValueError:

@@ -414,7 +414,8 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"config\.json: not a valid JSON file: "),
+        (b"", r"config\.json: an empty file, as a download that was cut short leaves it: get it again$"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"config\.json: a pointer of Git LFS in the place"),
         (b'{"hidden_size": 3', r"config\.json: not a valid JSON file: "),
         (b'{"hidden_size": 3}}', r"config\.json: not a valid JSON file: "),
         (b'{"a": "\xff"}', r"config\.json: not a valid JSON file: .*utf-8"),
@@ -429,7 +430,11 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
             b'{"model_type": "bert", "layer_norm_eps": NaN}',
             r"config\.json: layer_norm_eps: wanted .*, found nan",
         ),
-        (b'{"model_type": "bert", "vocab_size": ' + b"9" * 5000 + b"}", r"config\.json: "),
+        (b'{"a": ' + b"[" * 65 + b"]" * 65 + b"}", r"config\.json: not a valid JSON file: the JSON is nested too deeply$"),
+        (b'{"a": ' + b"9" * 5000 + b"}", r"config\.json: .*: a whole number of 5000 digits, wanted at most 100$"),
+        (b'{"a": -' + b"9" * 101 + b"}", r"config\.json: .*: a whole number of 101 digits, wanted at most 100$"),
+        (b'{"model_type": "bert", "vocab_size": ' + b"9" * 100 + b"}", r"config\.json: vocab_size: wanted .{,150}$"),
+        (b'{"model_type": "' + b"x" * 10**6 + b'"}', r"config\.json: model_type: wanted one .*, found 'x+\.\.\.$"),
     ],
 )
 def test_a_damaged_file(tmp_path: Path, content: bytes, message: str) -> None:
@@ -441,7 +446,7 @@ def test_a_damaged_file(tmp_path: Path, content: bytes, message: str) -> None:
 def test_a_file_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("npbert.json_file.MAX_BYTES", 100)
     write(tmp_path, {"model_type": "bert", "padding": "x" * 100})
-    with pytest.raises(ValueError, match=r"config\.json: wanted at most 100 bytes of JSON, found more"):
+    with pytest.raises(ValueError, match=r"config\.json: wanted at most 100 bytes, found 137"):
         AutoConfig.from_pretrained(tmp_path)
 
 
