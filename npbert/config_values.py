@@ -21,10 +21,11 @@ def show(value: object) -> str:
     return text if len(text) <= MOST else text[: MOST - 3] + "..."
 
 
-def brief(name: str) -> str:
-    """A name, of a tensor or a key, as a message shows it: on one line, and cut where it is long."""
-    line = name if name.isprintable() else repr(name[: MOST + 1])[1:-1]
-    return line if len(line) <= MOST else line[: MOST - 3] + "..."
+def brief(name: object, most: int = MOST) -> str:
+    """A name, of a tensor or a key, or an error of others, as a message shows it: on one line, and cut where it is long."""
+    text = str(name)
+    line = text if text.isprintable() else repr(text[: most + 1])[1:-1]
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def listed(names: Sequence[str]) -> str:

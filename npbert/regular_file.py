@@ -16,6 +16,9 @@ from pathlib import Path
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """What a file begins with that stands for one which Git LFS has not fetched."""
 
+_REFUSALS = (b"<!doctype html", b"<html", b"entry not found")
+"""What the answers of a server begin with that has no such file, in lower case."""
+
 # Opening a FIFO would wait for a writer for ever; for a regular file the flag means nothing.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -80,6 +83,10 @@ def check_whole(path: str | os.PathLike[str], begin: bytes) -> None:
     if begin.startswith(LFS_POINTER):
         raise ValueError(
             f"{os.fspath(path)}: a pointer of Git LFS in the place of the file: `git lfs pull` in its repository gets it"
+        )
+    if begin[:20].lower().startswith(_REFUSALS):
+        raise ValueError(
+            f"{os.fspath(path)}: a server's answer in the place of the file, as where it has none: get it again"
         )
 
 

@@ -415,7 +415,10 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", r"config\.json: an empty file, as a download that was cut short leaves it: get it again$"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"config\.json: a pointer of Git LFS in the place"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            r"config\.json: a pointer of Git LFS in the place",
+        ),
         (b'{"hidden_size": 3', r"config\.json: not a valid JSON file: "),
         (b'{"hidden_size": 3}}', r"config\.json: not a valid JSON file: "),
         (b'{"a": "\xff"}', r"config\.json: not a valid JSON file: .*utf-8"),
@@ -430,7 +433,10 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
             b'{"model_type": "bert", "layer_norm_eps": NaN}',
             r"config\.json: layer_norm_eps: wanted .*, found nan",
         ),
-        (b'{"a": ' + b"[" * 65 + b"]" * 65 + b"}", r"config\.json: not a valid JSON file: the JSON is nested too deeply$"),
+        (
+            b'{"a": ' + b"[" * 65 + b"]" * 65 + b"}",
+            r"config\.json: not a valid JSON file: the JSON is nested too deeply$",
+        ),
         (b'{"a": ' + b"9" * 5000 + b"}", r"config\.json: .*: a whole number of 5000 digits, wanted at most 100$"),
         (b'{"a": -' + b"9" * 101 + b"}", r"config\.json: .*: a whole number of 101 digits, wanted at most 100$"),
         (b'{"model_type": "bert", "vocab_size": ' + b"9" * 100 + b"}", r"config\.json: vocab_size: wanted .{,150}$"),
