@@ -22,7 +22,7 @@ def show(value: object) -> str:
 
 
 def brief(name: object, most: int = MOST) -> str:
-    """A name, of a tensor or a key, or an error of others, as a message shows it: on one line, and cut where it is long."""
+    """A name, of a tensor or a key, or others' error, as a message shows it: on one line, and cut where it is long."""
     text = str(name)
     line = text if text.isprintable() else repr(text[: most + 1])[1:-1]
     return line if len(line) <= most else line[: most - 3] + "..."

@@ -72,22 +72,20 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     return descriptor
 
 
-def check_whole(path: str | os.PathLike[str], begin: bytes) -> None:
+def check_whole(path: str | os.PathLike[str], begin: bytes | bytearray) -> None:
     """Checks how a file begins that can't be empty.
 
     Raises:
-        ValueError: it is what a download or a clone leaves that was not finished.
+        ValueError: it is what a download or a clone leaves that was not finished, or was refused.
     """
     if not begin:
         raise ValueError(f"{os.fspath(path)}: an empty file, as a download that was cut short leaves it: get it again")
     if begin.startswith(LFS_POINTER):
-        raise ValueError(
-            f"{os.fspath(path)}: a pointer of Git LFS in the place of the file: `git lfs pull` in its repository gets it"
-        )
+        hint = "`git lfs pull` in its repository gets it"
+        raise ValueError(f"{os.fspath(path)}: a pointer of Git LFS in the place of the file: {hint}")
     if begin[:20].lower().startswith(_REFUSALS):
-        raise ValueError(
-            f"{os.fspath(path)}: a server's answer in the place of the file, as where it has none: get it again"
-        )
+        hint = "as where it has none: get it again"
+        raise ValueError(f"{os.fspath(path)}: a server's answer in the place of the file, {hint}")
 
 
 def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
