@@ -47,7 +47,8 @@ def checked_dtype(dtype: str) -> Dtype:
 class Quantized:
     """A weight [out, in] that is int8 already: values times scales [out], values from -127 to 127.
 
-    Raises ValueError for shapes or dtypes that do not fit, and for scales that are not positive and finite.
+    Raises ValueError for shapes or dtypes that do not fit, and for scales that are not positive, not normal, or so
+    large that what they stand for is not finite.
     """
 
     values: NDArray[np.int8]  # [out, in]
@@ -75,8 +76,12 @@ class Quantized:
             raise ValueError(f"values: wanted int8 [out, in], found {values.dtype} {list(values.shape)}")
         if scales.dtype != np.float32 or scales.shape != (len(values),):
             raise ValueError(f"scales: wanted float32 [{len(values)}], found {scales.dtype} {list(scales.shape)}")
-        if not (np.isfinite(scales) & (scales > 0)).all():
-            raise ValueError("scales: wanted positive finite numbers")
+        least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max / np.float32(128)
+        fine = (scales >= least) & (scales <= most)  # a NaN is neither
+        if not fine.all():
+            row = int(np.argmin(fine))
+            wanted = f"positive finite numbers, from {least:.3g} to {most:.3g}"
+            raise ValueError(f"scales: wanted {wanted}, found {scales[row]:.3g} at [{row}]")
 
 
 @dataclass(frozen=True)
