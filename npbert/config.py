@@ -29,17 +29,25 @@ from npbert.file_names import CONFIG_FILE
 from npbert.hub import resolve
 from npbert.json_file import read_json_object
 
-ACTIVATIONS: dict[str, Activation] = {
+ACTIVATIONS: dict[str, Activation | None] = {
     "gelu": "gelu_erf",
+    "gelu_python": "gelu_erf",
+    "gelu_10": "gelu_10",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
     "tanh": "tanh",
+    "linear": None,
 }
-"""HF's `hidden_act` -> the op's name. The tanh forms of GELU are one function, written in three ways."""
+"""HF's `hidden_act` -> the op's name, None for none. The tanh forms of GELU are one function, written in many ways."""
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
@@ -178,8 +186,8 @@ class EncoderConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
-    def activation_op(self) -> Activation:
-        """The op that `hidden_act` names."""
+    def activation_op(self) -> Activation | None:
+        """The op that `hidden_act` names; None where that is none."""
         return ACTIVATIONS[self.hidden_act]
 
     @cached_property

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from npbert_kernels.ops import Activation, Backend, Floats, Ops, Rows, Store
+from npbert_kernels.ops import Backend, Floats, Ops, Rows, Store
 
 from npbert.bert import Tail
 from npbert.checkpoint import Checkpoint
@@ -65,15 +65,10 @@ def _step(module: Module, store: Store) -> Tail:
 
 def _dense(module: Dense, weights: dict[str, Floats], store: Store) -> Tail:
     weight, bias = weights["linear.weight"], weights.get("linear.bias")
-    width = module.out_features
-    activation: Activation | None = "tanh" if module.activation == "sigmoid" else module.activation
-    closing = None  # a second product, for what no op does: exact, since its weight is diagonal
-    if module.activation == "sigmoid":  # 1/2 + 1/2 tanh(x / 2)
-        half = np.float32(0.5)
-        weight, bias = weight * half, None if bias is None else bias * half
-        closing = store.linear(half * np.eye(width, dtype=np.float32), np.full(width, half))
-    elif module.use_residual and activation is not None:  # an op adds to a product, and not to an activation
-        closing = store.linear(np.eye(width, dtype=np.float32), None)
+    width, activation = module.out_features, module.activation
+    closing = None
+    if module.use_residual and activation is not None:  # an op adds to a product, and not to an activation
+        closing = store.linear(np.eye(width, dtype=np.float32), None)  # exact
     linear = store.linear(weight, bias)
     projection = store.linear(weights["residual.weight"], None) if "residual.weight" in weights else None
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
+
+from npbert_kernels.ops import Activation
 
 from npbert.bert import POOLS, Pool
 from npbert.config_values import is_int, show
 from npbert.json_file import read_json_object
 
-# The name of torch.nn -> what computes it: an activation of ops', or one that is made of these.
-DenseActivation: TypeAlias = Literal["gelu_erf", "relu", "silu", "tanh", "sigmoid"]
-ACTIVATIONS: dict[str, DenseActivation | None] = {
+# The name of torch.nn -> the op's.
+ACTIVATIONS: dict[str, Activation | None] = {
     "Identity": None,
     "Tanh": "tanh",
     "ReLU": "relu",
     "GELU": "gelu_erf",
     "SiLU": "silu",
+    "Mish": "mish",
     "Sigmoid": "sigmoid",
 }
 VECTOR = "sentence_embedding"  # sentence-transformers' name of what is pooled; a module may be about another
@@ -51,7 +53,7 @@ class Dense:
     in_features: int
     out_features: int
     bias: bool = True
-    activation: DenseActivation | None = "tanh"
+    activation: Activation | None = "tanh"
     use_residual: bool = False
 
     @property

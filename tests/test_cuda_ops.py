@@ -83,9 +83,10 @@ def test_rows(dtype: Dtype, width: int) -> None:
 
     words, positions, types = table(50), table(WIDE), table(2)
     weight, bias = (rng.standard_normal(width).astype(np.float32) for _ in range(2))
+    square = as_stored(rng.standard_normal((width, width)) / width, dtype)
 
     def forward(store: Any) -> Any:
-        norm = store.norm(weight, bias, 1e-5)
+        norm, linear = store.norm(weight, bias, 1e-5), store.linear(square, None)
         at, of = store.table(positions), store.table(types)
         from_words = store.table(words)
 
@@ -97,6 +98,8 @@ def test_rows(dtype: Dtype, width: int) -> None:
                 outputs[f"{mode} from first"] = ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, first=batch.first)
             outputs["concat"] = ops.concat([outputs["mean"], outputs["max"], outputs["mean"]])
             outputs["unit"] = ops.normalize(x)
+            # It makes 1/2 of the zeros behind a row's end, which the norm of a row would count.
+            outputs["sigmoid, unit"] = ops.normalize(ops.linear(x, linear, activation="sigmoid"))
             outputs["normed"] = ops.layer_norm(outputs["first"], norm)
             return outputs
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ Ints: TypeAlias = NDArray[np.int64]
 Rows: TypeAlias = Any  # what an op returns: [T, width], [B, width] or [R, width], an array or a recorded one
 Placed: TypeAlias = Any  # a weight as the backend keeps it
 
-Activation: TypeAlias = Literal["gelu_erf", "gelu_tanh", "relu", "silu", "tanh"]
-ACTIVATIONS: tuple[Activation, ...] = ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
+Activation: TypeAlias = Literal[
+    "gelu_erf", "gelu_tanh", "relu", "silu", "tanh", "gelu_10", "quick_gelu", "mish", "sigmoid"
+]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 

@@ -84,12 +84,38 @@ def silu(x: Array) -> Array:
         return x / (1.0 + np.exp(-x))
 
 
+def gelu_10(x: Array) -> Array:
+    """gelu_erf, and never beyond 10; below, it never comes near -10."""
+    return np.minimum(gelu_erf(x), 10)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x s(1.702 x), s the logistic function."""
+    with np.errstate(over="ignore"):
+        return x / (1.0 + np.exp(-1.702 * x))
+
+
+def mish(x: Array) -> Array:
+    """x tanh(log(1 + e^x)): https://arxiv.org/abs/1908.08681"""
+    with np.errstate(invalid="ignore"):  # a NaN stays one
+        return x * np.tanh(np.logaddexp(0, x).astype(x.dtype, copy=False))
+
+
+def sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return 1.0 / (1.0 + np.exp(-x))
+
+
 ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
     "gelu_erf": gelu_erf,
     "gelu_tanh": gelu_tanh,
     "relu": relu,
     "silu": silu,
     "tanh": np.tanh,
+    "gelu_10": gelu_10,
+    "quick_gelu": quick_gelu,
+    "mish": mish,
+    "sigmoid": sigmoid,
 }
 
 

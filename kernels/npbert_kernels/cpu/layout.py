@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ..ops import ACTIVATIONS
+
 WORD = 8  # bytes
 LINE = 64  # bytes of a cache line
 
@@ -92,6 +94,7 @@ EMBED_SCALES = 14  # address: of int8 words; 0: words are floats
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
 (LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or BFLOAT16 where x and W are reduced
+LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
@@ -107,7 +110,7 @@ ATTENTION_DTYPE = 14  # of QKV: FLOAT32 or BFLOAT16
 (RATE_ROUNDS, RATE_TARGET, RATE_DTYPE) = range(1, 4)
 
 ACTIVATION_NONE = 0
-ACTIVATION_CODES = {"gelu_erf": 1, "gelu_tanh": 2, "relu": 3, "silu": 4, "tanh": 5}
+ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS, 1)}
 POOL_CODES = {"mean": 0, "max": 1, "mean_sqrt_len_tokens": 2, "weightedmean": 3, "lasttoken": 4}
 RELATIVE_NONE, RELATIVE_BIAS, RELATIVE_KEY, RELATIVE_KEY_QUERY = range(4)
 

@@ -170,6 +170,7 @@ class Recorder:
                 layout.LINEAR_ROWS: x.rows,
                 layout.LINEAR_DTYPE: weights.dtype,
                 layout.LINEAR_OUT_DTYPE: FLOAT32,
+                layout.LINEAR_COLUMNS: weights.columns,
             },
         )
         return out

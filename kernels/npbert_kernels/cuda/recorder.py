@@ -222,7 +222,8 @@ class Recorder:
             return tiles[0]
 
         def key(bucket: Bucket) -> Key:
-            made = (tile_of(bucket), activation, residual is not None)
+            end = (weights.n,) if activation == "sigmoid" else ()
+            made = (tile_of(bucket), activation, residual is not None, *end)
             return ("gemm_single", *made) if single else ("gemm_half", self.dtype, *made)
 
         if residual is not None and not single:
