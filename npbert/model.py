@@ -14,6 +14,7 @@ import numpy as np
 from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store
 from numpy.typing import ArrayLike
 
+from npbert import architectures
 from npbert import batch as batches
 from npbert.bert import (
     EMBEDDING,
@@ -177,6 +178,9 @@ class EncoderModel:
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
             config = cls.settled(config, checkpoint)
             weights = cls.named_weights(config, checkpoint, pooler=pooler)
+            if other := architectures.mistaken(config, cls):
+                same = f"whose head has tensors of the same names, but another meaning than {cls.__name__}'s"
+                warnings.warn(f"{folder}: config.json names {other}, {same}", stacklevel=3)
             weights.warn_left_over(harmless(config), stacklevel=3)
             return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
@@ -188,7 +192,9 @@ class EncoderModel:
         """The model's tensors in a file, checked to be there and of their shapes."""
         head = cls.head_shapes(config)
         shapes = {**encoder_shapes(config, pooler=pooler), **head}
-        return NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
+        hint = architectures.hint(config, cls.__name__)
+        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.family.pooler}."))]
+        return NamedWeights(checkpoint, config.family.prefix, shapes, of_head, cls.head_aliases(config), hint)
 
     # What a head adds -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from npbert_kernels.ops import Backend, Floats, Ops, Rows, Store
 
 from npbert.bert import Tail
 from npbert.checkpoint import Checkpoint
+from npbert.config_values import listed, show
 from npbert.sentence_modules import Dense, LayerNorm, Module, Normalize
 
 EPS = 1e-5  # of torch.nn.LayerNorm; no folder says another
@@ -89,14 +90,14 @@ def _open(module: Dense | LayerNorm) -> Checkpoint:
     checkpoint = Checkpoint.open(module.folder)
     try:
         if missing := [name for name in wanted if name not in checkpoint]:
-            raise ValueError(f"{module.folder}: missing weights ({len(missing)}): {', '.join(missing)}")
+            raise ValueError(f"{module.folder}: missing weights ({len(missing)}): {listed(missing)}")
         if others := [name for name in checkpoint if name not in wanted]:
-            raise ValueError(f"{module.folder}: tensors that config.json does not speak of: {', '.join(others)}")
+            raise ValueError(f"{module.folder}: tensors that config.json does not speak of: {listed(others)}")
         for name, shape in wanted.items():
             if (found := checkpoint.shape(name)) != shape:
                 raise ValueError(
                     f"{checkpoint.path(name)}: {name}: wanted the shape {list(shape)} that config.json gives, "
-                    f"found {list(found)}"
+                    f"found {show(list(found))}"
                 )
     except BaseException:
         checkpoint.close()
