@@ -34,7 +34,7 @@ def mistaken(config: EncoderConfig, wanted: type[Any]) -> str | None:
     saved = _saved_by(config, wanted.__name__)
     other = None if saved is None else family_class(config.model_type, _kind(config, saved))
     kinds, others = (set(getattr(model, "kinds", ())) for model in (wanted, other))
-    if not kinds or not others or kinds & others:
+    if other is None or not kinds or not others or kinds & others:
         return None
     return saved if set(wanted.head_shapes(config)) & set(other.head_shapes(config)) else None
 

@@ -14,11 +14,10 @@ from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_
 from npbert.auto import AutoModelForSequenceClassification
 from npbert.config_values import is_int, show
 from npbert.cross_encoder_folder import SCORES, read_cross_encoder_folder
-from npbert.hub import resolve
 from npbert.pipelines.scores import softmax
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_folder import SENTENCE_FILES
+from npbert.sentence_names import RERANKERS, resolve_sentences
 from npbert.sentence_save import save_cross_encoder
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.texts import TextError, check_texts, check_unicode
@@ -67,13 +66,13 @@ class CrossEncoder:
         backend: str = "cpu",
         dtype: Dtype = "float32",
     ) -> None:
-        folder = resolve(
+        folder = resolve_sentences(
             model_name_or_path,
+            RERANKERS,
             revision=revision,
             token=token,
-            cache_dir=cache_folder,
+            cache_folder=cache_folder,
             local_files_only=local_files_only,
-            patterns=SENTENCE_FILES,
         )
         self.settings = settings = read_cross_encoder_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from npbert.config_values import listed
+from npbert.config_values import brief, listed
 from npbert.file_names import CONFIG_FILE
 
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -56,6 +56,19 @@ def instead_of_config(folder: Path) -> str:
         return f"; {unfinished} is of a download that was not finished: get it again"
     inner = [name for name in _names(folder) if (folder / name / CONFIG_FILE).is_file()]
     return f"; there is one in {listed(inner)}" if inner else ""
+
+
+def similar_folder(text: str) -> str:
+    """The folder that was meant, to be added to the error, where there is one of nearly the same name."""
+    from difflib import get_close_matches
+
+    path = Path(text)
+    try:
+        names = [inner.name for inner in islice(path.parent.iterdir(), MOST) if inner.is_dir()]
+    except (OSError, ValueError):  # no such folder, or no path at all
+        return ""
+    close = get_close_matches(path.name, names, 1)
+    return f" (there is {brief(path.parent / close[0])})" if close else ""
 
 
 def _unfinished(folder: Path) -> str | None:

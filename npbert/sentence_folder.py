@@ -14,8 +14,7 @@ from typing import Any
 
 from npbert.config import AutoConfig
 from npbert.config_values import show
-from npbert.file_names import MODULES_FILE
-from npbert.hub import MODEL_FILES
+from npbert.file_names import MODEL_FILES, MODULES_FILE
 from npbert.json_file import read_json, read_json_object
 from npbert.prompts import checked_prompts
 from npbert.sentence_modules import Dense, Module, Pooling, read_module, read_pooling

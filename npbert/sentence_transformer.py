@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
 from npbert.auto import AutoModel
 from npbert.config_values import is_int, show
-from npbert.hub import resolve
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
+from npbert.sentence_folder import read_sentence_folder
 from npbert.sentence_forward import place
 from npbert.sentence_modules import Normalize
+from npbert.sentence_names import resolve_sentences
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.similarity import SIMILARITIES, pairwise, similarity, unit_rows
 from npbert.texts import TextError, check_texts, check_unicode
@@ -67,13 +67,12 @@ class SentenceTransformer:
         backend: str = "cpu",
         dtype: Dtype = "float32",
     ) -> None:
-        folder = resolve(
+        folder = resolve_sentences(
             model_name_or_path,
             revision=revision,
             token=token,
-            cache_dir=cache_folder,
+            cache_folder=cache_folder,
             local_files_only=local_files_only,
-            patterns=SENTENCE_FILES,
         )
         self.settings = settings = read_sentence_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)

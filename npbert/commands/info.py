@@ -19,10 +19,10 @@ from npbert.families import family_class
 from npbert.file_names import MODULES_FILE
 from npbert.head_models import HeadModel
 from npbert.heads import tied
-from npbert.hub import resolve
 from npbert.model import BareModel
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
+from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import weighted
+from npbert.sentence_names import resolve_sentences
 from npbert.tokenizer import AutoTokenizer
 from npbert.weights import canonical_name, has_pooler, parameter_table
 
@@ -46,7 +46,7 @@ BYTES = 4  # of a float32
 
 def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
-    folder = resolve(given.model, patterns=SENTENCE_FILES)
+    folder = resolve_sentences(given.model)
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     with Checkpoint.open(settings.transformer) as checkpoint:

@@ -9,15 +9,14 @@ from npbert.auto import AutoModel
 from npbert.config import AutoConfig
 from npbert.families import family_class
 from npbert.file_names import MODULES_FILE
-from npbert.hub import resolve
-from npbert.sentence_folder import SENTENCE_FILES
+from npbert.sentence_names import resolve_sentences
 from npbert.sentence_transformer import SentenceTransformer
 from npbert.tokenizer import AutoTokenizer
 
 
 def run(given: argparse.Namespace) -> None:
     """Writes OUT and prints how large its weights are; a sentence-transformers folder stays one."""
-    folder, out = resolve(given.model, patterns=SENTENCE_FILES), Path(given.out)
+    folder, out = resolve_sentences(given.model), Path(given.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"OUT: wanted a folder that is new or empty, found {out}")
     if (folder / MODULES_FILE).exists():

@@ -9,9 +9,9 @@ from npbert.commands.settings import read_settings, setting_rows
 from npbert.commands.table import table
 from npbert.config import AutoConfig
 from npbert.families import family_class
-from npbert.hub import resolve
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
+from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import check_weights, weighted
+from npbert.sentence_names import resolve_sentences
 from npbert.tokenizer import AutoTokenizer
 
 WHOLE = "tensors, all there and of their shapes"
@@ -19,7 +19,7 @@ WHOLE = "tensors, all there and of their shapes"
 
 def run(given: argparse.Namespace) -> None:
     """Prints the settings and what was checked; a failure is an error that names the file."""
-    folder = resolve(given.model, patterns=SENTENCE_FILES)
+    folder = resolve_sentences(given.model)
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
     rows = [["folder", str(folder), ""], *setting_rows(settings)]
