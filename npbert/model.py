@@ -273,12 +273,14 @@ class EncoderModel:
             config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
         )
         has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
-        key = (hidden, attentions, has_embeds, has_head_mask)
+        has_pairs = packed.batch.allowed is not None
+        key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
         program = self._programs.get(key) or self._record(
             key,
             forward(self._encoder, hidden_states=hidden, attentions=attentions),
             inputs_embeds=has_embeds,
             head_mask=has_head_mask,
+            allowed=has_pairs,
         )
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
@@ -485,7 +487,10 @@ class BareModel(EncoderModel):
         Args:
             input_ids: [B, S] integers of any dtype, or
             inputs_embeds: [B, S, E], in place of the word embeddings.
-            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all.
+            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
+                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
+                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
+                0 keeps, -10000 and less does not.
             token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet take none.
             position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
                 MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
@@ -497,7 +502,7 @@ class BareModel(EncoderModel):
             last_hidden_state [B, S, H]; pooler_output [B, H], unless there is no pooler; if asked for,
             hidden_states, L + 1 times [B, S, H], and attentions, L times [B, N, S, S].
             At positions that the mask excludes outputs are 0, but for position 0, which is computed always.
-            A row that is masked whole attends to nothing: its attention context is 0.
+            A row that is masked whole attends to nothing, nor does a query that has no key: the context is 0.
 
         Raises:
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.

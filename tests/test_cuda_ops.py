@@ -83,10 +83,9 @@ def test_rows(dtype: Dtype, width: int) -> None:
 
     words, positions, types = table(50), table(WIDE), table(2)
     weight, bias = (rng.standard_normal(width).astype(np.float32) for _ in range(2))
-    square = as_stored(rng.standard_normal((width, width)) / width, dtype)
 
     def forward(store: Any) -> Any:
-        norm, linear = store.norm(weight, bias, 1e-5), store.linear(square, None)
+        norm = store.norm(weight, bias, 1e-5)
         at, of = store.table(positions), store.table(types)
         from_words = store.table(words)
 
@@ -98,8 +97,6 @@ def test_rows(dtype: Dtype, width: int) -> None:
                 outputs[f"{mode} from first"] = ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, first=batch.first)
             outputs["concat"] = ops.concat([outputs["mean"], outputs["max"], outputs["mean"]])
             outputs["unit"] = ops.normalize(x)
-            # It makes 1/2 of the zeros behind a row's end, which the norm of a row would count.
-            outputs["sigmoid, unit"] = ops.normalize(ops.linear(x, linear, activation="sigmoid"))
             outputs["normed"] = ops.layer_norm(outputs["first"], norm)
             return outputs
 
@@ -109,6 +106,28 @@ def test_rows(dtype: Dtype, width: int) -> None:
     del truth["normed"], found["normed"]  # LayerNorm magnifies what its input was rounded by: held below
     close(dtype, found, truth, 12)
     assert (found["mean"][0] == 0).all()  # a sequence without keys
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nothing_stands_behind_what_sigmoid_makes(dtype: Dtype) -> None:
+    """It makes 1/2 of the zeros behind a row's end, which the norm of a row would count."""
+    rng = np.random.default_rng(0)
+    square = as_stored(rng.standard_normal((40, 40)) / 40, dtype)
+    table, norm = np.zeros((WIDE, 40), np.float32), np.ones(40, np.float32)
+
+    def forward(store: Any) -> Any:
+        linear, rows, each = store.linear(square, None), store.table(table), store.norm(norm, norm, 1e-5)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            others = (rows, batch.positions), (rows, batch.token_types), each
+            x = ops.embed_rows(batch.inputs_embeds, *others)
+            return {"unit": ops.normalize(ops.linear(x, linear, activation="sigmoid"))}
+
+        return run
+
+    batch = Batch(**{**batch_of([2, 3]).__dict__, "ids": None})
+    found, truth = both(dtype, forward, batch, inputs_embeds=True)
+    close(dtype, found, truth, 4)
 
 
 def test_words_that_are_int8_already() -> None:

@@ -52,6 +52,7 @@ def longest(folder: Path) -> int:
         {"mask": "left", "positions": True},
         {"mask": "holes", "head_mask": True},
         {"mask": "holes", "embeds": True},
+        {"mask": "pairs", "positions": True},
     ],
     ids=str,
 )

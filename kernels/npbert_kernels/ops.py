@@ -103,6 +103,7 @@ class Batch:
     first: Ints  # [B] the row of each sequence's position 0, or the one at which its pooling begins
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
+    allowed: Floats | None = None  # 1 where a query attends to a key, 0 where not: [length, key_len] of each sequence
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
     selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
@@ -152,6 +153,7 @@ class Ops(Protocol):
         heads: int,
         head_size: int,
         head_mask: Rows | None = None,
+        allowed: Rows | None = None,
         probs: bool = False,
         relative: Placed | None = None,
         columns: Rows | None = None,
@@ -163,6 +165,9 @@ class Ops(Protocol):
         softmax(q k^T / sqrt(D)) v over the first key_lens[b] rows; a sequence without keys gets zeros.
         The first N of head_mask multiply the probabilities. The probabilities come flat: for each sequence
         [N, length, key_len], one after another.
+
+        allowed is the batch's: where it is 0, a query's probability of a key is 0, and what is left of them adds up to
+        1 as ever. A query that may attend to no key gets zeros. On a GPU there is none.
 
         relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the
         columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
@@ -253,5 +258,7 @@ class Backend(Protocol):
         On a GPU the backend has a dtype, which is that of all its stores: what ops return has it as well.
         """
 
-    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> Program:
         """The program of a forward pass; the flags say which optional parts of a Batch it will read."""

@@ -33,8 +33,10 @@ class Cpu:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)
 
-    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
-        return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask))
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> Program:
+        return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask, allowed=allowed))
 
 
 backend = Cpu()

@@ -64,7 +64,7 @@ MOST_K = (2**31 - 1) // (255 * 128)  # products that an int8 sum holds in any ca
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
     FRAME_CU_SELECTED,  # address: [B + 1]
-    FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats a head
+    FRAME_PAIRS_AT,  # address: [B], where what each sequence has for pairs of query and key begins, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
 ) = range(18)
@@ -98,7 +98,7 @@ LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
-ATTENTION_DTYPE = 14  # of QKV: FLOAT32 or BFLOAT16
+(ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV: FLOAT32 or BFLOAT16; a buffer
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
 (NORM_CONVERTED, NORM_DTYPE) = range(8, 10)
 (TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)

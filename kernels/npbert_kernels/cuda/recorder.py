@@ -256,6 +256,7 @@ class Recorder:
         heads: int,
         head_size: int,
         head_mask: HeadMask | None = None,
+        allowed: None = None,  # see Cuda.record
         probs: bool = False,
         relative: Relative | None = None,
         columns: Input | None = None,
