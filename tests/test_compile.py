@@ -91,6 +91,19 @@ def test_whatever_else_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+@POSIX
+def test_where_standard_streams_are_closed(kernels_like: Kernels, tmp_path: Path) -> None:
+    """As daemons close them: pipes then have their numbers."""
+    folder, out = kernels_like(""), tmp_path / "out"
+    code = (
+        "from npbert_kernels.cpu.compile import *\nfrom npbert_kernels.cpu.isa import selected\n"
+        f"pathlib.Path({str(out)!r}).write_bytes(compiled(selected()).to_bytes())"
+    )
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(folder)}, check=True, timeout=60)
+    assert ObjectCode.from_bytes(out.read_bytes()) == CODE
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [

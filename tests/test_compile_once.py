@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from npbert_kernels import compile_once, store_lock
+from npbert_kernels import compile_once, object_store, store_lock
 from npbert_kernels.compile_once import Kernels
 from npbert_kernels.object_store import ObjectCode, Place
 
 CODE = ObjectCode("npbert_entry", b"code")
 NAME = "avx2-0123.o"
-COMPILING = "npbert: compiling kernels for avx2 (10 to 60 s, once on this machine) ...\n"
+COMPILING = "npbert: compiling kernels for avx2 (some seconds; once on this machine) ...\n"
 WAITING = "npbert: waiting for another process that compiles kernels for avx2 ...\n"
 HINT = "; NPBERT_KERNEL_CACHE names another folder"
 FLOCK = pytest.mark.skipif(sys.platform == "win32", reason="this system has no such locks")
@@ -55,7 +55,7 @@ def load(kernels: ObjectCode) -> bytes:
 
 
 def wanted(make: Callable[[], ObjectCode]) -> Kernels[bytes]:
-    return Kernels(NAME, "kernels for avx2", "10 to 60 s", make, load)
+    return Kernels(NAME, "kernels for avx2", "some seconds", make, load)
 
 
 def test_compiled_once_and_loaded_after(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,11 +194,31 @@ def test_a_store_that_is_not_trusted(folder: Path, capsys: pytest.CaptureFixture
     assert compiler.count == 2
     why = f"{folder} is not trusted: everybody may write to it{HINT}"
     assert capsys.readouterr().err == (
-        f"npbert: compiling kernels for avx2 (10 to 60 s, for this process alone: {why}) ...\n"
+        f"npbert: compiling kernels for avx2 (some seconds; for this process alone: {why}) ...\n"
     )
     with pytest.raises(OSError, match=r"is not trusted: everybody may write to it$"):
         wanted(compiler).warmed(Place(folder, named=True))
     assert compiler.count == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes are POSIX's")
+def test_what_can_neither_be_read_nor_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are told, and which is which."""
+    file = Place(folder).write(NAME, CODE)
+
+    def refuse(path: Path, flags: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(object_store, "_open_to_read", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert wanted(Compiler()).loaded() == b"code"
+    assert capsys.readouterr().err == (
+        f"npbert: stored kernels are not used: {file} can't be read: Permission denied\n"
+        "npbert: compiling kernels for avx2 (some seconds; for this process alone: "
+        f"{folder} can't be written by this user{HINT}) ...\n"
+    )
 
 
 def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

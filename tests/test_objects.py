@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 from npbert_kernels import store_lock
-from npbert_kernels.cpu import objects, warmup
+from npbert_kernels.cpu import library, objects, warmup
 from npbert_kernels.cpu.isa import ISA, X86, selected
+from npbert_kernels.cpu.library import TAKES
 from npbert_kernels.object_store import ObjectCode
 from test_layering import MODULES, imports
 
+from npbert.cli import main
+
 MINE = selected().name
-COMPILING = f"npbert: compiling kernels for {MINE} (10 to 60 s, once on this machine) ...\n"
+COMPILING = f"npbert: compiling kernels for {MINE} ({TAKES}; once on this machine) ...\n"
 COMPILED = rf"npbert: compiled kernels for {MINE} in \d+ s\n"
 WAITING = f"npbert: waiting for another process that compiles kernels for {MINE} ...\n"
 
@@ -94,6 +97,36 @@ library.compiled = lambda isa: ObjectCode.from_bytes(open({str(warmup())!r}, "rb
     unused = f"npbert: stored kernels are not used: {file}: no symbol no_such_function\n"
     assert re.fullmatch(re.escape(unused + COMPILING) + COMPILED, done.stderr)
     assert file.read_bytes() == good
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes are POSIX's")
+def test_warmup_does_not_say_ready_of_what_nobody_will_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though the file is there; and it does not compile for nothing."""
+    shutil.copy(warmup(), tmp_path)
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("NPBERT_KERNEL_CACHE", str(tmp_path))
+    assert main(["warmup"]) == 1
+    said = f"npbert: error: the next process would compile the kernels again: {tmp_path} is not trusted: everybody may"
+    assert capsys.readouterr() == ("", f"{said} write to it\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners are POSIX's")
+def test_warmup_by_the_environment_s_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels are there for all who use the environment, and for this user in other environments."""
+    stored = warmup()
+    monkeypatch.delenv("NPBERT_KERNEL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    mine, ours = tmp_path / "cache/npbert/kernels", tmp_path / "share/npbert/kernels"
+    mine.mkdir(parents=True)
+    shutil.copy(stored, mine)  # else the real compiler would run
+    assert warmup() == ours / stored.name
+    assert (ours / stored.name).read_bytes() == (mine / stored.name).read_bytes() == stored.read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of another user"))
+    monkeypatch.setattr(library, "compiled", lambda isa: pytest.fail("compiled once more"))
+    assert library.kernels().loaded()
 
 
 def test_the_name_is_a_hash_of_all_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,16 @@ class Kernels(Generic[T]):
 
     def loaded(self) -> T:
         """From the store, or else compiled, which another process may be doing just now."""
-        found, _ = self._stored(object_store.places())
+        found, reasons = self._stored(object_store.places())
         if found is not None:
             return found[1]
         try:
             place = object_store.place_to_write()
             place.prepare()
         except OSError as why:
+            for reason in reasons:
+                if not reason.endswith(str(why)):
+                    say(reason)
             return self.load(self._made(f"for this process alone: {_place_hint(why)}"))
         with store_lock.alone(place.folder, self._say_wait):
             found, reasons = self._stored(object_store.places())
@@ -92,7 +95,7 @@ class Kernels(Generic[T]):
         return None, reasons
 
     def _made(self, how_often: str) -> ObjectCode:
-        say(f"compiling {self.what} ({self.takes}, {how_often}) ...")
+        say(f"compiling {self.what} ({self.takes}; {how_often}) ...")
         return self.make()
 
     def _say_wait(self) -> None:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 
 NAME = ".lock"
-MOST = 180.0  # seconds to wait for a process that may have been stopped
+MOST = 300.0  # seconds to wait for a process that may have been stopped
 POLL = 0.05
 
 
 @contextlib.contextmanager
 def alone(folder: pathlib.Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """With the lock of a store, or without after three minutes, and where the system has no such locks.
+    """With the lock of a store, or without after five minutes, and where the system has no such locks.
 
     A process that ends, however it does, gives it back. on_wait is called once, before a wait. Waiting may be
     interrupted at any time.

@@ -66,6 +66,7 @@ def _output(command: list[str], environment: dict[str, str]) -> tuple[int, bytes
             return process.wait(), said
         except BaseException:
             process.kill()
+            process.wait()  # by the system's call; Popen looks again and again after Ctrl-C
             raise
 
 

@@ -15,6 +15,8 @@ from . import elf, objects
 from .compile import compiled
 from .isa import ISA, selected
 
+TAKES = "10 to 60 s, longer where the machine is busy"  # to compile
+
 _lock = threading.Lock()
 _loaded: Entry | None = None
 
@@ -75,7 +77,7 @@ def kernels() -> Kernels[Entry]:
     """Those for the selected ISA."""
     isa = selected()
     make = functools.partial(_compiled, isa)
-    return Kernels(objects.name(isa), f"kernels for {isa.name}", "10 to 60 s", make, Entry)
+    return Kernels(objects.name(isa), f"kernels for {isa.name}", TAKES, make, Entry)
 
 
 def entry() -> Entry:
