@@ -117,7 +117,8 @@ def test_where_standard_streams_are_closed(kernels_like: Kernels, tmp_path: Path
         ("sys.exit('said so')", "said so"),
         ("sys.exit(3)", "exit status 3"),
         ("sys.exit(0)", "exit status 0"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "ended by signal 9"),
+        ("import os\nos.kill(os.getpid(), 9)", r"ended by signal 9 \(memory may be short\)"),
+        ("import os\nprint('LLVM ERROR: no', flush=True)\nos.abort()", "ended by signal 6; LLVM ERROR: no"),
     ],
 )
 def test_why_it_failed(source: str, why: str, kernels_like: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:

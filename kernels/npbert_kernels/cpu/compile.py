@@ -76,8 +76,10 @@ def _reason(said: str, status: int) -> str:
     lines = [line for line in rest.splitlines() if line.strip()]
     # Of a traceback what it ends with; indented lines are of the way there.
     lines = [line for line in lines if not line[0].isspace()][:3] if traceback else lines[-3:]
-    how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
-    return "; ".join(line.strip() for line in lines)[:MOST] if lines and status >= 0 else how
+    if status < 0:
+        short = " (memory may be short)" if status == -9 else ""
+        lines.insert(0, f"ended by signal {-status}{short}")
+    return "; ".join(line.strip() for line in lines)[:MOST] or f"exit status {status}"
 
 
 def interpreter() -> str:
