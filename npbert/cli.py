@@ -16,6 +16,18 @@ from npbert.commands import DEMO_MODEL, MisuseError
 
 MODEL_HELP = "a folder, a hub id, or package:NAME (an installed package that carries a model)"
 TEXT_LINE = 'a JSON string or an object with "text"'
+EPILOG = """\
+'npbert VERB --help' tells more about each.
+
+environment variables:
+  NPBERT_KERNEL_CACHE   the folder of compiled kernels (npbert/kernels in the user's
+                        cache folder, and share/npbert/kernels in the environment)
+  NPBERT_ISA            the instruction set: avx512bf16, avx512vnni, avx512, avx2vnni,
+                        avx2, dotprod, baseline (the fastest that the processor has)
+  NPBERT_NUM_THREADS    threads (all that the process may use)
+
+Downloads are huggingface_hub's: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
+"""
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -61,9 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="npbert",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
         description="BERT models without a framework: texts in, vectors and answers out.",
-        epilog="'npbert VERB --help' tells more about each.",
+        epilog=EPILOG,
     )
     parser.add_argument("-V", "--version", action="version", version=f"npbert {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
@@ -172,8 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "warmup",
         "compile and store the kernels",
-        "Compiles the kernels for this machine's processor and stores them, so that the next process starts "
-        "at once. For container images.",
+        "Compiles the kernels for this machine's processor, or for NPBERT_ISA, and stores them, so that the next "
+        "process starts at once; if the owner of the Python environment does, those of all its users. For container "
+        "images.",
     )
     return parser
 

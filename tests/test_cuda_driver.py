@@ -149,7 +149,7 @@ for function, status in refusals.items():
     fake_driver.refused.clear()
     assert made() == weights, (function, made())
 model(ids)
-fake_driver.cubins.stored = lambda key, capability: fake_driver.ObjectCode(key[0], b"of another GPU")
+fake_driver.stored.append(fake_driver.ObjectCode("kernel", b"of another GPU"))
 model.backend.device.functions.clear()
 model(ids, output_attentions=True)  # what the driver does not take is compiled anew
 """

@@ -11,7 +11,8 @@ from npbert_kernels import cpu
 def run(given: argparse.Namespace) -> None:
     """Says where the kernels are. An image that is built without them is a failure."""
     started = time.perf_counter()
-    path = cpu.warmup()
-    if path is None:
-        raise OSError("the kernels were compiled, but could not be stored")
+    try:
+        path = cpu.warmup()
+    except OSError as error:
+        raise OSError(f"the next process would compile the kernels again: {error}") from error
     print(f"kernels for this machine ready after {time.perf_counter() - started:.1f} s: {path}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -207,13 +208,9 @@ class Gpu:
 
     def _function(self, key: Key) -> Any:
         """From the store; what the driver doesn't take is compiled anew."""
-        stored = cubins.stored(key, self.capability)
-        if stored is not None:
-            with contextlib.suppress(DeviceError):
-                return self._loaded(stored, key)
-        return self._loaded(cubins.compiled(key, self.capability), key)
+        return cubins.loaded(key, self.capability, functools.partial(self._loaded, key))
 
-    def _loaded(self, kernel: ObjectCode, key: Key) -> Any:
+    def _loaded(self, key: Key, kernel: ObjectCode) -> Any:
         driver = self.driver
         # Up to 48 KiB need no asking; more do, on every GPU.
         dynamic = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
