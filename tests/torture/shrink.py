@@ -9,6 +9,7 @@ from torture.case import Case
 from torture.crew import Crew, Find
 
 MOST_TRIES = 60
+MOST_HANGS = 6  # each takes until it is given up
 
 
 @dataclass
@@ -26,7 +27,7 @@ def shrunk(crew: Crew, find: Find) -> Shrunk:
     case = Case.parse(find.case)
     steps = crew.steps(case)
     reasons: dict[tuple[int, ...], str] = {}
-    tries = 0
+    tries, most = 0, MOST_HANGS if "a hang" in find.mark else MOST_TRIES
 
     def shows(places: tuple[int, ...]) -> bool:
         nonlocal tries
@@ -38,7 +39,7 @@ def shrunk(crew: Crew, find: Find) -> Shrunk:
     places = tuple(range(len(steps) - 1)) if case.kept is None else case.kept
     if not shows(places):
         return Shrunk(case, find.reason, again=False, steps=steps)
-    places = _fewest(places, lambda fewer: tries < MOST_TRIES and shows(fewer))
+    places = _fewest(places, lambda fewer: tries < most and shows(fewer))
     return Shrunk(case.keeping(places), reasons[places], True, [steps[0], *(steps[place + 1] for place in places)])
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from torture.verdict import Found
 
 MEGABYTE = 2**20
+TEAM = "npbert"
+SLOW_S = 3.0  # of processor time in one case, which takes milliseconds
 
 
 class Watch:
@@ -33,9 +35,16 @@ class Watch:
         gc.freeze()  # so that to collect is quick from here on
         self._settle()
 
+    def start(self) -> None:
+        """A case begins."""
+        self._started_s = _processor_s(resource.getrusage(resource.RUSAGE_SELF))
+
     def check(self) -> None:
         """Raises Found where a case left something behind."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        if (spent := _processor_s(used) - self._started_s) > SLOW_S:
+            raise Found(f"took {spent:.1f} s of processor time", "processor time in one case")
+        peak = used.ru_maxrss
         before, self._peak_kb = self._peak_kb, max(self._peak_kb, peak)
         if peak - before > self._peak_mb * 1024:
             grown = (peak - before) // 1024
@@ -48,9 +57,10 @@ class Watch:
                 kept = _descriptors()
                 self._settle()
                 raise Found(f"leaked descriptors: {kept}", "leaked descriptor")
-        if len(threads := threading.enumerate()) > self._threads:
-            self._settle()
-            raise Found(f"leaked a thread: {[thread.name for thread in threads]}", "leaked thread")
+        if (threads := _threads()) > self._threads:
+            self._threads = threads
+            names = [thread.name for thread in threading.enumerate()]
+            raise Found(f"leaked a thread: {names}", "leaked thread")
 
     def check_all(self) -> None:
         """As `check`, what takes longer: once in many cases."""
@@ -70,7 +80,16 @@ class Watch:
     def _settle(self) -> None:
         self._peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._descriptor = _next_descriptor()
-        self._threads = len(threading.enumerate())
+        self._threads = _threads()
+
+
+def _processor_s(used: resource.struct_rusage) -> float:
+    return used.ru_utime + used.ru_stime
+
+
+def _threads() -> int:
+    """How many there are, those of npbert's team left out, which stay for the next call."""
+    return sum(thread.name != TEAM for thread in threading.enumerate())
 
 
 def _next_descriptor() -> int:

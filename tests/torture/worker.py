@@ -81,8 +81,8 @@ class Worker:
         """What came of a case, and the find, if it is one."""
         self._run += 1
         try:
-            plan = self._kind.plan(case.dice())
-            plan = plan.keeping(case.kept)
+            plan = self._kind.plan(case.dice()).keeping(case.kept)
+            self._watch.start()
             try:
                 outcome = self._kind.run(plan)
             except Refused as refused:
