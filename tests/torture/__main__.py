@@ -55,8 +55,8 @@ def one(case: Case, here: bool) -> int:
         return 0
     with Crew(case.kind) as crew:
         steps = crew.steps(case)
-        kept = range(len(steps) - 1) if case.kept is None else case.kept
-        print(steps[0], *(steps[place + 1] for place in kept), sep="\n  ")
+        kept = range(len(steps.steps)) if case.kept is None else case.kept
+        print(steps.what, *(steps.steps[place] for place in kept), sep="\n  ")
         report = crew.run(case.seed, case.number, case.number + 1, case.kept)
     for find in report.finds:
         print(f"FIND {find.reason}")

@@ -48,11 +48,11 @@ INPUTS = {
     "attention_mask": "mask",
     "token_type_ids": "integers",
     "position_ids": "integers",
-    "head_mask": "floats",
+    "head_mask": "factors",
     "inputs_embeds": "floats",
     "labels": "integers",
-    "start_positions": "integers",
-    "end_positions": "integers",
+    "start_positions": "positions",
+    "end_positions": "positions",
 }
 
 

@@ -19,6 +19,7 @@ from torture.state import Known, State
 from torture.summary import find_lines
 
 ERRAND_S = 4.0  # an errand is as many cases as take about so long
+MOST_SHRUNK = 300  # finds of a mark, where what is odd in them tells causes apart
 TURN_S = 90.0  # a worker lives so long, and its slot goes to the next kind
 
 
@@ -49,6 +50,7 @@ class Campaign:
         self._next = dict(self._begins)
         self._under_way: dict[str, set[int]] = {kind: set() for kind in kinds}  # the first numbers of errands
         self._spent = dict.fromkeys(kinds, 0.0)
+        self._shrunk: dict[str, int] = {}  # mark -> how many finds of it
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
@@ -122,16 +124,22 @@ class Campaign:
 
     def _told(self, crew: Crew, find: Find) -> None:
         """Counts a find; the first of its mark is shrunk and told."""
+        finds = self._state.finds
         with self._lock:
-            if known := self._state.finds.get(find.mark):
-                known.count += 1
+            self._shrunk[find.mark] = self._shrunk.get(find.mark, 0) + 1
+            if self._shrunk[find.mark] > (MOST_SHRUNK if find.by_steps else 1) and find.mark in finds:
+                finds[find.mark].count += 1
                 return
-            known = self._state.finds[find.mark] = Known(find.reason, find.case, sources=self._sources)
+            if not find.by_steps and find.mark not in finds:
+                finds[find.mark] = Known(find.reason, find.case, count=0, sources=self._sources)
         fewest = shrunk(crew, find)
         with self._lock:
-            known.case, known.reason, known.again = str(fewest.case), fewest.reason, fewest.again
-            known.steps = fewest.steps
-            self._say("\n".join(find_lines(find.mark, known)))
+            known = finds.setdefault(fewest.mark, Known(find.reason, find.case, count=0, sources=self._sources))
+            known.count += 1
+            if known.count == 1:
+                known.case, known.reason, known.again = str(fewest.case), fewest.reason, fewest.again
+                known.steps = fewest.steps
+                self._say("\n".join(find_lines(known)))
 
     def _write(self) -> None:
         if self._path is not None:

@@ -35,6 +35,16 @@ class Find:
     case: str
     reason: str
     mark: str
+    by_steps: bool = False
+
+
+@dataclass
+class Steps:
+    """What a case does, in words."""
+
+    what: str
+    steps: list[str]
+    marks: list[str]  # of each step: what those of one cause have in common
 
 
 @dataclass
@@ -85,14 +95,12 @@ class Crew:
             begin += place + 1
         return report
 
-    def steps(self, case: Case) -> list[str]:
-        """What a whole case asks, and what is odd in it, in words."""
+    def steps(self, case: Case) -> Steps:
+        """What a whole case asks, and what is odd in it."""
         if self._process is None and (died := self._start()):
             raise RuntimeError(f"{self.kind}: the worker does not start: {died.reason}")
         self._send(seed=case.seed, begin=case.number, end=case.number + 1, describe=True)
-        answer = self._read(START_S)
-        steps: list[str] = (answer or {}).get("steps", [])
-        return steps
+        return Steps(**(self._read(START_S) or {"what": "", "steps": [], "marks": []}))
 
     def _errand(self, seed: int, begin: int, end: int, kept: tuple[int, ...] | None, report: Report) -> Find | None:
         """Asks for cases; what became of the worker, if it died."""

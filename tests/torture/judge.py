@@ -30,7 +30,7 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
     with np.errstate(all="ignore"):
         truth, rounded = oracle(np.float64), oracle(np.float32)
         if found.shape != truth.shape:
-            raise Found(f"{what}: shape {found.shape}, where the files say {truth.shape}", f"{what}: shape")
+            raise Found(f"{what}: shape {found.shape}, where the files say {truth.shape}", f"{what}: shape", by_steps=True)
         if not (np.isfinite(truth).all() and np.isfinite(rounded).all()):
             return SANE
         if not truth.size:
@@ -42,7 +42,8 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
         bound = slack * (FACTOR * rounding + FLOOR * greatest) + 1e-30
         off = np.abs(found - truth)
     if not np.isfinite(found).all():
-        raise Found(f"{what}: not finite, where the files say {truth.ravel()[:3]}", f"{what}: not finite")
+        said = f"{what}: not finite, where the files say {truth.ravel()[:3]}"
+        raise Found(said, f"{what}: not finite", by_steps=True)
     if (worst := float(off.max())) > bound:
         place = np.unravel_index(int(off.argmax()), off.shape)
         where = ", ".join(map(str, place))
@@ -50,16 +51,17 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
             f"{what}[{where}]: {found[place]:.7g}, where the files say {truth[place]:.7g}: off by {worst:.3g}, "
             f"allowed {bound:.3g}",
             f"{what}: off",
+            by_steps=True,
         )
     return RIGHT
 
 
-def same_bits(what: str, found: np.ndarray, wanted: np.ndarray) -> None:
+def same_bits(what: str, found: np.ndarray, wanted: np.ndarray, *, by_steps: bool = False) -> None:
     """Raises Found where a bit differs."""
     found, wanted = np.asarray(found), np.asarray(wanted)
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         here, there = f"{found.dtype}{list(found.shape)}", f"{wanted.dtype}{list(wanted.shape)}"
-        raise Found(f"{what}: {here}, not {there}", f"{what}: other shape")
+        raise Found(f"{what}: {here}, not {there}", f"{what}: other shape", by_steps=by_steps)
     if found.tobytes() != wanted.tobytes():
         if np.array_equal(found, wanted, equal_nan=True):
             return  # 0.0 and -0.0, or NaNs of other bits
@@ -68,4 +70,5 @@ def same_bits(what: str, found: np.ndarray, wanted: np.ndarray) -> None:
             f"{what}: other bits in {int(differ.sum())} of {found.size} places: "
             f"{found[differ].ravel()[:2]}, not {wanted[differ].ravel()[:2]}",
             f"{what}: other bits",
+            by_steps=by_steps,
         )

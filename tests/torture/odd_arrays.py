@@ -7,8 +7,8 @@ or, where it may fit all the same, an answer of its own (ANY).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ def _exact(dtype: Any) -> Callable[[np.ndarray], np.ndarray]:
     def make(values: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             cast = values.astype(dtype)
-            if not np.array_equal(cast.astype(values.dtype), values):
+            wraps = cast.dtype.kind == "u" and (values < 0).any()
+            if wraps or not np.array_equal(cast.astype(values.dtype), values):
                 raise ValueError("numbers that it can't hold")
         return cast
 
@@ -223,6 +224,11 @@ FLOATS: dict[str, Guise] = {
     "one is 1e300": Guise(_with(np.float64(1e300)), BAD),
 }
 BY_KIND = {"integers": OF_ANY | INTEGERS, "mask": OF_ANY | MASK, "floats": OF_ANY | FLOATS}
+
+
+def looser(guises: Mapping[str, Guise], names: Callable[[str, Guise], bool]) -> dict[str, Guise]:
+    """The same guises, of which those that `names` picks may be answered in their own way."""
+    return {name: replace(guise, expected=ANY) if names(name, guise) else guise for name, guise in guises.items()}
 
 
 def drawn(dice: random.Random, argument: str, kind: str) -> Odd:

@@ -23,6 +23,10 @@ class Bytes:
         shown = repr(self.by[:16])[1:] + ("..." if len(self.by) > 16 else "")
         return f"{self.file}: at {self.place} {self.length} bytes become {len(self.by)}, {shown}"
 
+    @property
+    def mark(self) -> str:
+        return f"{self.file}: bytes"
+
     def apply(self, folder: Folder) -> None:
         content = folder.get(self.file)
         if isinstance(content, bytes):

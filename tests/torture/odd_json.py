@@ -72,6 +72,10 @@ class Put:
     def __str__(self) -> str:
         return f"{self.file}: {_shown(self.path)} = {one_line(self.value, 80)}"
 
+    @property
+    def mark(self) -> str:
+        return f"{self.file}: {_shown(self.path)}"
+
     def apply(self, folder: Folder) -> None:
         _edit(folder, self.file, self.path, self.value)
 

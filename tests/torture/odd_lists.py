@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-from torture.odd_arrays import ANY, BAD, BY_KIND, FLOATS, INTEGERS, MAYBE, OF_ANY, SAME, Guise, Odd
+from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser
 
 Rows = list[list[int]]
 
@@ -112,15 +112,14 @@ GUISES: dict[str, dict[str, Guise]] = {
     "lists": LISTS,
     "texts": TEXTS,
     # Of any shape: what reshapes is no fault there.
-    "rows": {
-        name: Guise(guise.make, ANY) if guise.reshapes and name not in HUGE else guise
-        for name, guise in (OF_ANY | INTEGERS).items()
-    },
+    "rows": looser(BY_KIND["integers"], lambda name, guise: guise.reshapes and name not in HUGE),
     # [n, H] or [H], and NaN as good as any number: they are what was computed elsewhere.
-    "vectors": {
-        name: Guise(guise.make, ANY) if (guise.reshapes and name not in HUGE) or name.startswith("one is") else guise
-        for name, guise in (OF_ANY | FLOATS).items()
-    },
+    "vectors": looser(
+        BY_KIND["floats"], lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith("one is")
+    ),
+    # Those beyond a row count for nothing.
+    "positions": looser(BY_KIND["integers"], lambda name, guise: name.startswith("one is") and "0.5" not in name),
+    "factors": looser(BY_KIND["floats"], lambda name, guise: name == "an axis less"),
 }
 
 

@@ -107,6 +107,10 @@ class Tensor:
         return f"{self.file}: {self.name}: {self.how}"
 
     @property
+    def mark(self) -> str:
+        return self.how
+
+    @property
     def keeps(self) -> bool:
         """Whether it changes no answer."""
         return self.how in KEPT

@@ -20,6 +20,7 @@ class Shrunk:
     reason: str
     again: bool
     steps: list[str]  # what is asked, and what is odd, in words
+    mark: str
 
 
 def shrunk(crew: Crew, find: Find) -> Shrunk:
@@ -36,11 +37,14 @@ def shrunk(crew: Crew, find: Find) -> Shrunk:
         reasons.update({places: each.reason for each in report.finds if each.mark == find.mark})
         return places in reasons
 
-    places = tuple(range(len(steps) - 1)) if case.kept is None else case.kept
-    if not shows(places):
-        return Shrunk(case, find.reason, again=False, steps=steps)
-    places = _fewest(places, lambda fewer: tries < most and shows(fewer))
-    return Shrunk(case.keeping(places), reasons[places], True, [steps[0], *(steps[place + 1] for place in places)])
+    places = tuple(range(len(steps.steps))) if case.kept is None else case.kept
+    again = shows(places)
+    if again:
+        places = _fewest(places, lambda fewer: tries < most and shows(fewer))
+        case = case.keeping(places)
+    words = [steps.what, *(steps.steps[place] for place in places)]
+    odd = " and ".join(sorted(steps.marks[place] for place in places))
+    return Shrunk(case, reasons.get(places, find.reason), again, words, f"{find.mark}: {odd}" if find.by_steps else find.mark)
 
 
 def _fewest(places: tuple[int, ...], shows: Callable[[tuple[int, ...]], bool]) -> tuple[int, ...]:

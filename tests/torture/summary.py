@@ -7,7 +7,7 @@ from torture.state import Known, State
 from torture.verdict import FIND, OUTCOMES
 
 
-def find_lines(mark: str, known: Known) -> list[str]:
+def find_lines(known: Known) -> list[str]:
     """A find as it is told."""
     kind = Case.parse(known.case).kind
     seen = "" if known.again else "  (not seen again by itself: it depends on what ran before it, or on time)\n"
@@ -18,8 +18,8 @@ def find_lines(mark: str, known: Known) -> list[str]:
 def summary(state: State) -> list[str]:
     """Finds with how often they came, then a row for each kind, then the outcomes of each."""
     lines = []
-    for mark, known in sorted(state.finds.items()):
-        lines += [*find_lines(mark, known), f"  seen {known.count} times, first with {known.sources}"]
+    for _, known in sorted(state.finds.items()):
+        lines += [*find_lines(known), f"  seen {known.count} times, first with {known.sources}"]
     lines += ["", f"seed {state.seed}", _row("kind", "cases", "finds", "kinds of", "a second", "sources")]
     for kind, done in state.kinds.items():
         marks = [mark for mark, known in state.finds.items() if Case.parse(known.case).kind == kind]

@@ -35,12 +35,14 @@ class Found(Exception):  # noqa: N818 (it is the aim)
     Args:
         reason: one line.
         mark: what finds of the same cause have in common.
+        by_steps: whether the odd things that are left once it is shrunk tell causes apart as well.
     """
 
-    def __init__(self, reason: str, mark: str) -> None:
+    def __init__(self, reason: str, mark: str, *, by_steps: bool = False) -> None:
         super().__init__(reason)
         self.reason = one_line(reason)
         self.mark = one_line(mark)
+        self.by_steps = by_steps
 
 
 class Refused(Exception):  # noqa: N818

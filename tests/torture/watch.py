@@ -36,7 +36,8 @@ class Watch:
         self._settle()
 
     def start(self) -> None:
-        """A case begins."""
+        """A case begins. What its plan has loaded stays."""
+        self._descriptor = _next_descriptor()
         self._started_s = _processor_s(resource.getrusage(resource.RUSAGE_SELF))
 
     def check(self) -> None:

@@ -64,7 +64,8 @@ class Worker:
         name = self._kind.name
         if describe:
             plan = self._kind.plan(Case(name, seed, begin).dice())
-            yield {"steps": [plan.what, *map(one_line, plan.steps)]}
+            marks = [getattr(step, "mark", str(step)) for step in plan.steps]
+            yield {"what": plan.what, "steps": list(map(one_line, plan.steps)), "marks": list(map(one_line, marks))}
             return
         for number in range(begin, end):
             case = Case(name, seed, number, None if kept is None else tuple(kept))
@@ -92,15 +93,16 @@ class Worker:
                 self._watch.check_all()
             return outcome, None
         except Found as found:
-            reason, mark = found.reason, found.mark
+            reason, mark, by_steps = found.reason, found.mark, found.by_steps
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # of the campaign's own: a find as well, of which it is told apart
             place = innermost(error)
+            by_steps = False
             reason = mark = one_line(f"the campaign itself: {type(error).__name__} by way of {place}: {error}")
             if os.environ.get("TORTURE_RAISE"):
                 raise
-        return FIND, {"reason": reason, "mark": f"{case.kind}: {mark}"}
+        return FIND, {"reason": reason, "mark": f"{case.kind}: {mark}", "by_steps": by_steps}
 
 
 if __name__ == "__main__":

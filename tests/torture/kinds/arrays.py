@@ -147,18 +147,18 @@ def _with_odd(call: Call, steps: tuple[Any, ...]) -> str:
     except Refused as refused:
         if expected == SAME:
             odd = "; ".join(map(str, steps))
-            raise Found(f"{call.what}: refused, where {odd}: {refused}", f"{_bare(call)}: refused {_marks(steps)}") from None
+            raise Found(f"{call.what}: refused, where {odd}: {refused}", f"{_bare(call)}: refused", by_steps=True) from None
         raise
     if expected == BAD:
         odd = "; ".join(map(str, steps))
-        raise Found(f"{call.what}: answered, where {odd}", f"{_bare(call)}: answered {_marks(steps)}")
+        raise Found(f"{call.what}: answered, where {odd}", f"{_bare(call)}: answered", by_steps=True)
     if expected == ANY:
         return SANE
     wanted = asked(call.what, lambda: call.run(**plain), ())
     if found.keys() != wanted.keys():
-        raise Found(f"{call.what}: gives {[*found]}, plain {[*wanted]}", f"{_bare(call)}: other outputs {_marks(steps)}")
+        raise Found(f"{call.what}: gives {[*found]}, plain {[*wanted]}", f"{_bare(call)}: other outputs", by_steps=True)
     for name, array in found.items():
-        same_bits(f"{_bare(call)}: {name} of {_marks(steps)}", array, wanted[name])
+        same_bits(f"{_bare(call)}: {name} beside the plain call's", array, wanted[name], by_steps=True)
     return AS_UNCHANGED
 
 
@@ -189,13 +189,9 @@ def _odd(dice: random.Random, call: Call) -> Any:
     return Given(argument, dice.choice(bad), BAD) if bad else None
 
 
-def _marks(steps: tuple[Any, ...]) -> str:
-    """What finds of one cause have in common: how arguments are odd."""
-    return ", ".join(step.how if hasattr(step, "how") else f"{step.argument}={step.value!r}"[:60] for step in steps)
-
-
 def _bare(call: Call) -> str:
-    return call.what.partition(" ")[2] if call.what.startswith("For") else call.what
+    """What is called, whatever the head or the function."""
+    return "called" if call.what.endswith(" called") else call.what.partition("_")[0].partition(" by ")[0]
 
 
 def _shown(item: tuple[str, Any]) -> str:
