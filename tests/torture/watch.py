@@ -43,14 +43,14 @@ class Watch:
     def check(self) -> None:
         """Raises Found where a case left something behind."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        if (spent := _processor_s(used) - self._started_s) > SLOW_S:
-            raise Found(f"took {spent:.1f} s of processor time", "processor time in one case")
-        peak = used.ru_maxrss
-        before, self._peak_kb = self._peak_kb, max(self._peak_kb, peak)
-        if peak - before > self._peak_mb * 1024:
-            grown = (peak - before) // 1024
+        grown = (used.ru_maxrss - self._peak_kb) // 1024
+        self._peak_kb = max(self._peak_kb, used.ru_maxrss)
+        if grown > self._peak_mb:
             Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
             self._settle()
+        if (spent := _processor_s(used) - self._started_s) > SLOW_S:
+            raise Found(f"took {spent:.1f} s of processor time and {grown} MB", "processor time in one case")
+        if grown > self._peak_mb:
             raise Found(f"took {grown} MB in one case", "memory in one case")
         if _next_descriptor() > self._descriptor:
             gc.collect()
