@@ -180,7 +180,7 @@ def _judged(verb: str, status: int, out: str, err: str, endings: list[str]) -> s
     if endings and status in (1, 2) and not lines:
         return REFUSED_LINE  # there was nowhere to say it
     if status == 2:
-        if not lines or "error: " not in lines[-1] or fault_of(lines[-1], ()):
+        if not any(": error: " in line for line in lines):  # what it quotes of the command line may go on for lines
             raise Found(f"{verb}: status 2, and says {lines[-1:]}", "status 2 without a word")
         return REFUSED_USE
     if status != 1:
@@ -196,7 +196,7 @@ def _check_output(verb: str, argv: list[str], out: str) -> None:
     """What is printed is JSON, a line for each text; what is written is an array."""
     if "--help" in argv or "-h" in argv or verb not in OF_TEXTS:
         return
-    for line in out.splitlines():
+    for line in out.split("\n")[:-1]:
         try:
             json.loads(line, parse_constant=_no_constant)
         except ValueError:
