@@ -98,7 +98,8 @@ def pack(
         positions = checked_integers("position_ids", position_ids, config.max_position_embeddings)
         if positions.shape not in ((B, S), (1, S)):
             _wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
-        positions = np.broadcast_to(positions, (B, S)).reshape(-1)
+        # A copy: of rows of one token it would stay a view in which all are one number.
+        positions = np.ascontiguousarray(np.broadcast_to(positions, (B, S))).reshape(-1)
     if token_type_ids is not None:
         token_types = _token_types(config, token_type_ids)
         if token_types.shape != (B, S):

@@ -208,6 +208,13 @@ def test_positions_for_all_rows_or_each(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(pack(CONFIG, IDS, None, None, positions).batch.positions, [5, 4, 3, 5, 4, 3])
 
 
+def test_positions_for_all_rows_of_one_token() -> None:
+    """Kernels read them from their address on: a view that repeats one number holds no others."""
+    positions = pack(CONFIG, [[1], [2], [3]], position_ids=[[7]]).batch.positions
+    assert positions.flags.c_contiguous
+    assert positions.tolist() == [7, 7, 7]
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 2)])
 def test_head_mask_for_all_layers_or_each(shape: tuple[int, ...]) -> None:
     head_mask = np.arange(np.prod(shape)).reshape(shape)

@@ -1,0 +1,39 @@
+"""What a folder's tokenizer.json says of texts, by the `tokenizers` library alone: the oracle of every family's ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import Unigram
+
+
+class Backend:
+    """A tokenizer.json, read as transformers reads it: a Unigram's scores by Python, which rounds them once."""
+
+    def __init__(self, folder: Path) -> None:
+        values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        model = values["model"]
+        if model["type"] == "Unigram":
+            small = {**values, "model": {**model, "vocab": model["vocab"][:1], "unk_id": 0}, "added_tokens": []}
+            self._tokenizer = Tokenizer.from_str(json.dumps(small))
+            self._tokenizer.model = Unigram([tuple(pair) for pair in model["vocab"]], model["unk_id"], False)
+            flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+            added = [AddedToken(token["content"], **{name: token[name] for name in flags}) for token in values["added_tokens"]]
+            self._tokenizer.add_tokens(added)
+        else:
+            self._tokenizer = Tokenizer.from_str(json.dumps(values))
+        self._tokenizer.no_padding()
+
+    def rows(self, items: Sequence[Any], length: int, side: str) -> list[Any]:
+        """Encodings of texts or pairs, special tokens included, the longer of a pair cut first."""
+        self._tokenizer.enable_truncation(length, strategy="longest_first", direction=side)
+        rows: list[Any] = self._tokenizer.encode_batch(items)
+        return rows
+
+    def decode(self, ids: list[int], skip_special: bool) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special)
+        return text
