@@ -20,6 +20,7 @@ from npbert_kernels.object_store import ObjectCode, Place
 CODE = ObjectCode("npbert_entry", b"code")
 NAME = "avx2-0123.o"
 COMPILING = "npbert: compiling kernels for avx2 (some seconds; once on this machine) ...\n"
+COMPILED = "npbert: compiled kernels for avx2 in 0 s\n"
 WAITING = "npbert: waiting for another process that compiles kernels for avx2 ...\n"
 HINT = "; NPBERT_KERNEL_CACHE names another folder"
 FLOCK = pytest.mark.skipif(sys.platform == "win32", reason="this system has no such locks")
@@ -63,7 +64,7 @@ def test_compiled_once_and_loaded_after(folder: Path, capsys: pytest.CaptureFixt
     for _ in range(3):
         assert wanted(compiler).loaded() == b"code"
     assert compiler.count == 1
-    assert capsys.readouterr() == ("", COMPILING)
+    assert capsys.readouterr() == ("", COMPILING + COMPILED)
     assert {file.name for file in folder.iterdir()} == {NAME, store_lock.NAME}
 
 
@@ -74,7 +75,7 @@ def test_many_at_once_compile_once(folder: Path, capsys: pytest.CaptureFixture[s
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: wanted(compiler).loaded(), range(4))) == [b"code"] * 4
     assert compiler.count == 1
-    assert set(capsys.readouterr().err.splitlines(keepends=True)) == {COMPILING, WAITING}
+    assert set(capsys.readouterr().err.splitlines(keepends=True)) == {COMPILING, COMPILED, WAITING}
 
 
 @pytest.fixture
@@ -100,14 +101,14 @@ def test_who_dies_gives_the_lock_back(held: int, folder: Path, capsys: pytest.Ca
     """The file stays, and keeps nobody out."""
     threading.Timer(0.1, os.kill, (held, signal.SIGKILL)).start()
     assert wanted(Compiler()).loaded() == b"code"
-    assert capsys.readouterr().err == WAITING + COMPILING
+    assert capsys.readouterr().err == WAITING + COMPILING + COMPILED
 
 
 @FLOCK
 def test_a_wait_has_an_end(held: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(store_lock, "MOST", 0.1)
     assert wanted(Compiler()).loaded() == b"code"
-    assert capsys.readouterr().err == WAITING + COMPILING
+    assert capsys.readouterr().err == WAITING + COMPILING + COMPILED
 
 
 @FLOCK
@@ -172,7 +173,10 @@ def test_damage_is_told_and_mended(folder: Path, capsys: pytest.CaptureFixture[s
     file = Place(folder).write(NAME, CODE)
     file.write_bytes(b"")
     assert wanted(Compiler()).loaded() == b"code"
-    assert capsys.readouterr().err == f"npbert: stored kernels are not used: {file} is damaged: no header\n{COMPILING}"
+    assert (
+        capsys.readouterr().err
+        == f"npbert: stored kernels are not used: {file} is damaged: no header\n{COMPILING}{COMPILED}"
+    )
     assert Place(folder).read(NAME) == CODE
 
 
@@ -180,7 +184,7 @@ def test_what_can_t_be_loaded_is_made_anew(folder: Path, capsys: pytest.CaptureF
     file = Place(folder).write(NAME, ObjectCode("no_such_function", b"code"))
     assert wanted(Compiler()).loaded() == b"code"
     said = f"npbert: stored kernels are not used: {file}: no symbol no_such_function\n"
-    assert capsys.readouterr().err == said + COMPILING
+    assert capsys.readouterr().err == said + COMPILING + COMPILED
     assert Place(folder).read(NAME) == CODE
 
 
@@ -194,7 +198,7 @@ def test_a_store_that_is_not_trusted(folder: Path, capsys: pytest.CaptureFixture
     assert compiler.count == 2
     why = f"{folder} is not trusted: everybody may write to it{HINT}"
     assert capsys.readouterr().err == (
-        f"npbert: compiling kernels for avx2 (some seconds; for this process alone: {why}) ...\n"
+        f"npbert: compiling kernels for avx2 (some seconds; for this process alone: {why}) ...\n{COMPILED}"
     )
     with pytest.raises(OSError, match=r"is not trusted: everybody may write to it$"):
         wanted(compiler).warmed(Place(folder, named=True))
@@ -217,7 +221,7 @@ def test_what_can_neither_be_read_nor_written(
     assert capsys.readouterr().err == (
         f"npbert: stored kernels are not used: {file} can't be read: Permission denied\n"
         "npbert: compiling kernels for avx2 (some seconds; for this process alone: "
-        f"{folder} can't be written by this user{HINT}) ...\n"
+        f"{folder} can't be written by this user{HINT}) ...\n{COMPILED}"
     )
 
 
@@ -227,8 +231,8 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
     monkeypatch.setattr(os, "replace", full)
     assert wanted(Compiler()).loaded() == b"code"
-    said = f"npbert: the next process compiles again: {folder} can't be written: No space left on device{HINT}\n"
-    assert capsys.readouterr().err == COMPILING + said
+    why = f"the next process compiles them again: {folder} can't be written: No space left on device{HINT}"
+    assert capsys.readouterr().err == f"{COMPILING}{COMPILED.strip()}; {why}\n"
 
 
 class Closed:
@@ -254,7 +258,7 @@ def test_warmed_and_loaded_without_a_word(folder: Path, capsys: pytest.CaptureFi
     place = Place(folder, named=True)
     for _ in range(2):
         assert wanted(compiler).warmed(place) == folder / NAME
-    assert capsys.readouterr().err == COMPILING
+    assert capsys.readouterr().err == COMPILING + COMPILED
     assert wanted(compiler).loaded() == b"code"
     assert compiler.count == 1
     assert capsys.readouterr().err == ""

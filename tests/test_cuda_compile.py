@@ -70,7 +70,7 @@ from npbert_kernels.cuda import cubins
 key, target = ("take", "float16", 64), (9, 0)
 print(cubins.loaded(key, target, lambda code: code.digest()), "numba" in sys.modules)
 """
-COMPILING = "npbert: compiling kernels for compute capability 9.0 (some seconds each; once on this machine) ...\n"
+COMPILING = "npbert: compiling kernels for compute capability 9.0 (once on this machine) ...\n"
 
 
 def storing(folder: Path) -> tuple[list[str], str]:

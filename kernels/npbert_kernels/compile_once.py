@@ -6,6 +6,7 @@ import contextlib
 import functools
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -24,7 +25,7 @@ class Kernels(Generic[T]):
     Args:
         name: of its file in the store.
         what: the kernels, as a user knows them.
-        takes: how long it takes to compile them.
+        takes: how long it takes to compile them, where it is long enough to say so.
         make: compiles.
         load: makes them ready to call. Raises ValueError where the code is not what its name says.
     """
@@ -47,18 +48,21 @@ class Kernels(Generic[T]):
             for reason in reasons:
                 if not reason.endswith(str(why)):
                     say(reason)
-            return self.load(self._made(f"for this process alone: {_place_hint(why)}"))
+            kernels, seconds = self._made(f"for this process alone: {_hint(why)}")
+            self._say_made(seconds)
+            return self.load(kernels)
         with store_lock.alone(place.folder, self._say_wait):
             found, reasons = self._stored(object_store.places())
             if found is not None:
                 return found[1]
             for reason in reasons:
                 say(reason)
-            kernels = self._made(ONCE)
+            kernels, seconds = self._made(ONCE)
             try:
                 place.write(self.name, kernels)
+                self._say_made(seconds)
             except OSError as why:
-                say(f"the next process compiles again: {_place_hint(why)}")
+                say(f"compiled {self.what}{seconds}; the next process compiles them again: {_hint(why)}")
         return self.load(kernels)
 
     def warmed(self, place: Place) -> pathlib.Path:
@@ -75,7 +79,9 @@ class Kernels(Generic[T]):
                     for reason in reasons:
                         say(reason)
                     elsewhere, _ = self._stored(object_store.places())
-                    place.write(self.name, elsewhere[0] if elsewhere else self._made(ONCE))
+                    kernels, seconds = (elsewhere[0], "") if elsewhere else self._made(ONCE)
+                    self._say_made(seconds)
+                    place.write(self.name, kernels)
             self.load(place.read(self.name))
         return place.folder / self.name
 
@@ -94,9 +100,17 @@ class Kernels(Generic[T]):
                 reasons.append(f"stored kernels are not used: {place.folder / self.name}: {why}")
         return None, reasons
 
-    def _made(self, how_often: str) -> ObjectCode:
-        say(f"compiling {self.what} ({self.takes}; {how_often}) ...")
-        return self.make()
+    def _made(self, how_often: str) -> tuple[ObjectCode, str]:
+        """Compiled kernels, and how long that took, where it is long enough to say so."""
+        how = f"{self.takes}; {how_often}" if self.takes else how_often
+        say(f"compiling {self.what} ({how}) ...")
+        started = time.perf_counter()
+        kernels = self.make()
+        return kernels, f" in {time.perf_counter() - started:.0f} s" if self.takes else ""
+
+    def _say_made(self, seconds: str) -> None:
+        if seconds:
+            say(f"compiled {self.what}{seconds}")
 
     def _say_wait(self) -> None:
         say(f"waiting for another process that compiles {self.what} ...")
@@ -111,5 +125,5 @@ def say(line: str) -> None:
             sys.stderr.flush()
 
 
-def _place_hint(why: OSError) -> str:
+def _hint(why: OSError) -> str:
     return f"{why}; NPBERT_KERNEL_CACHE names another folder"

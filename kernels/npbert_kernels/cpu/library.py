@@ -7,13 +7,12 @@ import functools
 import os
 import sys
 import threading
-import time
 
-from ..compile_once import Kernels, say
+from ..compile_once import Kernels
 from ..object_store import ObjectCode
 from . import elf, objects
 from .compile import compiled
-from .isa import ISA, selected
+from .isa import selected
 
 TAKES = "10 to 60 s, longer where the machine is busy"  # to compile
 
@@ -66,17 +65,10 @@ def _symbols() -> dict[str, int]:
     return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
 
 
-def _compiled(isa: ISA) -> ObjectCode:
-    started = time.perf_counter()
-    kernels = compiled(isa)
-    say(f"compiled kernels for {isa.name} in {time.perf_counter() - started:.0f} s")
-    return kernels
-
-
 def kernels() -> Kernels[Entry]:
     """Those for the selected ISA."""
     isa = selected()
-    make = functools.partial(_compiled, isa)
+    make = functools.partial(compiled, isa)
     return Kernels(objects.name(isa), f"kernels for {isa.name}", TAKES, make, Entry)
 
 

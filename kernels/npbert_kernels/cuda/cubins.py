@@ -62,7 +62,7 @@ def loaded(key: Key, capability: tuple[int, int], load: Callable[[ObjectCode], T
     """What load makes of a kernel for a GPU of that compute capability. It raises ValueError for what no GPU takes."""
     what = f"kernels for compute capability {capability[0]}.{capability[1]}"
     make = functools.partial(compiled, key, capability)
-    return Kernels(name(key, capability), what, "some seconds each", make, load).loaded()
+    return Kernels(name(key, capability), what, "", make, load).loaded()
 
 
 def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
