@@ -26,7 +26,8 @@ environment variables:
                         avx2, dotprod, baseline (the fastest that the processor has)
   NPBERT_NUM_THREADS    threads (all that the process may use)
 
-Downloads are huggingface_hub's: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
+Downloads are huggingface_hub's: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE;
+SENTENCE_TRANSFORMERS_HOME is a cache of its own, TRANSFORMERS_CACHE is looked into.
 """
 
 
