@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,7 +16,6 @@ from npbert.config_values import (
     check_int,
     check_number,
     head_lists,
-    is_int,
     label_indices,
     label_names,
     show,
@@ -222,6 +220,11 @@ class EncoderConfig:
     def check_head(self, kind: str) -> None:
         """Raises ValueError where a key that only this head reads asks for what is not computed here."""
 
+    def check_labels(self) -> None:
+        """Raises ValueError where `id2label`, which only heads with labels read, has none for one of them."""
+        if sorted(self.id2label or ()) != list(range(self.num_labels or 0)):
+            raise wrong("id2label", "a label, a string, for each of 0, 1, 2, ...", self.id2label)
+
     @property
     def torch_dtype(self) -> str | None:
         """`dtype` under its older name."""
@@ -243,9 +246,8 @@ class EncoderConfig:
             raise wrong(self._key("hidden_act"), "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
         # At 0, as float32 has it, a constant row would be 0 / 0; one above 1 is a slip: rows' variance is near that.
         check_number("layer_norm_eps", self.layer_norm_eps, LEAST_EPS, 1.0)
-        check_number("initializer_range", self.initializer_range, 0.0, math.inf)
-        if self.pad_token_id is not None:
-            check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
+        if self.pad_token_id is not None:  # a negative one counts from the end, as torch has it
+            check_int("pad_token_id", self.pad_token_id, -self.vocab_size, self.vocab_size - 1)
         if self.max_tokens < 1:
             begin = self.max_position_embeddings - self.max_tokens
             wanted = f"at least {begin + 1}: position 0 of a row is {begin}"
@@ -256,7 +258,7 @@ class EncoderConfig:
         self._check_dropouts_and_flags()
         self._check_names()
         self._check_supported()
-        pruned = head_lists("pruned_heads", self.pruned_heads, self.weight_sets, self.num_attention_heads)
+        pruned = head_lists("pruned_heads", self.pruned_heads or {}, self.weight_sets, self.num_attention_heads)
         object.__setattr__(self, "pruned_heads", pruned)
         self._settle_labels()
 
@@ -271,22 +273,17 @@ class EncoderConfig:
             value = getattr(self, entry.name)
             if "dropout" in entry.name and (value is not None or entry.default is not None):
                 check_number(entry.name, value, 0.0, 1.0)
+            elif entry.type == "bool" and value is None:  # as Python takes it
+                object.__setattr__(self, entry.name, False)
             elif entry.type == "bool" and not isinstance(value, bool):
                 raise wrong(entry.name, "true or false", value)
 
     def _check_names(self) -> None:
-        if self.bos_token_id is not None and not is_int(self.bos_token_id):
-            raise wrong("bos_token_id", "an integer or null", self.bos_token_id)
-        eos = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
-        if not all(token is None or is_int(token) for token in eos):
-            raise wrong("eos_token_id", "an integer, a list of integers or null", self.eos_token_id)
-        if self.dtype is not None and not isinstance(self.dtype, str):
-            raise wrong("dtype", "a string or null", self.dtype)
+        if isinstance(self.architectures, str):
+            object.__setattr__(self, "architectures", [self.architectures])
         names = self.architectures
         if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
             raise wrong("architectures", "a list of strings or null", names)
-        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
-            raise wrong("problem_type", "null or one of " + ", ".join(PROBLEM_TYPES), self.problem_type)
         if not isinstance(self.extra, dict) or not all(isinstance(key, str) for key in self.extra):
             raise wrong("extra", "a dict with string keys", self.extra)
 

@@ -77,7 +77,10 @@ class CrossEncoder:
         self.settings = settings = read_cross_encoder_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)
         self.prompts = {**settings.prompts, **given}
-        self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
+        source = folder / settings.sources["default_prompt_name"]
+        self.default_prompt_name = checked_default(
+            self.prompts, default_prompt_name, settings.default_prompt_name, source
+        )
         self.activation_fn = SCORES[settings.activation] if activation_fn is None else _function(activation_fn)
         self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
         self.model = AutoModelForSequenceClassification.from_pretrained(

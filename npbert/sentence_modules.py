@@ -12,6 +12,7 @@ from npbert_kernels.ops import Activation
 from npbert.bert import POOLS, Pool
 from npbert.config_values import is_int, show
 from npbert.json_file import read_json_object
+from npbert.regular_file import exists
 
 # The name of torch.nn -> the op's.
 ACTIVATIONS: dict[str, Activation | None] = {
@@ -128,7 +129,7 @@ def read_module(kind: str, folder: Path, width: int) -> tuple[Module | None, str
     if kind == "Dropout":  # it is for training
         return None, ""
     file = folder / "config.json"
-    values = read_json_object(file) if kind in ("Dense", "LayerNorm") or file.exists() else {}
+    values = read_json_object(file) if kind in ("Dense", "LayerNorm") or exists(file) else {}
     for key in ("module_input_name", "module_output_name"):
         if values.get(key) not in (VECTOR, None):
             raise ValueError(f"{file}: {key}: wanted {VECTOR!r}, found {show(values[key])}; not supported")

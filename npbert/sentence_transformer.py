@@ -77,7 +77,10 @@ class SentenceTransformer:
         self.settings = settings = read_sentence_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)
         self.prompts = {"query": "", "document": "", **settings.prompts, **given}
-        self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
+        source = folder / settings.sources["default_prompt_name"]
+        self.default_prompt_name = checked_default(
+            self.prompts, default_prompt_name, settings.default_prompt_name, source
+        )
         self.similarity_fn_name = settings.similarity_fn_name if similarity_fn_name is None else similarity_fn_name
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt

@@ -142,8 +142,10 @@ def test_positions_that_begin_behind_the_padding_s(model_type: str) -> None:
         assert config(max_position_embeddings=514, pad_token_id=7).max_tokens == 512  # as transformers has it
     else:
         assert config(max_position_embeddings=514, pad_token_id=7).max_tokens == 506
-        with pytest.raises(ValueError, match=r"^pad_token_id: wanted an integer from 0 to .*, found None"):
-            config(pad_token_id=None)
+        assert config(max_position_embeddings=514, pad_token_id=-1).max_tokens == 514
+        for value in (None, -2):
+            with pytest.raises(ValueError, match=r"^pad_token_id: wanted an integer from -1 to .*, found"):
+                config(pad_token_id=value)
 
 
 @pytest.mark.parametrize(
@@ -295,11 +297,9 @@ def wrong_numbers() -> list[tuple[str, Any, str]]:
         for value in (*wrong, 1.5)
     ]
     eps = "layer_norm_eps: wanted a number at least 1.17549e-38, at most 1, found "  # float32's least
-    spread = "initializer_range: wanted a number at least 0, finite, found "
     return [
         *probability,
         *(("layer_norm_eps", value, eps) for value in (*wrong, None, 0, 0.0, 1e-60, 2, 10**400)),
-        *(("initializer_range", value, spread) for value in (*wrong, None)),
     ]
 
 
@@ -310,29 +310,18 @@ OTHER_WRONGS: list[tuple[str, Any, str]] = [
         for value in ("relu6", "GELU", "", None, 3, ["gelu"], {"name": "gelu"})
     ),
     *(
-        ("pad_token_id", value, "pad_token_id: wanted an integer from 0 to 30521, found ")
-        for value in (-1, 30522, 0.0, "0", False)
+        ("pad_token_id", value, "pad_token_id: wanted an integer from -30522 to 30521, found ")
+        for value in (-30523, 30522, 0.0, "0", False)
     ),
-    ("bos_token_id", "1", "bos_token_id: wanted an integer or null, found '1'"),
-    (
-        "eos_token_id",
-        [1, "2"],
-        r"eos_token_id: wanted an integer, a list of integers or null, found \[1, '2'\]",
-    ),
-    *((key, value, f"{key}: wanted true or false, found ") for key in FLAGS for value in (0, "false", None)),
-    ("dtype", 32, "dtype: wanted a string or null, found 32"),
-    ("architectures", "BertModel", "architectures: wanted a list of strings or null, found 'BertModel'"),
+    *((key, value, f"{key}: wanted true or false, found ") for key in FLAGS for value in (0, "false")),
     ("architectures", [1], r"architectures: wanted a list of strings or null, found \[1\]"),
-    ("problem_type", "guess", "problem_type: wanted null or one of regression, .*, found 'guess'"),
-    ("problem_type", [], r"problem_type: wanted null or one of regression, .*, found \[\]"),
     ("num_labels", -1, "num_labels: wanted an integer from 0 to 1048576, found -1"),
     ("num_labels", 2**31, "num_labels: wanted an integer from 0 to 1048576, found 2147483648"),
     *(
-        ("id2label", value, "id2label: wanted a label, a string, for each of 0, 1, 2, .*, found ")
+        ("id2label", value, "id2label: wanted (a label, a string, for whole numbers|each label once), found ")
         for value in (
             ["a"],
             {"0": 1},
-            {"1": "a"},
             {"a": "b"},
             {"0": "a", "00": "b"},
             {"-1": "a"},
@@ -382,6 +371,32 @@ def test_a_wrong_value_is_refused(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match="^" + message) as caught:
         BertConfig.from_dict({key: value})
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pad_token_id", -1),
+        ("bos_token_id", "1"),
+        ("eos_token_id", [1, "2"]),
+        ("initializer_range", None),
+        ("torch_dtype", 32),
+        ("problem_type", "guess"),
+        ("id2label", {"1": "a"}),
+        ("pruned_heads", []),
+        ("architectures", "BertModel"),
+        *((key, None) for key in FLAGS),
+    ],
+)
+def test_what_an_encoder_makes_no_use_of_is_not_refused(key: str, value: Any) -> None:
+    """As transformers 4.57 takes it, or 5.24. Whoever reads it checks it."""
+    config = BertConfig.from_dict({key: value})
+    assert json.loads(json.dumps(config.to_dict()))[{"torch_dtype": "dtype"}.get(key, key)] == {
+        "id2label": {"1": "a"},
+        "pruned_heads": {},
+        "architectures": ["BertModel"],
+        **dict.fromkeys(FLAGS, False),
+    }.get(key, value)
 
 
 def test_labels_that_disagree() -> None:
