@@ -24,8 +24,10 @@ from npbert.config_values import (
 from npbert.families import MODEL_TYPES, family_class
 from npbert.family import Family
 from npbert.file_names import CONFIG_FILE
-from npbert.hub import resolve
+from npbert.folder_contents import instead_of_config
+from npbert.hub import config_file, resolve
 from npbert.json_file import read_json_object
+from npbert.regular_file import exists
 
 ACTIVATIONS: dict[str, Activation | None] = {
     "gelu": "gelu_erf",
@@ -444,7 +446,9 @@ def _read(
         local_files_only=local_files_only,
         patterns=(CONFIG_FILE,),
     )
-    path = folder / CONFIG_FILE
+    path = config_file(folder)
+    if not exists(path):
+        raise FileNotFoundError(f"{path.parent}: wanted {CONFIG_FILE}, found none{instead_of_config(path.parent)}")
     return path, read_json_object(path)
 
 

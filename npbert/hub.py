@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from npbert.config_values import brief, show
 from npbert.file_names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS
@@ -18,9 +19,9 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 _LONGEST_PATH = 4096  # bytes; a longer one is none
 
-# (adapter's folder, base's name and revision) -> the base's folder, where it was found when the adapter was: whoever
-# reads one part of a model after the other has the folder alone, and no token or cache.
-_BASES: dict[tuple[str, str, str | None], Path] = {}
+# (adapter's folder, base's name and revision) -> token, cache_dir and local_files_only, where the adapter was found by
+# some: whoever reads one part of a model after the other has the folder alone.
+_ARGUMENTS: dict[tuple[str, str, str | None], dict[str, Any]] = {}
 
 
 def resolve(
@@ -69,25 +70,46 @@ def resolve(
 
         repo_id = f"{organization}/{text}" if organization and "/" not in text else text
         folder = HubModel(repo_id, text, revision, token, cache_dir, local_files_only).folder(wanted)
-    base = _base_name(folder) if CONFIG_FILE in wanted else None
-    if base is not None and (key := (os.path.abspath(folder), *base)) not in _BASES:
+    if SINGLE_WEIGHTS in wanted or wanted == (CONFIG_FILE,):
         hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        _BASES[key] = _find_base(folder, *base, **hub)  # type: ignore[arg-type]
+        base_folder(folder, wanted, hub)
     return folder
 
 
-def base_folder(folder: Path) -> Path:
-    """The folder of the weights, and of config.json where the other has none: the folder itself, unless it holds an
-    adapter of peft's alone, which names the model that it is of.
+def base_folder(folder: Path, patterns: tuple[str, ...] = MODEL_FILES, hub: Mapping[str, Any] | None = None) -> Path:
+    """The folder of the weights: the folder itself, unless it holds an adapter of peft's alone, which names the model
+    that it is of.
+
+    Args:
+        patterns: what is wanted of that model, as `resolve` takes them.
+        hub: token, cache_dir and local_files_only; by default those by which the adapter was found.
 
     Raises:
         OSError: there is no such model.
         ValueError: adapter_config.json is damaged, or names none.
     """
-    base = _base_name(folder)
-    if base is None:
+    if not exists(folder / ADAPTER_CONFIG) or any(exists(folder / weights) for weights in (SINGLE_WEIGHTS, INDEX)):
         return folder
-    return _BASES.get((os.path.abspath(folder), *base)) or _find_base(folder, *base)
+    file = folder / ADAPTER_CONFIG
+    values = read_json_object(file)
+    name, revision = values.get("base_model_name_or_path"), values.get("revision")
+    where = f"{file}: base_model_name_or_path"
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{where}: wanted the name of the model that the adapter is of, found {show(name)}")
+    if not isinstance(revision, str | None):
+        raise ValueError(f"{file}: revision: wanted a string or null, found {show(revision)}")
+    key = (os.path.abspath(folder), name, revision)
+    if hub is not None and any(hub.values()):
+        _ARGUMENTS[key] = dict(hub)
+    try:
+        # A path on the machine that the adapter was made on is no hub id, and need not be one here.
+        if os.path.isdir(name) and exists(Path(name) / ADAPTER_CONFIG):
+            raise ValueError(f"{brief(name)}: wanted a whole model, found another adapter")
+        return resolve(name, revision=revision, patterns=patterns, **_ARGUMENTS.get(key, {}))
+    except OSError as error:
+        raise FileNotFoundError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def config_file(folder: Path) -> Path:
@@ -96,42 +118,8 @@ def config_file(folder: Path) -> Path:
     Raises:
         OSError, ValueError: as base_folder.
     """
-    return (folder if exists(folder / CONFIG_FILE) else base_folder(folder)) / CONFIG_FILE
-
-
-def _base_name(folder: Path) -> tuple[str, str | None] | None:
-    """The name and the revision of the model that an adapter is of, or None where the folder has its own weights."""
-    if not exists(folder / ADAPTER_CONFIG) or any(exists(folder / weights) for weights in (SINGLE_WEIGHTS, INDEX)):
-        return None
-    file = folder / ADAPTER_CONFIG
-    values = read_json_object(file)
-    name, revision = values.get("base_model_name_or_path"), values.get("revision")
-    if not isinstance(name, str) or not name:
-        raise ValueError(
-            f"{file}: base_model_name_or_path: wanted the model that the adapter is of, found {show(name)}"
-        )
-    if not isinstance(revision, str | None):
-        raise ValueError(f"{file}: revision: wanted a string or null, found {show(revision)}")
-    return name, revision
-
-
-def _find_base(
-    folder: Path,
-    name: str,
-    revision: str | None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-) -> Path:
-    where = f"{folder / ADAPTER_CONFIG}: base_model_name_or_path"
-    try:
-        if os.path.isdir(name) and exists(Path(name) / ADAPTER_CONFIG):
-            raise ValueError(f"{brief(name)}: wanted a whole model, found an adapter")
-        return resolve(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-    except OSError as error:
-        raise OSError(f"{where}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    own = folder / CONFIG_FILE
+    return own if exists(own) else base_folder(folder, (CONFIG_FILE,)) / CONFIG_FILE
 
 
 def _check_hub_id(name: str | os.PathLike[str], text: str) -> None:

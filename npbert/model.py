@@ -35,9 +35,11 @@ from npbert.config import EncoderConfig
 from npbert.config_values import head_lists, wrong
 from npbert.devices import backend_for
 from npbert.family import WORDS
-from npbert.file_names import SINGLE_WEIGHTS
+from npbert.file_names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.hub import resolve
+from npbert.lora import open_weights
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
+from npbert.regular_file import exists
 from npbert.safetensors_file import write_safetensors
 from npbert.weights import (
     EMBEDDING_PARTS,
@@ -169,7 +171,7 @@ class EncoderModel:
     def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
         """pooler: None takes what the file has."""
         config = cls.config_class.from_pretrained(folder)
-        checkpoint = Checkpoint.open(folder)
+        checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
                 pooler = has_pooler(config, checkpoint)
@@ -368,7 +370,10 @@ class EncoderModel:
 
         Raises:
             OSError: it can't be written, or the model's own file can't be read.
+            ValueError: the folder has an adapter.
         """
+        if exists(Path(save_directory) / ADAPTER_CONFIG):  # it would be merged once more
+            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {save_directory}")
         replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(save_directory)
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""

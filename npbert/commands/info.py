@@ -19,6 +19,7 @@ from npbert.families import family_class
 from npbert.file_names import MODULES_FILE
 from npbert.head_models import HeadModel
 from npbert.heads import tied
+from npbert.lora import open_weights
 from npbert.model import BareModel
 from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import weighted
@@ -49,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
     folder = resolve_sentences(given.model)
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
-    with Checkpoint.open(settings.transformer) as checkpoint:
+    with open_weights(settings.transformer, config) as checkpoint:
         model = _headed(config, checkpoint)
         # Says what is missing or of another shape.
         named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from npbert.checkpoint import Checkpoint
 from npbert.commands.settings import read_settings, setting_rows
 from npbert.commands.table import table
 from npbert.config import AutoConfig
 from npbert.families import family_class
+from npbert.lora import open_weights
 from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import check_weights, weighted
 from npbert.sentence_names import resolve_sentences
@@ -28,7 +28,7 @@ def run(given: argparse.Namespace) -> None:
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
     kind = "Model" if isinstance(settings, SentenceFolder) else "ForSequenceClassification"
     model = family_class(config.model_type, kind)
-    with Checkpoint.open(settings.transformer) as checkpoint:
+    with open_weights(settings.transformer, config) as checkpoint:
         shapes = model.named_weights(config, checkpoint, pooler=model.uses_pooler()).shapes
         rows.append(["weights", f"{len(shapes)} {WHOLE}", ", ".join(path.name for path in checkpoint.paths)])
     for module in modules:
