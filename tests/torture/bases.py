@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
 from torture import tokenizers_made
 from torture.encoder64 import FAMILIES, shapes
 from torture.tokenizers_made import Files, as_json, vocabulary_size
@@ -155,7 +156,9 @@ def cross_folder(family: str) -> Files:
     made |= {
         "modules.json": as_json(modules),
         "sentence_bert_config.json": as_json({"transformer_task": "sequence-classification"}),
-        "config_sentence_transformers.json": as_json({**settings, "activation_fn": "torch.nn.modules.activation.Sigmoid"}),
+        "config_sentence_transformers.json": as_json(
+            {**settings, "activation_fn": "torch.nn.modules.activation.Sigmoid"}
+        ),
     }
     return made
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from torture import losses64
 from torture.encoder64 import Encoder64
 from torture.odd_arrays import NOT_COUNTS, NOT_FLAGS, NOT_NAMES
@@ -104,7 +105,7 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     for name in ("output_attentions", "output_hidden_states", "return_dict"):
         if rng.random() < 0.2:
             given[name] = bool(rng.random() < 0.5)
-    assert H == config.get("hidden_size", config.get("dim"))
+    assert config.get("hidden_size", config.get("dim")) == H
 
     def truth(dtype: Any) -> Outputs:
         return _padded_truth(loaded, given, (B, S), dtype)
@@ -156,7 +157,12 @@ def _padded_truth(loaded: Loaded, given: Mapping[str, Any], shape: tuple[int, in
     encoder = loaded.encoder(dtype)
     mask = given.get("attention_mask")
     ids = given.get("input_ids", np.zeros(shape, np.int64))
-    names = {"token_type_ids": "types", "position_ids": "positions", "inputs_embeds": "embeds", "head_mask": "head_mask"}
+    names = {
+        "token_type_ids": "types",
+        "position_ids": "positions",
+        "inputs_embeds": "embeds",
+        "head_mask": "head_mask",
+    }
     states = encoder.states(ids, mask, **{names[name]: given[name] for name in names if name in given})
     kept = np.ones(shape, bool) if mask is None else mask == 1
     shown = kept.copy()
@@ -202,7 +208,7 @@ def lists_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     def alone(row: int) -> dict[str, Any]:
         return {name: [value[row]] for name, value in given.items()}
 
-    of = {name: "lists" for name in given}
+    of = dict.fromkeys(given, "lists")
     return Call("predict", run, given, of, {}, truth, alone if loaded.exact else None, loaded.slack)
 
 
@@ -225,7 +231,9 @@ def embed_call(rng: np.random.Generator, loaded: Loaded) -> Call:
             x = encoder.states(np.array([row]))[-1][0]
             vectors.append(np.concatenate([pooled(x, mode, min(skip, len(row) - 1)) for mode in used]))
         found = np.stack(vectors)
-        return {"vectors": found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), dtype(1e-12)) if unit else found}
+        return {
+            "vectors": found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), dtype(1e-12)) if unit else found
+        }
 
     def alone(row: int) -> dict[str, Any]:
         return {**given, "ids": [rows[row]]}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from torture.case import Case
 from torture.crew import Crew, Find
 from torture.ledger import MOST
 from torture.shrink import shrunk

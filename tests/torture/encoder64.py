@@ -216,11 +216,16 @@ class Encoder64:
         kept = np.ones((B, S), bool) if mask is None else np.asarray(mask, bool)
         x = self.tensor("embeddings.word_embeddings.weight")[ids] if embeds is None else embeds.astype(self.dtype)
         kind = self.config.get("position_embedding_type") or "absolute"
-        positions = self._positions(ids, embeds is not None) if positions is None else np.broadcast_to(positions, (B, S))
+        positions = (
+            self._positions(ids, embeds is not None) if positions is None else np.broadcast_to(positions, (B, S))
+        )
         if kind == "absolute":
             x = x + self.tensor("embeddings.position_embeddings.weight")[positions]
         if self.names.types:
-            x = x + self.tensor("embeddings.token_type_embeddings.weight")[np.zeros_like(ids) if types is None else types]
+            x = (
+                x
+                + self.tensor("embeddings.token_type_embeddings.weight")[np.zeros_like(ids) if types is None else types]
+            )
         x = self.norm(x, "embeddings.LayerNorm")
         projection = self.names.projection
         if projection and self._has_projection():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from torture.encoder64 import ACTIVATIONS, Array, Encoder64, sigmoid
 from torture.folder import Folder
 from torture.weights import unpacked
@@ -106,7 +107,9 @@ def _pooled(folder: Folder, where: str | None, x: Array) -> Array:
         named = values["pooling_mode"]
         modes = named if isinstance(named, list) else [named]
     else:
-        modes = [mode.removesuffix("_tokens").removesuffix("_token") for mode in MODES if values.get(f"pooling_mode_{mode}")]
+        modes = [
+            mode.removesuffix("_tokens").removesuffix("_token") for mode in MODES if values.get(f"pooling_mode_{mode}")
+        ]
     weights = np.arange(1, len(x) + 1, dtype=x.dtype)
     by_mode: dict[str, Callable[[], Array]] = {
         "cls": lambda: x[0],
@@ -129,7 +132,9 @@ def _module(folder: Folder, kind: str, path: str, x: Array, dtype: Any) -> Array
     values = values_of(folder, f"{path}/config.json")
     if kind == "LayerNorm":
         centred = x - x.mean()
-        return centred / np.sqrt((centred * centred).mean() + dtype(1e-5)) * tensors["norm.weight"] + tensors["norm.bias"]
+        return (
+            centred / np.sqrt((centred * centred).mean() + dtype(1e-5)) * tensors["norm.weight"] + tensors["norm.bias"]
+        )
     if kind != "Dense":
         raise Unknown(kind)
     bias = tensors["linear.bias"] if values.get("bias", True) else 0

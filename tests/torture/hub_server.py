@@ -13,13 +13,34 @@ COMMIT = "c" * 40
 SLOW_S = 0.05
 
 REFUSALS = ("404", "404 without a code", "401", "403", "410", "416", "429", "500", "502", "503", "599", "200 of HTML")
-REDIRECTS = ("redirected once", "redirected for ever", "redirected to nowhere", "redirected to a file", "redirected to another host")
+REDIRECTS = (
+    "redirected once",
+    "redirected for ever",
+    "redirected to nowhere",
+    "redirected to a file",
+    "redirected to another host",
+)
 BODIES = (
     *("cut short", "longer than it says", "no length", "no body", "a length of 10^15", "a length that is no number"),
-    *("hung up on", "slow", "slow, then hung up on", "other bytes of the same length", "said to be gzip", "chunked badly"),
+    *(
+        "hung up on",
+        "slow",
+        "slow, then hung up on",
+        "other bytes of the same length",
+        "said to be gzip",
+        "chunked badly",
+    ),
 )
 HEADERS = (
-    *("no etag", "an odd etag", "an etag that leads out", "a long etag", "another etag for GET", "no commit", "an odd commit"),
+    *(
+        "no etag",
+        "an odd etag",
+        "an etag that leads out",
+        "a long etag",
+        "another etag for GET",
+        "no commit",
+        "an odd commit",
+    ),
     *("a commit that leads out", "another commit", "another size", "a negative size", "a sha256 that is not its own"),
 )
 WAYS = (*REFUSALS, *REDIRECTS, *BODIES, *HEADERS)
@@ -100,20 +121,30 @@ class _Handler(BaseHTTPRequestHandler):
         body, length = content, str(len(content))
         etag, commit, size = digest, COMMIT, str(len(content))
         if way == "other bytes of the same length":
-            body = content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+            body = (
+                content[: len(content) // 2]
+                + bytes([content[len(content) // 2] ^ 1])
+                + content[len(content) // 2 + 1 :]
+            )
         elif way == "200 of HTML":
             body = b"<html><body>Please log in</body></html>"
             length = str(len(body))
-        etag = {"an odd etag": '"\x7f %00"', "an etag that leads out": "../../../out", "a long etag": "e" * 5000}.get(way, etag)
+        etag = {"an odd etag": '"\x7f %00"', "an etag that leads out": "../../../out", "a long etag": "e" * 5000}.get(
+            way, etag
+        )
         if way == "another etag for GET" and self.command == "GET":
             etag = "f" * 64
         if way == "a sha256 that is not its own":
             etag = "0" * 64
-        commit = {"an odd commit": "no commit", "a commit that leads out": "../../out", "another commit": "d" * 40}.get(way, commit)
-        size = {"another size": str(len(content) + 1), "a negative size": "-1"}.get(way, size)
-        length = {"a length of 10^15": str(10**15), "a length that is no number": "many", "cut short": str(len(content) + 99)}.get(
-            way, length
+        commit = {"an odd commit": "no commit", "a commit that leads out": "../../out", "another commit": "d" * 40}.get(
+            way, commit
         )
+        size = {"another size": str(len(content) + 1), "a negative size": "-1"}.get(way, size)
+        length = {
+            "a length of 10^15": str(10**15),
+            "a length that is no number": "many",
+            "cut short": str(len(content) + 99),
+        }.get(way, length)
         if way == "longer than it says":
             body = content + b" " * 50
         if way == "hung up on":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from torture.verdict import RIGHT, SANE, Found
 
 # One float32 pass of a small model is compared with another whose sums are in another order: what rounding does to one
@@ -30,7 +31,9 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
     with np.errstate(all="ignore"):
         truth, rounded = oracle(np.float64), oracle(np.float32)
         if found.shape != truth.shape:
-            raise Found(f"{what}: shape {found.shape}, where the files say {truth.shape}", f"{what}: shape", by_steps=True)
+            raise Found(
+                f"{what}: shape {found.shape}, where the files say {truth.shape}", f"{what}: shape", by_steps=True
+            )
         if not (np.isfinite(truth).all() and np.isfinite(rounded).all()):
             return SANE
         if not truth.size:

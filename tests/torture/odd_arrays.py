@@ -1,6 +1,6 @@
-"""Arguments of calls made odd: other dtypes, layouts, containers, shapes and values of the same array, or no array at all.
+"""Arguments of calls made odd: other dtypes, layouts, containers, shapes and values of an array, or no array at all.
 
-What is to come of each is known beforehand: the plain array's answer (SAME), a refusal (BAD), either of the two (MAYBE),
+What is to come of each is known beforehand: the plain array's answer (SAME), a refusal (BAD), either of these (MAYBE),
 or, where it may fit all the same, an answer of its own (ANY).
 """
 
@@ -144,7 +144,9 @@ def _ragged(values: np.ndarray) -> Any:
 # Guises of any array.
 OF_ANY: dict[str, Guise] = {
     "a list": Guise(np.ndarray.tolist, SAME),
-    "tuples": Guise(lambda values: tuple(map(tuple, values.tolist())) if values.ndim > 1 else tuple(values.tolist()), SAME),
+    "tuples": Guise(
+        lambda values: tuple(map(tuple, values.tolist())) if values.ndim > 1 else tuple(values.tolist()), SAME
+    ),
     "a list of arrays": Guise(list, SAME),
     "in Fortran's order": Guise(np.asfortranarray, SAME),
     "with negative strides": Guise(_backwards, SAME),
@@ -200,7 +202,7 @@ INTEGERS: dict[str, Guise] = {
     "one is 2^31": Guise(_with(2**31), BAD),
     "one is 2^63 - 1": Guise(_with(2**63 - 1), BAD),
     "one is -2^63": Guise(_with(-(2**63)), BAD),
-    "one is 2^64 - 1": Guise(lambda values: np.where(np.arange(values.size).reshape(values.shape) == 0, np.uint64(2**64 - 1), values.astype("u8")), BAD),
+    "one is 2^64 - 1": Guise(lambda values: _with(np.uint64(2**64 - 1))(values.astype("u8")), BAD),
     "one is 2^70": Guise(lambda values: [2**70, *values.reshape(-1).tolist()], BAD, True),
     "one is 0.5": Guise(_with(0.5), BAD),
     "one is NaN": Guise(_with(np.nan), BAD),
@@ -238,5 +240,21 @@ def drawn(dice: random.Random, argument: str, kind: str) -> Odd:
 
 # Values in the place of one that is a flag, a count or a name.
 NOT_FLAGS = (0, 1, "yes", "no", "", 1.5, [], [True], {}, np.array([1, 2]), np.array(True), float("nan"), object, b"1")
-NOT_COUNTS = (-1, -5, 1.5, 0.5, "3", "", None, True, [3], float("nan"), float("inf"), np.array([1, 2]), object, 2**70, b"3")
+NOT_COUNTS = (
+    -1,
+    -5,
+    1.5,
+    0.5,
+    "3",
+    "",
+    None,
+    True,
+    [3],
+    float("nan"),
+    float("inf"),
+    np.array([1, 2]),
+    object,
+    2**70,
+    b"3",
+)
 NOT_NAMES = ("", "MEAN", "Mean ", "x" * 5000, "a\nb", 3, None, b"mean", ["nonsense"], {}, object, 1.5)

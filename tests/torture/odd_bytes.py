@@ -56,10 +56,36 @@ class Become:
             folder[self.file] = self.content
 
 
-LINKS = ("nowhere", "/etc/passwd", "/dev/zero", "/dev/null", "/dev/full", "/dev/stdin", ".", "..", "config.json", "vocab.txt")
+LINKS = (
+    "nowhere",
+    "/etc/passwd",
+    "/dev/zero",
+    "/dev/null",
+    "/dev/full",
+    "/dev/stdin",
+    ".",
+    "..",
+    "config.json",
+    "vocab.txt",
+)
 LINKS += ("tokenizer.json", "model.safetensors", "/proc/self/mem", "/proc/self/environ", "/proc/kmsg", "/")
 CONTENTS = (b"", b"{}", b"[]", b"null", b"\x00", b"\n", b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}", b"[" * 5000)
-INSERTED = (b"\x00", b"\xff", b"\n", b"\r", b"{", b"}", b'"', b",", b"\\", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"#", b" ")
+INSERTED = (
+    b"\x00",
+    b"\xff",
+    b"\n",
+    b"\r",
+    b"{",
+    b"}",
+    b'"',
+    b",",
+    b"\\",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"#",
+    b" ",
+)
 
 
 def drawn(dice: random.Random, file: str, content: bytes) -> Bytes | Become:

@@ -18,12 +18,55 @@ _MARK = "\ue000put\ue000"
 
 # As JSON writes them, so that what Python would not write is among them.
 ODD_VALUES = (
-    *("null", "true", "false", "0", "1", "-1", "2", "3", "4", "7", "8", "20", "1000", "0.0", "-0.0", "0.5", "1.0", "2.5"),
+    *(
+        "null",
+        "true",
+        "false",
+        "0",
+        "1",
+        "-1",
+        "2",
+        "3",
+        "4",
+        "7",
+        "8",
+        "20",
+        "1000",
+        "0.0",
+        "-0.0",
+        "0.5",
+        "1.0",
+        "2.5",
+    ),
     *("2147483647", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "18446744073709551616"),
     *("-9223372036854775808", "1e30", "1e308", "1e400", "-1e400", "1e-60", "1e-400", "NaN", "Infinity", "-Infinity"),
     *("1" + "0" * 30, "1" + "0" * 60, "1" + "0" * 400, "1" + "0" * 5000, "-1" + "0" * 5000),
-    *('""', '"a"', '" "', '"1"', '"-1"', '"true"', '"None"', '"é"', '"\\u0000"', '"\\ud800"', '"\\udc00\\ud800"', '"a\\nb"'),
-    *('"\\u001b[31m"', '"\\u202e"', '"../x"', '"/etc/passwd"', '"/dev/zero"', '"."', '".."', '"C:\\\\x"', '"a/b"', '"~"'),
+    *(
+        '""',
+        '"a"',
+        '" "',
+        '"1"',
+        '"-1"',
+        '"true"',
+        '"None"',
+        '"é"',
+        '"\\u0000"',
+        '"\\ud800"',
+        '"\\udc00\\ud800"',
+        '"a\\nb"',
+    ),
+    *(
+        '"\\u001b[31m"',
+        '"\\u202e"',
+        '"../x"',
+        '"/etc/passwd"',
+        '"/dev/zero"',
+        '"."',
+        '".."',
+        '"C:\\\\x"',
+        '"a/b"',
+        '"~"',
+    ),
     *('"gelu"', '"relu"', '"silu"', '"gelu_new"', '"gelu_python"', '"gelu_10"', '"quick_gelu"', '"mish"', '"linear"'),
     *('"left"', '"right"', '"LEFT"', '"mean"', '"cls"', '"max"', '"lasttoken"', '"dot"', '"cosine"', '"cos_sim"'),
     *('"absolute"', '"relative_key"', '"relative_key_query"', '"regression"', '"float32"', '"bfloat16"', '"int8"'),
@@ -51,12 +94,28 @@ ADDED_KEYS = (
     *("sentence_transformers", "sbert_ce_default_activation_function", "tokenizer_class", "summary_type", "classifier"),
     *("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "model_max_length", "truncation"),
     *("padding_side", "truncation_side", "added_tokens_decoder", "extra_special_tokens", "additional_special_tokens"),
-    *("mask_token", "unk_token", "model_input_names", "clean_up_tokenization_spaces", "split_special_tokens", "never_split"),
+    *(
+        "mask_token",
+        "unk_token",
+        "model_input_names",
+        "clean_up_tokenization_spaces",
+        "split_special_tokens",
+        "never_split",
+    ),
     *("include_prompt", "pooling_mode", "embedding_dimension", "truncate_dim", "modality_config", "query_length"),
     *("tokenizer_args", "model_args", "config_args", "max_seq_length", "transformer_task", "activation_function"),
     *("use_residual", "module_input_name", "module_output_name", "bias", "metadata", "weight_map", "__metadata__"),
     *("dropout", "byte_fallback", "fuse_unk", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"),
-    *("max_input_chars_per_word", "prepend_scheme", "split", "lstrip", "normalized", "special", "single_word", "pattern"),
+    *(
+        "max_input_chars_per_word",
+        "prepend_scheme",
+        "split",
+        "lstrip",
+        "normalized",
+        "special",
+        "single_word",
+        "pattern",
+    ),
 )
 
 
@@ -185,7 +244,9 @@ def drawn(dice: random.Random, file: str, values: Any, paths: list[Path]) -> Put
     if way < 0.94:
         return Twice(file, dice.choice(keyed), _value(dice, values, paths))
     old = dice.choice(keyed)
-    name = dice.choice([str(old[-1]) + " ", str(old[-1]).upper(), str(old[-1]) + "\n", "\x1b", "x" * 5000, "é", "a.b", ""])
+    name = dice.choice(
+        [str(old[-1]) + " ", str(old[-1]).upper(), str(old[-1]) + "\n", "\x1b", "x" * 5000, "é", "a.b", ""]
+    )
     return Rename(file, old, name)
 
 

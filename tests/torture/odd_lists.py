@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+
 from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser
 
 Rows = list[list[int]]

@@ -1,4 +1,4 @@
-"""Weights made odd: a tensor's values, dtype, shape, name or place in its file; and ways to store the same otherwise."""
+"""Weights made odd: a tensor's values, dtype, shape, name or place in its file; and other ways to store the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
 from torture.folder import Folder
 from torture.weights import DTYPES, SCALES, int8_of, joined, packed, parted
 

@@ -7,7 +7,22 @@ from dataclasses import dataclass
 
 from strings import GLUE, PIECES
 
-SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "<s>", "</s>", "<mask>", "<pad>", "<unk>", "▁", "##", "Ġ", "<s>NOTUSED")
+SPECIAL = (
+    "[MASK]",
+    "[CLS]",
+    "[SEP]",
+    "[PAD]",
+    "[UNK]",
+    "<s>",
+    "</s>",
+    "<mask>",
+    "<pad>",
+    "<unk>",
+    "▁",
+    "##",
+    "Ġ",
+    "<s>NOTUSED",
+)
 SPACES = (" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\u200b", "\u1680", "\x1c", "\x85")
 SURROGATES = ("\ud800", "\udfff", "\udc00\ud800")
 

@@ -34,8 +34,10 @@ def shrunk(crew: Crew, find: Find) -> Shrunk:
         nonlocal tries
         tries += 1
         report = crew.run(case.seed, case.number, case.number + 1, places)
-        reasons.update({places: each.reason for each in report.finds if each.mark == find.mark})
-        return places in reasons
+        same = [each.reason for each in report.finds if each.mark == find.mark]
+        if same:
+            reasons[places] = same[0]
+        return bool(same)
 
     places = tuple(range(len(steps.steps))) if case.kept is None else case.kept
     again = shows(places)
@@ -44,7 +46,9 @@ def shrunk(crew: Crew, find: Find) -> Shrunk:
         case = case.keeping(places)
     words = [steps.what, *(steps.steps[place] for place in places)]
     odd = " and ".join(sorted(steps.marks[place] for place in places))
-    return Shrunk(case, reasons.get(places, find.reason), again, words, f"{find.mark}: {odd}" if find.by_steps else find.mark)
+    return Shrunk(
+        case, reasons.get(places, find.reason), again, words, f"{find.mark}: {odd}" if find.by_steps else find.mark
+    )
 
 
 def _fewest(places: tuple[int, ...], shows: Callable[[tuple[int, ...]], bool]) -> tuple[int, ...]:

@@ -22,7 +22,10 @@ class Backend:
             self._tokenizer = Tokenizer.from_str(json.dumps(small))
             self._tokenizer.model = Unigram([tuple(pair) for pair in model["vocab"]], model["unk_id"], False)
             flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
-            added = [AddedToken(token["content"], **{name: token[name] for name in flags}) for token in values["added_tokens"]]
+            added = [
+                AddedToken(token["content"], **{name: token[name] for name in flags})
+                for token in values["added_tokens"]
+            ]
             self._tokenizer.add_tokens(added)
         else:
             self._tokenizer = Tokenizer.from_str(json.dumps(values))

@@ -11,9 +11,37 @@ from typing import Any
 
 from charsmap import nmt_nfkc
 
-WORDS = "the cat sat on a mat un ##able ##s ##ing b c d e , . ##e ##d".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "un",
+    "##able",
+    "##s",
+    "##ing",
+    "b",
+    "c",
+    "d",
+    "e",
+    ",",
+    ".",
+    "##e",
+    "##d",
+]
 BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-PIECES = [("▁", -2.0), ("▁the", -3.0), ("▁cat", -3.5), ("s", -4.0), ("a", -4.2), ("t", -4.25), ("▁a", -3.1), ("e", -5.5)]
+PIECES = [
+    ("▁", -2.0),
+    ("▁the", -3.0),
+    ("▁cat", -3.5),
+    ("s", -4.0),
+    ("a", -4.2),
+    ("t", -4.25),
+    ("▁a", -3.1),
+    ("e", -5.5),
+]
 PIECES += [("b", -6.0), ("c", -6.1), ("h", -6.2), ("▁b", -5.0), ("at", -4.9), (",", -5.1), (".", -5.2), ("é", -8.0)]
 MERGES = ["t h", "th e", "c a", "ca t", "Ġ the", "Ġ cat", "Ġ a"]
 MAX_LENGTH = 20
@@ -78,10 +106,9 @@ def _wordpiece(family: str, only_vocabulary: bool) -> Files:
         "strip_accents": None,
         "lowercase": True,
     }
-    if family == "mpnet":
-        pair = [cls, ("A", 0), sep, sep, ("B", 0), sep]
-    else:
-        pair = [cls, ("A", 0), sep, ("B", 1), (sep, 1)]  # type: ignore[list-item]
+    types = 0 if family == "mpnet" else 1
+    between = [sep, sep] if family == "mpnet" else [sep]
+    pair = [cls, ("A", 0), *between, ("B", types), (sep, types)]
     made["tokenizer.json"] = _tokenizer_json(
         model, [roles[role] for role in roles if role not in ("bos", "eos")], tokens, normalizer,
         {"type": "BertPreTokenizer"}, _template(pair, tokens), {"type": "WordPiece", "prefix": "##", "cleanup": True},
@@ -203,7 +230,9 @@ def _tokenizer_json(
     )
 
 
-def sentencepiece_model(pieces: Sequence[tuple[str, float]], normalizer: Sequence[tuple[int, bytes | int]] = ()) -> bytes:
+def sentencepiece_model(
+    pieces: Sequence[tuple[str, float]], normalizer: Sequence[tuple[int, bytes | int]] = ()
+) -> bytes:
     """A sentencepiece .model: a ModelProto of pieces, a trainer that says unigram, and a normalizer."""
     kinds = {"<unk>": 2}
     written = b""

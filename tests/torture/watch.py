@@ -42,9 +42,9 @@ class Watch:
 
     def check(self) -> None:
         """Raises Found where a case left something behind."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        grown = (used.ru_maxrss - self._peak_kb) // 1024
-        self._peak_kb = max(self._peak_kb, used.ru_maxrss)
+        used, peak = resource.getrusage(resource.RUSAGE_SELF), _peak_kb()
+        grown = (peak - self._peak_kb) // 1024
+        self._peak_kb = max(self._peak_kb, peak)
         if grown > self._peak_mb:
             Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
             self._settle()
@@ -79,13 +79,19 @@ class Watch:
             raise Found(f"the process grew by {grown} MB over its cases", "growth")
 
     def _settle(self) -> None:
-        self._peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._peak_kb = _peak_kb()
         self._descriptor = _next_descriptor()
         self._threads = _threads()
 
 
 def _processor_s(used: resource.struct_rusage) -> float:
     return used.ru_utime + used.ru_stime
+
+
+def _peak_kb() -> int:
+    """The most that was resident at once; unlike getrusage's, without that of the process that started this one."""
+    with open("/proc/self/status", "rb") as file:
+        return int(file.read().partition(b"VmHWM:")[2].split(None, 1)[0])
 
 
 def _threads() -> int:

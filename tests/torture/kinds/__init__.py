@@ -44,10 +44,9 @@ class Kind(ABC):
 
 
 def kind_class(name: str) -> type[Kind]:
-    """The class of a kind, or one named by its module and class, as `planted:Crashing`."""
-    module, _, attribute = name.partition(":")
-    if attribute:
-        found: type[Kind] = getattr(importlib.import_module(module), attribute)
-        return found
-    found = importlib.import_module(f"torture.kinds.{name}").CASES
+    """The class of a kind, or one named by its module and class, as `planted.Crashing`."""
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        module, attribute = f"torture.kinds.{name}", "CASES"
+    found: type[Kind] = getattr(importlib.import_module(module), attribute)
     return found

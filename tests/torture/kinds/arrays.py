@@ -1,5 +1,7 @@
-"""Calls with arrays, lists, flags and counts, plain and odd: answers held against float64, against the plain call's, and
-against each row alone."""
+"""Calls with arrays, lists, flags and counts, plain and odd.
+
+Answers are held against float64, against the plain call's, and against each row alone.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import npbert
 from torture import bases, calls, odd_lists
 from torture.bases import STEMS
 from torture.calls import Call, Loaded
@@ -26,11 +30,18 @@ from torture.verdict import REFUSED_KEYWORD, RIGHT, SANE, Found, Refused, asked
 from torture.verdict import SAME as AS_UNCHANGED
 from torture.weights import unpacked
 
-import npbert
-
 DTYPES = {"float32": 1.0, "bfloat16": 2e4, "int8": 2e5}
 KEPT_LOADED = 30  # models: their recorded programs take memory
-UNKNOWN = ("frobnicate", "input_id", "batchsize", "self", "trust_remote_code", "output_attention", "normalise", "texts_")
+UNKNOWN = (
+    "frobnicate",
+    "input_id",
+    "batchsize",
+    "self",
+    "trust_remote_code",
+    "output_attention",
+    "normalise",
+    "texts_",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,9 @@ class ArraysKind(Kind):
         model = dice.choice(self._models)
         loaded = self._loaded(model)
         if loaded.kind == "Model":
-            make = dice.choice([calls.padded_call, calls.lists_call, calls.embed_call, calls.embed_call, calls.table_call])
+            make = dice.choice(
+                [calls.padded_call, calls.lists_call, calls.embed_call, calls.embed_call, calls.table_call]
+            )
         else:
             make = dice.choice([calls.padded_call, calls.padded_call, calls.lists_call])
         return " ".join(filter(None, model)), make(rng, loaded)
@@ -97,7 +110,9 @@ def _plain(call: Call) -> str:
         truths = {dtype: call.truth(dtype) for dtype in (np.float64, np.float32)}
         for name in truths[np.float64]:
             if name in found:
-                outcome = against(f"{call.what}: {name}", found[name], lambda dtype, n=name: truths[dtype][n], call.slack)
+                outcome = against(
+                    f"{call.what}: {name}", found[name], lambda dtype, n=name: truths[dtype][n], call.slack
+                )
     if call.alone is not None:
         outcome = RIGHT if call.truth is None else outcome
         _rows_alone(call, found)
@@ -106,8 +121,8 @@ def _plain(call: Call) -> str:
 
 def _rows_alone(call: Call, found: dict[str, np.ndarray]) -> None:
     assert call.alone is not None
-    name, batch = next(iter(call.arguments.items()))
-    for row in range(len(batch)):
+    rows = len(next(iter(call.arguments.values())))
+    for row in range(rows):
         single = asked(call.what, partial(call.run, **call.alone(row)), ())
         for output, array in single.items():
             if output == "loss":
@@ -147,7 +162,9 @@ def _with_odd(call: Call, steps: tuple[Any, ...]) -> str:
     except Refused as refused:
         if expected == SAME:
             odd = "; ".join(map(str, steps))
-            raise Found(f"{call.what}: refused, where {odd}: {refused}", f"{_bare(call)}: refused", by_steps=True) from None
+            raise Found(
+                f"{call.what}: refused, where {odd}: {refused}", f"{_bare(call)}: refused", by_steps=True
+            ) from None
         raise
     if expected == BAD:
         odd = "; ".join(map(str, steps))

@@ -1,4 +1,4 @@
-"""Command lines: verbs, options and standard input of every sort; status, output and errors held to what they promise."""
+"""Command lines: verbs, options and standard input of every sort; status, output and errors as they are promised."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+from npbert.cli import main
 from torture import bases
 from torture.case import Plan
 from torture.folder import write
 from torture.kinds import Kind
 from torture.verdict import REFUSED_LINE, REFUSED_USE, SANE, Found, fault_of, innermost, one_line
-
-from npbert.cli import main
 
 VERBS = {
     "embed": ("sentence", ("--batch-size", "--normalize", "--truncate-dim", "--prompt-name", "--prompt", "--output")),
@@ -42,17 +42,119 @@ ENGINE = ("--threads", "--backend", "--dtype")
 INPUT = ("--input", "--json-lines")
 OF_TEXTS = ("embed", "similarity", "rerank", "classify", "ner", "fill-mask", "qa", "zero-shot", "tokenize")
 FLAGS = ("--normalize", "--truncation", "--impossible", "--multi-label", "--no-special-tokens", "--json-lines")
-VALUES = ("1", "2", "5", "16", "3", "0", "-1", "1.5", "", "x", "nan", "1e3", "9" * 30, "٣", " 4", "0x10", "O,B-PER", "the,cat")
-VALUES += ("float32", "bfloat16", "int8", "reference", "cpu", "softmax", "none", "simple", "max", "query", "a\nb", "\udc80", "é")
-VALUES += ("This is {}.", "{}", "{0}", "{x}", "no place", "%s", "-", "--", "--help", "/nowhere/at/all", "/dev/null", "/")
-TEXTS = ("the cat sat", "", "a", "é", "un able cats on a mat", "the [MASK] sat", "-x", "--", "\udc80", "a\x00b", "x" * 3000)
-LINES = (
-    *(b"the cat", b"", b" ", b"the [MASK]", b"\xff\xfe", b"\xef\xbb\xbfa", b"a\rb", b"a\x00b", b"\xe2\x80\xa8", b"x" * 5000),
-    *(b'"the cat"', b'{"text": "a cat"}', b'{"text": "a", "text_pair": "b"}', b'{"question": "a", "context": "the cat"}'),
-    *(b"{}", b"[]", b"null", b"3", b'"\\ud800"', b'{"text": 3}', b'{"text": null}', b"{", b'{"text": "a", "text": "b"}'),
-    *(b"[" * 3000, b"NaN", b'{"text": "' + b"x" * 3000 + b'"}', b'{"id": 7, "text": "the"}', b'{"text": ["a"]}', b"true"),
+VALUES = (
+    "1",
+    "2",
+    "5",
+    "16",
+    "3",
+    "0",
+    "-1",
+    "1.5",
+    "",
+    "x",
+    "nan",
+    "1e3",
+    "9" * 30,
+    "٣",
+    " 4",
+    "0x10",
+    "O,B-PER",
+    "the,cat",
 )
-MODELS = ("", "/nowhere", "nowhere/at-all", "package:nothing", "package:", "a/b/c", ".", "/dev/null", "\udc80", "x" * 300)
+VALUES += (
+    "float32",
+    "bfloat16",
+    "int8",
+    "reference",
+    "cpu",
+    "softmax",
+    "none",
+    "simple",
+    "max",
+    "query",
+    "a\nb",
+    "\udc80",
+    "é",
+)
+VALUES += (
+    "This is {}.",
+    "{}",
+    "{0}",
+    "{x}",
+    "no place",
+    "%s",
+    "-",
+    "--",
+    "--help",
+    "/nowhere/at/all",
+    "/dev/null",
+    "/",
+)
+TEXTS = (
+    "the cat sat",
+    "",
+    "a",
+    "é",
+    "un able cats on a mat",
+    "the [MASK] sat",
+    "-x",
+    "--",
+    "\udc80",
+    "a\x00b",
+    "x" * 3000,
+)
+LINES = (
+    *(
+        b"the cat",
+        b"",
+        b" ",
+        b"the [MASK]",
+        b"\xff\xfe",
+        b"\xef\xbb\xbfa",
+        b"a\rb",
+        b"a\x00b",
+        b"\xe2\x80\xa8",
+        b"x" * 5000,
+    ),
+    *(
+        b'"the cat"',
+        b'{"text": "a cat"}',
+        b'{"text": "a", "text_pair": "b"}',
+        b'{"question": "a", "context": "the cat"}',
+    ),
+    *(
+        b"{}",
+        b"[]",
+        b"null",
+        b"3",
+        b'"\\ud800"',
+        b'{"text": 3}',
+        b'{"text": null}',
+        b"{",
+        b'{"text": "a", "text": "b"}',
+    ),
+    *(
+        b"[" * 3000,
+        b"NaN",
+        b'{"text": "' + b"x" * 3000 + b'"}',
+        b'{"id": 7, "text": "the"}',
+        b'{"text": ["a"]}',
+        b"true",
+    ),
+)
+MODELS = (
+    "",
+    "/nowhere",
+    "nowhere/at-all",
+    "package:nothing",
+    "package:",
+    "a/b/c",
+    ".",
+    "/dev/null",
+    "\udc80",
+    "x" * 300,
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +195,15 @@ class Ending:
         return self.how
 
 
-ENDINGS = ("input is closed", "output is closed", "output is full", "output ends early", "errors are closed", "no home", "locale C")
+ENDINGS = (
+    "input is closed",
+    "output is closed",
+    "output is full",
+    "output ends early",
+    "errors are closed",
+    "no home",
+    "locale C",
+)
 
 
 class CliKind(Kind):
@@ -133,7 +243,12 @@ class CliKind(Kind):
             given = dice.choice(MODELS)
         if whole and dice.random() < 0.6:
             steps.append(Ending(dice.choice(ENDINGS)))
-        first = {"similarity": ("the cat",), "rerank": ("the cat",), "qa": ("the cat",), "zero-shot": ("--labels", "a,cat")}
+        first = {
+            "similarity": ("the cat",),
+            "rerank": ("the cat",),
+            "qa": ("the cat",),
+            "zero-shot": ("--labels", "a,cat"),
+        }
         last = (str(self._room / "out" / "made"),) if verb == "quantize" else ()
         words = (verb, given, *first.get(verb, ()), *last)
         shown = " ".join([verb, Path(given).name, *first.get(verb, ())])
@@ -169,7 +284,11 @@ class CliKind(Kind):
 
 def _judged(verb: str, status: int, out: str, err: str, endings: list[str]) -> str:
     """The outcome of a status, where the rest is as it promises."""
-    lines = [line for line in err.splitlines() if not line.startswith("npbert: warning: ") and "compiling kernels" not in line]
+    lines = [
+        line
+        for line in err.splitlines()
+        if not line.startswith("npbert: warning: ") and "compiling kernels" not in line
+    ]
     if "Traceback" in err:
         last = err.strip().splitlines()[-1]
         raise Found(f"{verb}: a traceback: {last}", f"a traceback: {last.partition(':')[0]}", by_steps=True)

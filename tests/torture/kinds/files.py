@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+import npbert
 from torture import bases, folder64, odd_bytes, odd_json, odd_tensors
 from torture.bases import STEMS
 from torture.case import Plan
@@ -21,8 +23,6 @@ from torture.judge import against, same_bits
 from torture.kinds import Kind
 from torture.tokenizers_made import Files
 from torture.verdict import SAME, SANE, Found, asked, fault_of
-
-import npbert
 
 IDS = np.array([[2, 5, 6, 7, 3], [3, 8, 9, 10, 4]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -98,13 +98,17 @@ class FilesKind(Kind):
         return odd_bytes.drawn(dice, file, content)
 
     def _kept(self, dice: random.Random, base: Base) -> Any:
-        weights = [file for file in base.files if file.endswith(".safetensors") and "/" not in file and "adapter" not in file]
+        weights = [
+            file for file in base.files if file.endswith(".safetensors") and "/" not in file and "adapter" not in file
+        ]
         texts = [file for file in base.files if file.endswith(".json")]
         if base.target in ("tokenizer", "config") or dice.random() < 0.4:
             return odd_json.Restyle(dice.choice(texts), dice.choice(odd_json.STYLES))
         file = dice.choice(weights)
         entries = self._parsed[str(base)][file]
-        floats = [name for name, entry in entries.items() if entry.get("dtype") == "F32" and not name.endswith("_scale")]
+        floats = [
+            name for name, entry in entries.items() if entry.get("dtype") == "F32" and not name.endswith("_scale")
+        ]
         return odd_tensors.kept(dice, file, floats)
 
     def run(self, plan: Plan) -> str:
@@ -173,9 +177,13 @@ def _chosen_file(dice: random.Random, base: Base) -> str:
     weights = [name for name in names if name.endswith(".safetensors")]
     index = [name for name in names if name.endswith("index.json") or name.startswith("adapter")]
     of_model = ["config.json"] * 3 + weights * 3 + index * 2
-    of_tokenizer = [name for name in names if name.startswith(("tokenizer", "vocab", "merges", "special", "sp", "sentencep"))]
+    of_tokenizer = [
+        name for name in names if name.startswith(("tokenizer", "vocab", "merges", "special", "sp", "sentencep"))
+    ]
     of_tokenizer += [name for name in of_tokenizer if name == "tokenizer.json"] * 4
-    of_sentence = [name for name in names if name.startswith(("modules", "sentence_bert", "config_sent")) or "/" in name]
+    of_sentence = [
+        name for name in names if name.startswith(("modules", "sentence_bert", "config_sent")) or "/" in name
+    ]
     if base.target in ("config", "model"):
         return dice.choice(of_model if base.target == "model" else ["config.json"])
     if base.target == "tokenizer":
@@ -263,7 +271,9 @@ def _ask_tokenizer(base: Base, folder: Folder, path: Path, backend: str, dtype: 
     tokens = [call("tokens", partial(tokenizer.convert_ids_to_tokens, row)) for row in ids]
     known = [[token for token in row if token is not None] for row in tokens]
     strings = [call("convert_tokens_to_string", partial(tokenizer.convert_tokens_to_string, row)) for row in known]
-    return Answer([ids, cut, dict(pairs), decoded, tokens, strings, call("special", lambda: tokenizer.all_special_ids)], SANE)
+    return Answer(
+        [ids, cut, dict(pairs), decoded, tokens, strings, call("special", lambda: tokenizer.all_special_ids)], SANE
+    )
 
 
 def _ask_sentence(base: Base, folder: Folder, path: Path, backend: str, dtype: str) -> Answer:
@@ -314,7 +324,9 @@ def _check_same(what: str, found: Any, wanted: Any) -> None:
         same_bits(f"{what.partition(' ')[0]}: a change that keeps the answer", found, wanted)
     elif found != wanted:
         place = _difference(found, wanted)
-        raise Found(f"{what}: a change that keeps the answer: {place}", f"{what.partition(' ')[0]}: a kept answer differs")
+        raise Found(
+            f"{what}: a change that keeps the answer: {place}", f"{what.partition(' ')[0]}: a kept answer differs"
+        )
 
 
 def _difference(found: Any, wanted: Any, path: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Models from a hub on this machine that answers oddly, with caches in every state: what loads is the model, or an error."""
+"""Models from a hub on this machine that answers oddly, and caches in every state: it is the model, or an error."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+import npbert
 from torture import bases
 from torture.case import Plan
 from torture.hub_server import COMMIT, FAITHFUL, REPO, WAYS, Server
+from torture.judge import same_bits
 from torture.kinds import Kind
 from torture.kinds.files import IDS, TEXTS
-from torture.judge import same_bits
 from torture.verdict import SAME, SANE, Found, Refused, asked, fault_of
-
-import npbert
 
 TARGETS = ("model", "tokenizer", "sentence", "config")
 STORAGE = f"models--{REPO.replace('/', '--')}"
@@ -33,7 +33,14 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "local_files_only": (True, False),
 }
 STATES = (
-    *("the commit", "a link that leads nowhere", "a file that is cut", "an empty file", "a file as a folder", "marked as missing"),
+    *(
+        "the commit",
+        "a link that leads nowhere",
+        "a file that is cut",
+        "an empty file",
+        "a file as a folder",
+        "marked as missing",
+    ),
     *("half a download", "a lock that is a folder", "refs that say nothing", "refs that lead out", "refs as a folder"),
     *("snapshots as a file", "the storage as a file"),
 )
@@ -79,7 +86,9 @@ class HubKind(Kind):
     def __init__(self, room: Path) -> None:
         self._cache, self._server = room / "cache", Server()
         environment = {"HF_ENDPOINT": self._server.url, "HF_HUB_CACHE": str(self._cache), "HF_HOME": str(room / "home")}
-        os.environ.update(environment | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"})
+        os.environ.update(
+            environment | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        )
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             os.environ.pop(name, None)
         sleep = time.sleep
@@ -134,7 +143,9 @@ class HubKind(Kind):
             differs = not _equal(found, self._truth[target])
             said = any(REPO in str(warning.message) for warning in warned)
             if differs and not said and not _may_differ(plan.steps):
-                raise Found(f"{target}: another answer, and no word", f"{target}: another answer in silence", by_steps=True)
+                raise Found(
+                    f"{target}: another answer, and no word", f"{target}: another answer in silence", by_steps=True
+                )
             return SANE if differs else SAME
         if isinstance(found, np.ndarray):
             same_bits(f"{target} from the hub", found, self._truth[target], by_steps=True)

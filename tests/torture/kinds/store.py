@@ -1,4 +1,4 @@
-"""The store of compiled kernels in every state, and several processes at it: each computes the right bits, or says why not.
+"""The store of compiled kernels in every state, and several processes at it: each computes the right bits or says why.
 
 The compiler is replaced by one that gives what was compiled before, after a moment or not at all.
 """
@@ -22,17 +22,25 @@ from typing import Any, ClassVar
 import numpy as np
 from npbert_kernels.cpu import isa, library, objects
 from npbert_kernels.object_store import ObjectCode
+
+import npbert
 from torture import bases
 from torture.case import Plan
 from torture.folder import write
 from torture.kinds import Kind
 from torture.verdict import SAME, SANE, Found, fault_of, innermost
 
-import npbert
-
-CHILD_S = 25.0
+CHILD_S = 15.0
 NOBODY = 65534
-HEADERS = (b"{}", b"[]", b"null", b'{"symbol": 3, "sha256": 4}', b"[" * 100_000, b'{"symbol": "a", "sha256": "b"}', b"\xff")
+HEADERS = (
+    b"{}",
+    b"[]",
+    b"null",
+    b'{"symbol": 3, "sha256": 4}',
+    b"[" * 100_000,
+    b'{"symbol": "a", "sha256": "b"}',
+    b"\xff",
+)
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,43 @@ CONTENTS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "the object has another header": _headed,
     "the object has more behind it": lambda content, dice: content + b"\x00" * 100,
 }
-IN_PLACE = ("a folder", "a folder that is not empty", "a pipe", "a link to nowhere", "a link to itself", "/dev/zero", "a huge file")
+IN_PLACE = (
+    "a folder",
+    "a folder that is not empty",
+    "a pipe",
+    "a link to nowhere",
+    "a link to itself",
+    "/dev/zero",
+    "a huge file",
+)
 FOLDERS = (
-    *("the folder is missing", "the folder and its parents are missing", "the folder is a file", "the folder is a link to nowhere"),
-    *("the folder can't be written", "everybody may write to the folder", "the folder holds parts", "locks are folders"),
-    *("the folder is somebody else's", "the object is somebody else's", "everybody may write to the object", "the object can't be read"),
+    *(
+        "the folder is missing",
+        "the folder and its parents are missing",
+        "the folder is a file",
+        "the folder is a link to nowhere",
+    ),
+    *(
+        "the folder can't be written",
+        "everybody may write to the folder",
+        "the folder holds parts",
+        "locks are folders",
+    ),
+    *(
+        "the folder is somebody else's",
+        "the object is somebody else's",
+        "everybody may write to the object",
+        "the object can't be read",
+    ),
 )
 COMPILERS = ("fails", "is slow", "gives no object")
 UNHEALED = (
-    *("the folder is a file", "the folder is a link to nowhere", "the folder can't be written", "everybody may write to the folder"),
+    *(
+        "the folder is a file",
+        "the folder is a link to nowhere",
+        "the folder can't be written",
+        "everybody may write to the folder",
+    ),
     *("the folder is somebody else's", "a folder that is not empty", "locks are folders"),
 )
 
@@ -109,11 +145,19 @@ class StoreKind(Kind):
         steps: list[Any] = []
         for _ in range(dice.choice([0, 1, 1, 2])):
             way = dice.random()
-            states = [*CONTENTS] if way < 0.4 else [f"{what} in the object's place" for what in IN_PLACE] if way < 0.65 else [*FOLDERS]
+            states = (
+                [*CONTENTS]
+                if way < 0.4
+                else [f"{what} in the object's place" for what in IN_PLACE]
+                if way < 0.65
+                else [*FOLDERS]
+            )
             steps.append(State(dice.choice(states)))
         if dice.random() < 0.2:
             steps.append(Compiler(dice.choice(COMPILERS)))
-        return Plan(f"{(count := dice.choice([1, 1, 2, 4]))} processes at once", tuple(steps), (count, dice.randrange(10**6)))
+        return Plan(
+            f"{(count := dice.choice([1, 1, 2, 4]))} processes at once", tuple(steps), (count, dice.randrange(10**6))
+        )
 
     def run(self, plan: Plan) -> str:
         count, seed = plan.given
@@ -181,21 +225,15 @@ class StoreKind(Kind):
     def _together(self, count: int, compilers: list[str]) -> list[dict[str, Any]]:
         """What each of so many processes says, as it loads kernels and computes."""
         children = [self._child(compilers) for _ in range(count)]
-        answers = []
+        answers, end = [], time.monotonic() + CHILD_S
         for child, pipe in children:
-            ready = select.select([pipe], [], [], CHILD_S)[0]
             data = b""
-            while ready and (more := os.read(pipe, 65536)):
+            while select.select([pipe], [], [], max(end - time.monotonic(), 0))[0] and (more := os.read(pipe, 65536)):
                 data += more
             os.close(pipe)
-            if not ready:
-                os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            if not ready:
-                raise Found(f"no end after {CHILD_S:g} s", "a hang", by_steps=True)
-            if not data:
-                raise Found(f"a process ends with {os.waitstatus_to_exitcode(status)}", "a process ends", by_steps=True)
-            answers.append(json.loads(data))
+            os.kill(child, signal.SIGKILL)  # it has said all, or hangs
+            os.waitpid(child, 0)
+            answers.append(json.loads(data) if data else {"error": "a process that hangs or dies", "kind": "death"})
         return answers
 
     def _child(self, compilers: list[str]) -> tuple[int, int]:
@@ -237,9 +275,15 @@ class StoreKind(Kind):
             model = npbert.AutoModel.from_pretrained(self._model_folder)
             return {"vectors": np.asarray(model.embed(self._ids)).tobytes().hex()}
         except BaseException as error:
-            return {"error": f"{type(error).__name__}: {error}", "kind": type(error).__name__, "place": innermost(error)}
+            return {
+                "error": f"{type(error).__name__}: {error}",
+                "kind": type(error).__name__,
+                "place": innermost(error),
+            }
 
     def _check(self, answer: dict[str, Any], compilers: list[str]) -> None:
+        if answer.get("kind") == "death":
+            raise Found(answer["error"], "a process hangs or dies", by_steps=True)
         lines = answer["printed"].splitlines()
         for line in lines:
             if fault := fault_of(line, ()):
@@ -251,9 +295,15 @@ class StoreKind(Kind):
                 raise Found("other vectors", "other vectors", by_steps=True)
             return
         usual = ("RuntimeError", "OSError", "ValueError")
-        if {"fails", "gives no object"} & set(compilers) and answer["kind"] in usual and not fault_of(answer["error"], ()):
+        if (
+            {"fails", "gives no object"} & set(compilers)
+            and answer["kind"] in usual
+            and not fault_of(answer["error"], ())
+        ):
             return
-        raise Found(f"{answer['error']} from {answer['place']}", f"{answer['kind']} from {answer['place']}", by_steps=True)
+        raise Found(
+            f"{answer['error']} from {answer['place']}", f"{answer['kind']} from {answer['place']}", by_steps=True
+        )
 
 
 def _clear(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Odd texts through tokenizers and pipelines: against transformers and the `tokenizers` library, and against themselves."""
+"""Odd texts through tokenizers and pipelines: against transformers, the `tokenizers` library, and themselves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from minilm import minilm_folder
 from tokenizer_folders import make_folder
 from tokenizing import arguments as drawn_arguments
 from tokenizing import load_oracle
+
+import npbert
 from torture import bases, odd_texts
 from torture.case import Plan
 from torture.folder import write
@@ -23,8 +25,6 @@ from torture.kinds import Kind
 from torture.odd_texts import joined
 from torture.tokenizers64 import Backend
 from torture.verdict import RIGHT, SAME, SANE, Found, Refused, asked
-
-import npbert
 
 LIVE = ("bert", "distilbert", "electra", "mpnet", "roberta")  # transformers 5 answers as 4.57 did
 BY_FILE = ("bert", "roberta", "xlm-roberta", "camembert", "albert")  # have a tokenizer.json
@@ -36,7 +36,18 @@ TASKS = {
     "fill-mask": ("roberta", "ForMaskedLM"),
     "feature-extraction": ("albert", "Model"),
 }
-NAMES = ("text", "texts", "pairs", "max_length", "stride", "padding", "truncation", "return_tensors", "inputs", "sentences")
+NAMES = (
+    "text",
+    "texts",
+    "pairs",
+    "max_length",
+    "stride",
+    "padding",
+    "truncation",
+    "return_tensors",
+    "inputs",
+    "sentences",
+)
 DEFAULTS: dict[str, Any] = {
     "add_special_tokens": True, "padding": False, "truncation": None, "max_length": None, "stride": 0,
     "pad_to_multiple_of": None, "padding_side": None, "return_tensors": None, "return_token_type_ids": None,
@@ -87,7 +98,9 @@ class TextsKind(Kind):
         for task, (family, kind) in TASKS.items():
             path = room / task
             write(dict(bases.model_folder(family, kind)), path)
-            self._pipelines[task] = npbert.pipeline(task, str(path), **({"truncation": True} if "class" in task[:9] else {}))
+            self._pipelines[task] = npbert.pipeline(
+                task, str(path), **({"truncation": True} if "class" in task[:9] else {})
+            )
         write(dict(bases.sentence_folder("mpnet", "dense")), room / "sentence")
         self._sentences = npbert.SentenceTransformer(str(room / "sentence"))
         self._sentences.encode(["a"])
@@ -204,7 +217,9 @@ class TextsKind(Kind):
         outcome = SANE
         for skip in (False, True):
             found = asked("batch_decode", partial(tokenizer.batch_decode, rows, skip_special_tokens=skip), ("ids",))
-            alone = [asked("decode", partial(tokenizer.decode, row, skip_special_tokens=skip), ("ids",)) for row in rows]
+            alone = [
+                asked("decode", partial(tokenizer.decode, row, skip_special_tokens=skip), ("ids",)) for row in rows
+            ]
             if found != alone and len(rows) > 1:
                 raise Found(f"batch_decode {found}, decode {alone}", f"{question.family}: batch_decode and decode")
             if question.family in self._files and not tokenizer.clean_up_tokenization_spaces:
@@ -300,7 +315,9 @@ def _pipeline(task: str, pipe: Any, texts: list[str]) -> str:
         found = asked(task, lambda: pipe(list(inputs)), NAMES)
     except Refused as refused:
         if not any(isinstance(each, Refused) for each in alone):
-            raise Found(f"{task}: a batch is refused, each alone answered: {refused}", f"{task}: batch refused") from None
+            raise Found(
+                f"{task}: a batch is refused, each alone answered: {refused}", f"{task}: batch refused"
+            ) from None
         raise
     if any(isinstance(each, Refused) for each in alone):
         raise Found(f"{task}: a batch is answered, one alone refused", f"{task}: batch answered")
@@ -309,7 +326,9 @@ def _pipeline(task: str, pipe: Any, texts: list[str]) -> str:
         raise Found(f"{task}: batch {found!r}, alone {alone!r}", f"{task}: alone and in a batch")
     checks: dict[str, Callable[[Any, Any], bool]] = {
         "question-answering": lambda item, answer: item["context"][answer["start"] : answer["end"]] == answer["answer"],
-        "token-classification": lambda item, answer: all(0 <= each["start"] <= each["end"] <= len(item) for each in answer),
+        "token-classification": lambda item, answer: all(
+            0 <= each["start"] <= each["end"] <= len(item) for each in answer
+        ),
     }
     if task in checks and not all(checks[task](item, answer) for item, answer in zip(inputs, alone, strict=True)):
         raise Found(f"{task}: {alone!r} of {inputs!r}", f"{task}: places in the text")

@@ -1,4 +1,4 @@
-"""Several things at once on the same models: threads, forks, interrupts, files rewritten; every answer in the same bits."""
+"""Several things at once on the same models: threads, forks, interrupts, files rewritten; always the same bits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+import npbert
+from npbert import get_num_threads, set_num_threads
 from torture import bases
 from torture.case import Plan
 from torture.folder import write
@@ -24,14 +27,24 @@ from torture.judge import same_bits
 from torture.kinds import Kind
 from torture.verdict import SAME, Found, Refused, asked
 
-import npbert
-from npbert import get_num_threads, set_num_threads
-
 ROUNDS = 6
 CHILD_S = 30.0
 HEARD_S = 2.0  # after Ctrl-C, on a busy machine; 0.2 on one of its own
 SETS = 12
-ACTORS = ("embed", "predict", "call", "encode", "tokenize", "pipeline", "threads", "load", "fork", "collect", "rewrite", "copy")
+ACTORS = (
+    "embed",
+    "predict",
+    "call",
+    "encode",
+    "tokenize",
+    "pipeline",
+    "threads",
+    "load",
+    "fork",
+    "collect",
+    "rewrite",
+    "copy",
+)
 
 
 @dataclass(frozen=True)
@@ -83,17 +96,28 @@ class ThreadsKind(Kind):
         self._pipe = npbert.pipeline("text-classification", str(room / "labels"), truncation=True)
         self._threads = get_num_threads()
         rng = np.random.default_rng(0)
-        self._ids = [[rng.integers(5, 20, rng.integers(1, 20)).tolist() for _ in range(count)] for count in rng.integers(1, 300, SETS)]
-        self._texts = [[["the cat sat", "a mat", "", "un able cats", "é"][index] for index in rng.integers(0, 5, 7)] for _ in range(SETS)]
+        self._ids = [
+            [rng.integers(5, 20, rng.integers(1, 20)).tolist() for _ in range(count)]
+            for count in rng.integers(1, 300, SETS)
+        ]
+        self._texts = [
+            [["the cat sat", "a mat", "", "un able cats", "é"][index] for index in rng.integers(0, 5, 7)]
+            for _ in range(SETS)
+        ]
         set_num_threads(1)
-        self._wanted = {(what, index): self._ask(what, index) for what in ("embed", "predict", "call", "encode") for index in range(SETS)}
+        self._wanted = {
+            (what, index): self._ask(what, index)
+            for what in ("embed", "predict", "call", "encode")
+            for index in range(SETS)
+        }
         self._answers = [self._pipe(texts) for texts in self._texts]
         self._tokens = [self._sentences.tokenizer(texts)["input_ids"] for texts in self._texts]
         set_num_threads(self._threads)
 
     def plan(self, dice: random.Random) -> Plan:
         steps: list[Any] = [Actor(dice.choice(ACTORS), dice.randrange(10**6)) for _ in range(dice.choice([1, 2, 3, 4]))]
-        steps.append(Actor(dice.choice(["embed", "call", "encode", "fork", "predict"]), dice.randrange(10**6), is_main=True))
+        main = dice.choice(["embed", "call", "encode", "fork", "predict", "many rows", "many texts", "many scores"])
+        steps.append(Actor(main, dice.randrange(10**6), is_main=True))
         if dice.random() < 0.4:
             steps.append(Interrupt(dice.choice([0.0, 0.001, 0.005, 0.02, 0.1]) * dice.random()))
         return Plan("at once", tuple(steps), dice.randrange(10**6))
@@ -104,7 +128,10 @@ class ThreadsKind(Kind):
         mains = [step for step in plan.steps if isinstance(step, Actor) and step.is_main]
         interrupts = [step for step in plan.steps if isinstance(step, Interrupt)]
         begin = threading.Barrier(len(actors) + 1)
-        threads = [threading.Thread(target=self._act, args=(place, actor, begin, failures)) for place, actor in enumerate(actors)]
+        threads = [
+            threading.Thread(target=self._act, args=(place, actor, begin, failures))
+            for place, actor in enumerate(actors)
+        ]
         for thread in threads:
             thread.start()
         begin.wait()
@@ -138,7 +165,7 @@ class ThreadsKind(Kind):
                 timer.start()
             for actor in mains:
                 dice = random.Random(actor.seed)
-                for _ in range(ROUNDS):
+                for _ in range(1 if actor.what.startswith("many") else ROUNDS):
                     self._once(actor.what, dice, 99)
             for timer in timers:  # or the signal comes while nothing is asked
                 timer.join()
@@ -171,12 +198,20 @@ class ThreadsKind(Kind):
         elif what == "collect":
             gc.collect()
         elif what == "load":
-            loaded = npbert.AutoModel.from_pretrained(self._room / "bert", dtype=dice.choice(["float32", "float32", "bfloat16"]))
+            loaded = npbert.AutoModel.from_pretrained(
+                self._room / "bert", dtype=dice.choice(["float32", "float32", "bfloat16"])
+            )
             loaded.embed(self._ids[index])
         elif what == "rewrite":
             self._rewrite(dice, index, self._room / f"own-{place}")
         elif what == "copy":
             self._copy(index)
+        elif what == "many rows":
+            self._models[index % 2].embed(self._ids[index] * 20)
+        elif what == "many texts":
+            self._sentences.tokenizer(self._texts[index] * 2000)
+        elif what == "many scores":
+            self._sentences.similarity(np.ones((3000, 60), np.float32), np.ones((3000, 60), np.float32))
         else:
             self._fork(index)
 
