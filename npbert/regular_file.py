@@ -97,7 +97,12 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         _check_size(path, os.fstat(file.fileno()), limit)
-        data = file.read(limit + 1)
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:  # which names no file, as it has a descriptor alone
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    if data is None:  # of a file that says it is regular, and waits for what others write
+        raise OSError(f"{os.fspath(path)}: wanted a regular file")
     if len(data) > limit:
         raise _too_long(path, limit, "more")
     if data:
