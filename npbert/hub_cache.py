@@ -171,8 +171,12 @@ class HubModel:
                 raise OSError(f"{self._name}: {what} can't be had from the hub: {_line(error)}") from error
             self._go_on_without(name, error)
             return False
-        self._check_bytes(name, Path(path))
-        self._commit = Path(path).relative_to(self._storage / "snapshots").parts[0]
+        snapshot = Path(path).parents[name.count("/")]
+        if self._commit not in (None, snapshot.name):
+            what = f"{name}: wanted of commit {self._commit}, the hub answered with {brief(snapshot.name)}"
+            raise OSError(f"{self._name}: {what}")
+        self._check_bytes(name, Path(path), snapshot.parent.parent / "blobs")
+        self._commit = snapshot.name
         self._has_downloaded = True
         return True
 
@@ -193,19 +197,24 @@ class HubModel:
             pass  # which the download will get as well
         self._was_reached = True
 
-    def _check_bytes(self, name: str, path: Path) -> None:
+    def _check_bytes(self, name: str, path: Path, blobs: Path) -> None:
         """Looks once at what was downloaded: the hub names a file of Git LFS by its sha256, others as git does."""
         if not path.is_symlink():  # a cache on a disk without links keeps no such names
             return
-        wanted = Path(os.readlink(path)).name
-        if not _HASH.fullmatch(wanted) or wanted in _hashes(path, len(wanted)):  # mirrors have other names
+        blob = Path(os.path.normpath(path.parent / os.readlink(path)))
+        if blob.parent != blobs:  # the hub's name for the bytes was a path
+            path.unlink()
+            raise OSError(
+                f"{self._name}: {name}: wanted a name for its bytes from the hub, found one that leads to {blob}"
+            )
+        # Mirrors have other names.
+        if not _HASH.fullmatch(blob.name) or blob.name in _hashes(path, len(blob.name)):
             return
-        blob = self._storage / "blobs" / wanted
         for place in (path, blob):
             place.unlink(missing_ok=True)
         raise OSError(
-            f"{self._name}: {name}: the bytes that came are not those of {wanted}, by which the hub names them; they "
-            "are taken out of the cache: try again"
+            f"{self._name}: {name}: the bytes that came are not those of {blob.name}, by which the hub names them; "
+            "they are taken out of the cache: try again"
         )
 
     def _go_on_without(self, name: str, error: Exception) -> None:

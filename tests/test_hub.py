@@ -155,6 +155,8 @@ class Hub:
     main: str = COMMITS[0]
     asked: list[str] = field(default_factory=list)
     true_names: bool = False  # whether files have the hub's names: of weights the sha256, of others git's
+    etags: dict[str, str] = field(default_factory=dict)  # file -> what it has instead
+    says: dict[str, str] = field(default_factory=dict)  # file -> the commit that it is said to be of
     spoiled: set[str] = field(default_factory=set)  # of which other bytes come
     tokens: set[str | None] = field(default_factory=set)
 
@@ -198,8 +200,8 @@ def handler_for(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 content = hub.files[commit][file]
                 etag = name_of(file, content) if hub.true_names else f"{commit[:8]}-{file.replace('/', '-')}"
                 content = content[::-1] if file in hub.spoiled else content
-                self.send_header("X-Repo-Commit", commit)
-                self.send_header("ETag", f'"{etag}"')
+                self.send_header("X-Repo-Commit", hub.says.get(file, commit))
+                self.send_header("ETag", f'"{hub.etags.get(file, etag)}"')
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 if self.command == "GET":
@@ -455,6 +457,36 @@ def test_bytes_that_are_not_those_of_their_name(hub: Hub, tmp_path: Path, name: 
     folder = Path(ask(tmp_path, hub.url)["folder"])  # nothing of it stayed
     assert (folder / name).read_bytes() == hub.files[COMMITS[0]][name]
     assert (folder / name).resolve().name == true_name
+
+
+def test_a_name_for_bytes_that_is_a_path(hub: Hub, tmp_path: Path) -> None:
+    """Harmless here: it leads to the model's own folder in the cache."""
+    hub.etags = {"model.safetensors": "../out"}
+    found = ask(tmp_path, hub.url)
+    assert "OSError" in found["error"]
+    assert found["message"].startswith(
+        "owner/model: model.safetensors: wanted a name for its bytes from the hub, found"
+    )
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_files_of_two_commits(hub: Hub, tmp_path: Path) -> None:
+    hub.says = {"model.safetensors": COMMITS[1]}
+    found = ask(tmp_path, hub.url)
+    assert found["message"] == (
+        f"owner/model: model.safetensors: wanted of commit {COMMITS[0]}, the hub answered with {COMMITS[1]}"
+    )
+
+
+def test_a_cache_behind_a_link(hub: Hub, tmp_path: Path) -> None:
+    hub.true_names = True
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    first = ask(tmp_path / "link", hub.url)
+    assert first["files"] == ["config.json", "model.safetensors"]
+    hub.asked.clear()
+    assert ask(tmp_path / "link", hub.url)["files"] == first["files"]
+    assert hub.asked == []
 
 
 def test_what_is_cached_is_not_read_to_compare_it(hub: Hub, tmp_path: Path) -> None:
