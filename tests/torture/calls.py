@@ -93,6 +93,9 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     if rng.random() < 0.7:
         given["attention_mask"] = (rng.random((B, S)) < 0.8).astype(np.int64)
         given["attention_mask"][np.arange(B), rng.integers(0, S, B)] = 1
+        if rng.random() < 0.15:  # one for each query, which attends to itself at least
+            each = (rng.random((B, S, S)) < 0.6) | np.eye(S, dtype=bool)
+            given["attention_mask"] = (each if rng.random() < 0.5 else each[:, None]).astype(np.int64)
     if loaded.types and rng.random() < 0.5:
         given["token_type_ids"] = rng.integers(0, loaded.types, (B, S))
     if rng.random() < 0.3:
@@ -164,7 +167,7 @@ def _padded_truth(loaded: Loaded, given: Mapping[str, Any], shape: tuple[int, in
         "head_mask": "head_mask",
     }
     states = encoder.states(ids, mask, **{names[name]: given[name] for name in names if name in given})
-    kept = np.ones(shape, bool) if mask is None else mask == 1
+    kept = np.ones(shape, bool) if mask is None or mask.ndim > 2 else mask == 1
     shown = kept.copy()
     shown[:, 0] = True  # position 0 is computed always
     found: Outputs = {}

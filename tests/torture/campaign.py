@@ -19,7 +19,8 @@ from torture.summary import find_lines
 
 ERRAND_S = 4.0  # an errand is as many cases as take about so long
 MOST_SHRUNK = 300  # finds of a mark, where what is odd in them tells causes apart
-TURN_S = 90.0  # a worker lives so long, and its slot goes to the next kind
+TURN_S = 120.0  # a worker lives so long at most, and its slot goes to the next kind
+LEAST_TURN_S = 5.0
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Campaign:
             RuntimeError: a worker can't be started.
         """
         self._end = time.monotonic() + limits.seconds
+        self._turn_s = max(LEAST_TURN_S, min(TURN_S, limits.seconds * workers / (3 * len(self._kinds))))
         self._most = limits.cases
         slots = [threading.Thread(target=self._slot, daemon=True) for _ in range(workers)]
         for slot in slots:
@@ -95,7 +97,7 @@ class Campaign:
             return kind
 
     def _turn(self, kind: str) -> None:
-        turn_ends = time.monotonic() + TURN_S
+        turn_ends = time.monotonic() + self._turn_s
         errand = 5
         with ExitStack() as stack:
             crew = stack.enter_context(Crew(kind))

@@ -206,6 +206,8 @@ class Encoder64:
     ) -> list[Array]:
         """Layers + 1 times [B, S, H]: what goes into each layer, and what comes of the last.
 
+        mask: [B, S] of keys, or [B, S, S] or [B, 1, S, S] of the keys of each query.
+
         At columns that the mask excludes, numbers are what they are in transformers: npbert gives 0 there.
         """
         with np.errstate(all="ignore"):
@@ -214,6 +216,7 @@ class Encoder64:
     def _states(self, ids: Array, mask: Any, types: Any, positions: Any, embeds: Any, head_mask: Any) -> list[Array]:
         B, S = ids.shape
         kept = np.ones((B, S), bool) if mask is None else np.asarray(mask, bool)
+        kept = kept[:, 0] if kept.ndim == 4 else kept
         x = self.tensor("embeddings.word_embeddings.weight")[ids] if embeds is None else embeds.astype(self.dtype)
         kind = self.config.get("position_embedding_type") or "absolute"
         positions = (
@@ -233,7 +236,7 @@ class Encoder64:
         states = [x]
         for number, prefix in enumerate(self._layers()):
             factors = head_mask if np.ndim(head_mask) < 2 else head_mask[number]
-            x = self._layer(x, prefix, kept, kind, factors)
+            x = self._layer(x, prefix, kept if kept.ndim == 3 else kept[:, None, :], kind, factors)
             states.append(x)
         return states
 
@@ -328,7 +331,7 @@ class Encoder64:
             scores = scores * scale
         if self.config["model_type"] == "mpnet":
             scores = scores + self.tensor(RELATIVE)[_buckets(S)].transpose(2, 0, 1)
-        scores = np.where(kept[:, None, None, :], scores, -np.inf)
+        scores = np.where(kept[:, None], scores, -np.inf)
         highest = scores.max(-1, keepdims=True)
         shares = np.exp(scores - np.where(np.isfinite(highest), highest, 0))
         sums = shares.sum(-1, keepdims=True)

@@ -109,7 +109,8 @@ class Text(str):
 
 HUGE = ("one row of 10^9", "10^6 rows of 10^6")
 GUISES: dict[str, dict[str, Guise]] = {
-    **BY_KIND,
+    "integers": BY_KIND["integers"],
+    "floats": BY_KIND["floats"],
     "lists": LISTS,
     "texts": TEXTS,
     # Of any shape: what reshapes is no fault there.
@@ -119,7 +120,12 @@ GUISES: dict[str, dict[str, Guise]] = {
         BY_KIND["floats"], lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith("one is")
     ),
     # Those beyond a row count for nothing.
-    "positions": looser(BY_KIND["integers"], lambda name, guise: name.startswith("one is") and "0.5" not in name),
+    "positions": looser(
+        BY_KIND["integers"],
+        lambda name, guise: name == "an axis more" or (name.startswith("one is") and "0.5" not in name),
+    ),
+    # May have one for each query.
+    "mask": looser(BY_KIND["mask"], lambda name, guise: name == "an axis more"),
     "factors": looser(BY_KIND["floats"], lambda name, guise: name == "an axis less"),
 }
 

@@ -398,7 +398,7 @@ def _as_process(argv: list[str], data: bytes, endings: list[str]) -> tuple[int, 
             timeout=50,
         )
     except ValueError:  # a word with a NUL can't be given to a process
-        return 2, "", "error: a word with a NUL"
+        return 2, "", "npbert: error: a word with a NUL"
     except subprocess.TimeoutExpired:
         raise Found(f"{argv[0]}: no end", f"{argv[0]}: no end") from None
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

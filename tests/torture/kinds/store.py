@@ -188,7 +188,7 @@ class StoreKind(Kind):
         shutil.rmtree(folder.parent, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         for state in states:
-            if state in CONTENTS and folder.is_dir() and (path.is_file() or not path.exists()):
+            if state in CONTENTS and folder.is_dir() and (path.is_file() or not os.path.lexists(path)):
                 path.write_bytes(CONTENTS[state](self._object, dice))
                 path.chmod(0o600)
             elif state.endswith("in the object's place") and folder.is_dir():

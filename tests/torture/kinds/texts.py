@@ -83,6 +83,7 @@ class TextsKind(Kind):
     name = "texts"
     limit_s: ClassVar[float] = 40.0
     peak_mb: ClassVar[int] = 500
+    growth_mb: ClassVar[int] = 1500  # what the library took for a long pair stays with the process
 
     def __init__(self, room: Path) -> None:
         minilm = minilm_folder()
