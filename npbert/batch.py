@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from npbert.config import EncoderConfig
 
+ANY = 2**64  # a limit that no integer reaches
 LOWEST_SCORE = -10000  # what is added to the score of a key that counts for nothing, or less than that
 REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
 
@@ -59,7 +60,7 @@ def pack(
         inputs_embeds: [B, S, E] finite numbers that stand in for the word embeddings.
         attention_mask: [B, S] of 0 and 1 (or bool); None keeps all. [B, S, S] and [B, 1, S, S] say of each query which
             keys it attends to, [B, 1, S] and [B, 1, 1, S] of all of them; see `_read_mask`.
-        token_type_ids: [B, S] integers; None is 0 everywhere. Families without token types take none.
+        token_type_ids: [B, S] integers; None is 0 everywhere. They make no difference to families without token types.
         position_ids: [B, S] or [1, S] integers; None counts each row's columns, or in RoBERTa's kin its tokens.
         head_mask: [N] or [L, N] finite factors on the attention probabilities.
         padding: pack what the mask excludes as well, as queries that are never keys.
@@ -101,10 +102,11 @@ def pack(
         # A copy: of rows of one token it would stay a view in which all are one number.
         positions = np.ascontiguousarray(np.broadcast_to(positions, (B, S))).reshape(-1)
     if token_type_ids is not None:
-        token_types = _token_types(config, token_type_ids)
-        if token_types.shape != (B, S):
-            _wrong("token_type_ids", f"the shape {[B, S]}", list(token_types.shape))
-        token_types = token_types.reshape(-1)
+        given = checked_integers("token_type_ids", token_type_ids, _type_limit(config))
+        if given.shape != (B, S):
+            _wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
+        if config.family.token_types:
+            token_types = given.reshape(-1)
     stands = None
     if config.relative_attention:
         stands = columns
@@ -160,7 +162,8 @@ def pack_lists(
                 _wrong(f"token_types[{b}]", f"{lengths[b]} of them, as of ids", len(row))
         if len(token_types) != len(ids):
             _wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
-        types = _flat("token_types", token_types, config.type_vocab_size, first)
+        given = _flat("token_types", token_types, _type_limit(config), first)
+        types = given if config.family.token_types else types
     flat = _flat("ids", ids, config.vocab_size, first)
     columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
     positions = columns
@@ -359,10 +362,9 @@ def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints
     return positions
 
 
-def _token_types(config: EncoderConfig, token_type_ids: ArrayLike) -> Ints:
-    if not config.family.token_types:
-        _wrong("token_type_ids", f"none: {config.model_type} has no token types", "some")
-    return checked_integers("token_type_ids", token_type_ids, config.type_vocab_size)
+def _type_limit(config: EncoderConfig) -> int:
+    """Token types are below it: any integers where the family has no table of them."""
+    return config.type_vocab_size if config.family.token_types else ANY
 
 
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:

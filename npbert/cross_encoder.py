@@ -168,12 +168,11 @@ class CrossEncoder:
         firsts, seconds = [before + first for first, _ in pairs], [second for _, second in pairs]
 
         logits = np.zeros((len(pairs), self.num_labels), np.float32)
-        has_types = "token_type_ids" in self.tokenizer.model_input_names
         with Progress(len(pairs), "Scoring", "pairs", show_progress_bar) as progress:
             for start in range(0, len(pairs), batch_size):
                 rows = slice(start, min(start + batch_size, len(pairs)))
                 ids, types = self.tokenizer.encode_ids(firsts[rows], seconds[rows], self.max_seq_length)
-                logits[rows] = self.model.predict(ids, types if has_types else None)
+                logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)
 
         scores = np.asarray(function(logits), np.float32)

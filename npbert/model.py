@@ -496,7 +496,8 @@ class BareModel(EncoderModel):
                 [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
                 [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
                 0 keeps, -10000 and less does not.
-            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet take none.
+            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
+                make no difference to them.
             position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
                 MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
             head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.

@@ -29,8 +29,7 @@ from npbert.tokenizer_errors import as_value_error, is_foreign_error
 from npbert.tokenizer_families import GENERIC, TokenizerFamily
 from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
-from npbert.tokenizer_pipeline import switches
-from npbert.unigram_file import read_unigram
+from npbert.tokenizer_switches import switches
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,7 +43,9 @@ class PreTrainedTokenizerFast(Vocabulary):
     Itself it stands for a tokenizer.json that says all; subclasses differ by their line in the table.
 
     A call changes nothing, neither here nor in the `tokenizers.Tokenizer` behind it, so threads may share
-    one. Its own truncation and padding are switched off at once: both are done here, on what it gives.
+    one. Its own truncation and padding are switched off at once: both are done here, on what it gives. So is what
+    draws by lot, the dropout that a BPE's tokenizer.json may carry: it is for training, and the same text gives the
+    same tokens.
 
     Args:
         backend: what splits text into tokens; it becomes this tokenizer's own.
@@ -81,6 +82,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         self._greatest_id = greatest_id
         backend.no_truncation()
         backend.no_padding()
+        _draw_no_lots(backend)
         with as_value_error(f"{name_or_path or 'tokenizer'}: can't encode a text"):
             single, pair = backend.encode_batch(["a", ("a", "a")])
         self._around = _around(single, name_or_path)
@@ -107,15 +109,18 @@ class PreTrainedTokenizerFast(Vocabulary):
     ) -> Self:
         """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
 
-        Those are vocab.txt, or vocab.json and merges.txt. A switch in tokenizer_config.json, such as
-        do_lower_case or add_prefix_space, goes before what tokenizer.json says.
+        Those are vocab.txt, or vocab.json and merges.txt. tokenizer.json decides, where versions of transformers differ
+        as well; of tokenizer_config.json's switches those go before it that did when models were trained, in
+        transformers 4: BERT's do_lower_case, strip_accents and tokenize_chinese_chars, RoBERTa's add_prefix_space and
+        trim_offsets. docs/versions.md lists the differences.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
-                tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token, ...
+                tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token,
+                model_input_names, ...
 
         Raises:
             OSError: the tokenizer can't be found or read.
@@ -155,7 +160,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             "model_input_names": self.model_input_names,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
-        config |= switches(self._backend)
+        config |= switches(self._backend, self.family)
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
@@ -190,6 +195,15 @@ class PreTrainedTokenizerFast(Vocabulary):
                 f"{self.name_or_path or 'tokenizer'}: wanted ids below {vocab_size}, the model's vocab_size, "
                 f"found {found}"
             )
+
+    @property
+    def gives_token_types(self) -> bool:
+        """Whether a call gives token_type_ids where its arguments don't say it, and pipelines and rerankers use them.
+
+        That is what model_input_names says. Where no file says it: as the class does in transformers 4.57, unless the
+        folder's model tells no two types apart.
+        """
+        return "token_type_ids" in self.model_input_names
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens go around a text, or around and between two.
@@ -289,7 +303,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         rows = [row for group in groups for row in group]
         names = self.model_input_names
         wanted = {
-            "token_type_ids": ("token_type_ids" in names if return_token_type_ids is None else return_token_type_ids),
+            "token_type_ids": self.gives_token_types if return_token_type_ids is None else return_token_type_ids,
             "attention_mask": ("attention_mask" in names if return_attention_mask is None else return_attention_mask),
             "special_tokens_mask": return_special_tokens_mask,
             "offset_mapping": return_offsets_mapping,
@@ -481,14 +495,11 @@ class PreTrainedTokenizerFast(Vocabulary):
         return own
 
     def __getstate__(self) -> dict[str, Any]:
-        # The backend's own state is the same text, but it would not read all scores exactly.
-        text = self._backend.to_str()
-        return {**self.__dict__, "_backend": (text, self._backend.encode_special_tokens)}
+        return {**self.__dict__, "_backend": (self._backend.to_str(), self._backend.encode_special_tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         text, encode_special_tokens = state["_backend"]
-        backend = read_unigram(text.encode())
-        backend = Tokenizer.from_str(text) if backend is None else backend
+        backend = Tokenizer.from_str(text)
         backend.encode_special_tokens = encode_special_tokens
         self.__dict__.update(state, _backend=backend)
 
@@ -512,6 +523,13 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         if is_foreign_error(error):
             raise ValueError(f"text: can't be tokenized: {error}") from None
         raise
+
+
+def _draw_no_lots(backend: Tokenizer) -> None:
+    """Switches off what makes the tokens of a text a matter of chance: BPE's dropout, Unigram's sampling."""
+    for name in ("dropout", "alpha"):
+        if getattr(backend.model, name, None):
+            setattr(backend.model, name, None)
 
 
 def share(tokenizer: Tokenizer) -> Tokenizer:

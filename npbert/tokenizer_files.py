@@ -19,15 +19,15 @@ from npbert.tokenizer_families import (
     BERT,
     BYTE_BPE,
     FAMILIES,
-    GENERIC,
     GENERIC_NAMES,
     ROBERTA,
     WORDPIECE,
     TokenizerFamily,
     family_of_class,
+    input_names,
 )
-from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens, set_switches
-from npbert.unigram_file import read_unigram
+from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens
+from npbert.tokenizer_switches import set_switches
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -87,7 +87,8 @@ def find_family(folder: Path) -> TokenizerFamily:
 def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
     """Reads tokenizer.json where there is one, else the family's own files.
 
-    The switches that tokenizer_config.json names go before those of tokenizer.json.
+    tokenizer.json decides. Those of its steps that had a switch in transformers 4 are set by what tokenizer_config.json
+    says of them.
 
     Args:
         folder: where the files are.
@@ -108,23 +109,22 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
         check_regular(file)
         data = file.read_bytes()
         with as_value_error(f"{file}: not a valid tokenizer.json"):
-            exact = None if family is GENERIC else read_unigram(data)
-            backend = Tokenizer.from_buffer(data) if exact is None else exact
+            backend = Tokenizer.from_buffer(data)
         # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
         # or ids are places in a list.
         found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
         greatest_id = max(found, _SHORTER, backend.get_vocab_size() - 1)
-        if family is not GENERIC:
-            set_switches(backend, config)
+        set_switches(backend, config, given)
     elif family.files and all((folder / name).exists() for name in family.files):
         file = folder / family.files[0]
         backend = from_vocabulary(folder, config)
     else:
         raise _no_files(folder, family)
-    settings = _settings(config, backend)
+    settings = _settings(config, backend, folder)
     if _add_tokens(backend, settings, config, folder / ADDED_TOKENS_FILE):
         greatest_id = None
-    set_special_tokens(backend, config, settings.tokens, file)
+    if file.name != TOKENIZER_FILE:
+        set_special_tokens(backend, config, settings.tokens, file)
     unknown = getattr(backend.model, "unk_token", None)
     if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
         raise ValueError(f"{file}: wanted the unknown token {unknown!r} in the vocabulary, found none")
@@ -148,7 +148,7 @@ def _no_files(folder: Path, family: TokenizerFamily) -> FileNotFoundError:
     return FileNotFoundError(f"{folder}: a {family.name}: wanted {wanted}, found {found}")
 
 
-def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
+def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path) -> Settings:
     # What tokenizer.json was last used with; only its sides outlive the load.
     truncation, padding = backend.truncation or {}, backend.padding or {}
     tokens: dict[str, str] = {}
@@ -160,6 +160,9 @@ def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
             tokens[name] = default.content
     if "pad_token" not in tokens and "pad_token" not in config.values and padding:
         tokens["pad_token"] = str(padding["pad_token"])
+    names: tuple[str, ...] = ()
+    if "model_input_names" not in config.values:
+        names = input_names(config.family, _read_optional(folder / MODEL_CONFIG_FILE))
     extra = [token.content for token in config.extra_tokens()]
     if not extra:
         extra = [token for token in config.family.extra_special_tokens if backend.token_to_id(token) is not None]
@@ -169,8 +172,7 @@ def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
         model_max_length=config.length("model_max_length", NO_LIMIT),
         padding_side=config.side("padding_side", str(padding.get("direction", "right")).lower()),  # type: ignore[arg-type]
         truncation_side=config.side("truncation_side", str(truncation.get("direction", "right")).lower()),  # type: ignore[arg-type]
-        pad_token_type_id=int(padding.get("pad_type_id", 0)),
-        model_input_names=config.texts("model_input_names", config.family.model_input_names),
+        model_input_names=config.texts("model_input_names", names),
         clean_up_tokenization_spaces=bool(config.optional_flag("clean_up_tokenization_spaces", False)),
         config=config.values,
     )

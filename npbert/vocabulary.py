@@ -117,8 +117,8 @@ class Vocabulary:
 
     @property
     def pad_token_type_id(self) -> int:
-        """The token type of padding."""
-        return self._settings.pad_token_type_id
+        """The token type of padding: 0, as in transformers, whatever tokenizer.json pads with."""
+        return 0
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or the ids of a list of them; the unknown token's where there is none.

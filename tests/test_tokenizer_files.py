@@ -85,6 +85,8 @@ def test_stale_truncation_and_padding_are_switched_off(minilm: Path, tmp_path: P
     left, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
     assert (left.padding_side, left.truncation_side) == (oracle.padding_side, oracle.truncation_side)
     assert left.padding_side == left.truncation_side == "left"
+    texts = ["a b c", "a"]
+    assert_same(left(texts, texts, padding=True), oracle(texts, texts, padding=True))
 
 
 def test_added_tokens(minilm: Path, tmp_path: Path) -> None:
