@@ -17,17 +17,19 @@ from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.tokenizer_errors import as_value_error
 from npbert.tokenizer_families import (
     BERT,
+    BERT_DEFAULTS,
     BYTE_BPE,
     FAMILIES,
     GENERIC_NAMES,
     ROBERTA,
+    ROBERTA_DEFAULTS,
     WORDPIECE,
     TokenizerFamily,
     family_of_class,
     input_names,
 )
 from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens
-from npbert.tokenizer_switches import set_switches
+from npbert.tokenizer_switches import set_switches, taken_switches, tell_useless
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -114,12 +116,15 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
         # or ids are places in a list.
         found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
         greatest_id = max(found, _SHORTER, backend.get_vocab_size() - 1)
-        set_switches(backend, config, given)
+        taken = taken_switches(backend, family)
+        set_switches(backend, config, taken)
     elif family.files and all((folder / name).exists() for name in family.files):
         file = folder / family.files[0]
         backend = from_vocabulary(folder, config)
+        taken = {*BERT_DEFAULTS} if family.files == WORDPIECE else {*ROBERTA_DEFAULTS}
     else:
         raise _no_files(folder, family)
+    tell_useless(given, taken, file)
     settings = _settings(config, backend, folder)
     if _add_tokens(backend, settings, config, folder / ADDED_TOKENS_FILE):
         greatest_id = None

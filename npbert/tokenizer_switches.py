@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -27,7 +28,7 @@ from npbert.tokenizer_pipeline import steps_of
 
 
 def taken_switches(backend: Tokenizer, family: TokenizerFamily) -> set[str]:
-    """The keys of tokenizer_config.json that set steps of this tokenizer.json."""
+    """The keys of tokenizer_config.json that set steps of a tokenizer.json."""
     taken: set[str] = set()
     if isinstance(backend.normalizer, BertNormalizer):
         taken |= {*family.switches} & {*BERT_DEFAULTS}
@@ -38,20 +39,21 @@ def taken_switches(backend: Tokenizer, family: TokenizerFamily) -> set[str]:
     return taken
 
 
-def set_switches(backend: Tokenizer, config: TokenizerConfig, given: Mapping[str, Any]) -> None:
+def tell_useless(given: Mapping[str, Any], taken: set[str], file: Path) -> None:
+    """Warns of what the caller names and nothing takes."""
+    for name in SWITCHES:
+        if name in given and name not in taken:
+            warnings.warn(f"{name}: no step of this tokenizer is set by it: {file} decides", stacklevel=4)
+
+
+def set_switches(backend: Tokenizer, config: TokenizerConfig, taken: set[str]) -> None:
     """Sets the steps of a tokenizer.json as the config says.
 
     What the config is silent about stays as it is, but for RoBERTa, of which every version took the class's defaults.
 
-    Args:
-        given: what the caller named of the config's values.
-
     Raises:
         ValueError: a value is none of what it may be.
     """
-    taken = taken_switches(backend, config.family)
-    for name in {*SWITCHES} & {*given} - taken:
-        warnings.warn(f"{name}: no step of this tokenizer is set by it: tokenizer.json decides", stacklevel=5)
     normalizer, pre_tokenizer = backend.normalizer, backend.pre_tokenizer
     if isinstance(normalizer, BertNormalizer) and taken & {*BERT_DEFAULTS}:
         _set_bert_normalizer(backend, normalizer, config, taken)
@@ -104,7 +106,7 @@ def _set_bert_normalizer(
         warnings.warn(
             f"{config.where}: does not say {found}: tokenizer.json is followed, where transformers from 4.5 on takes "
             f"{', '.join(json.dumps(assumed[name]) for name in silent)}; say it there to settle it",
-            stacklevel=6,
+            stacklevel=5,
         )
     if steps != held:
         backend.normalizer = BertNormalizer(

@@ -68,6 +68,9 @@ def test_a_switch_that_sets_nothing_is_told_where_it_is_asked_for(tmp_path: Path
     with pytest.warns(UserWarning, match=r"^add_prefix_space: no step of this tokenizer is set by it"):
         tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=False)
     assert rows(tokenizer) == NAMED["XLM-R, left-over"]
+    write_folder(tmp_path / "vocabulary", CASES["MPNet, vocabulary"])
+    with pytest.warns(UserWarning, match=r"^trim_offsets: no step of this tokenizer is set by it: .*vocab.txt decides"):
+        AutoTokenizer.from_pretrained(tmp_path / "vocabulary", trim_offsets=False, tokenize_chinese_chars=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         AutoTokenizer.from_pretrained(folder)
