@@ -36,7 +36,8 @@ def resolve(
 ) -> Path:
     """The folder that holds a model's files.
 
-    Whether the files are there and in order is for their readers to say.
+    Whether the files are there and in order is for their readers to say. Of an adapter without a tokenizer the
+    tokenizer is that of the model that it is of.
 
     Args:
         name: a folder, used as it is; `package:NAME`, an installed package that carries a model folder; or
@@ -70,9 +71,12 @@ def resolve(
 
         repo_id = f"{organization}/{text}" if organization and "/" not in text else text
         folder = HubModel(repo_id, text, revision, token, cache_dir, local_files_only).folder(wanted)
-    if SINGLE_WEIGHTS in wanted or wanted == (CONFIG_FILE,):
-        hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    others = [name for name in wanted if name != CONFIG_FILE]
+    if SINGLE_WEIGHTS in wanted or not others:
         base_folder(folder, wanted, hub)
+    elif exists(folder / ADAPTER_CONFIG) and not any(exists(folder / name) for name in others):
+        return base_folder(folder, wanted, hub)  # which has the tokenizer
     return folder
 
 

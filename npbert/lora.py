@@ -26,7 +26,7 @@ from npbert.hub import base_folder
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists
 from npbert.safetensors_file import SafetensorsFile
-from npbert.weights import canonical_name, harmless
+from npbert.weights import TABLES, canonical_name, harmless
 
 PREFIX = "base_model.model."  # of peft's wrapper
 MAX_RANK = 2**16
@@ -103,6 +103,7 @@ class _Merged(Checkpoint):
         self._base, self._adapter = base, adapter
         self._pairs: dict[str, _Pair] = {}  # the model's name of a weight -> what is added to it
         self._saved: dict[str, str] = {}  # the model's name of a tensor -> that of the one in its place
+        self._family = config.family
         prefix = config.family.prefix
         stored = {canonical_name(name, prefix): name for name in base}
         halves: dict[str, dict[str, str]] = {}
@@ -129,7 +130,8 @@ class _Merged(Checkpoint):
     def _add_pair(self, name: str, module: str, a: str, b: str, settings: _Settings) -> None:
         rank, scale = settings.of(module)
         shape, of_a, of_b = self._base.shape(name), self._adapter.shape(a), self._adapter.shape(b)
-        if len(shape) != 2 or name in self._saved:
+        table = canonical_name(name, self._family.prefix) in (*TABLES, self._family.relative_bias)
+        if len(shape) != 2 or name in self._saved or table or name.endswith(self._family.layer.relative_key):
             raise _wrong(self._adapter, a, "the LoRA of a linear layer", f"one of {brief(name)}")
         for half, found, fits in ((a, of_a, (rank, shape[1])), (b, of_b, (shape[0], rank))):
             if found != fits:

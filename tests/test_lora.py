@@ -207,6 +207,26 @@ def test_a_sentence_folder_of_an_adapter(base: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
+def test_an_adapter_without_a_tokenizer_has_the_models(base: Path, tmp_path: Path) -> None:
+    base = letters_folder(base, tmp_path / "letters")
+    weights = load_file(base / "model.safetensors")
+    tensors = adapter_of(weights, linears_of(weights), lambda name: 4)
+    folder = write_adapter(tmp_path / "adapter", tensors, base_model_name_or_path=str(base))
+    model = npbert.SentenceTransformer(folder, backend="reference")
+    assert model.tokenizer.tokenize("a quick fox") == ["a", "quick", "fox"]
+    found = npbert.pipeline("feature-extraction", folder, backend="reference")("a quick fox")
+    np.testing.assert_allclose(np.mean(found[0], axis=0), model.encode("a quick fox"), rtol=0, atol=1e-6)
+
+
+def test_a_table_is_no_linear(base: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    write_adapter(base, adapter_of(weights, ["embeddings.word_embeddings"], lambda name: 4))
+    with pytest.raises(
+        ValueError, match=r"lora_A\.weight: wanted the LoRA of a linear layer, found one of embeddings\.word"
+    ):
+        answer(base)
+
+
 def test_an_adapter_of_a_pooler_that_the_model_lacks(base: Path) -> None:
     """All linear layers were wrapped, a pooler of chance among them: it says nothing of the vectors."""
     weights = {n: array for n, array in load_file(base / "model.safetensors").items() if not n.startswith("pooler")}
