@@ -17,7 +17,7 @@ def show(value: object) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, a list that is nested as deep
-        return f"a {type(value).__name__}"
+        return f"<{type(value).__name__}>"
     return text if len(text) <= MOST else text[: MOST - 3] + "..."
 
 

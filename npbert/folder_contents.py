@@ -32,10 +32,9 @@ def instead_of_weights(folder: Path) -> str:
     """What to add to the error where no weights are found in safetensors, or nothing."""
     if unfinished := _unfinished(folder):
         return f"; {unfinished} is of a download that was not finished: get it again"
-    for name in PICKLED:
-        if (folder / name).exists():
-            return f"; {name} is pickled, which npbert does not load: convert it to safetensors"
     names = _names(folder)
+    if pickled := [name for name in PICKLED if name in names]:
+        return f"; {pickled[0]} is pickled, which npbert does not load: convert it to safetensors"
     if others := [name for name in names if name.endswith(".safetensors")]:
         return f"; found {listed(others)}: shards need their index, and other names are not read"
     found = [

@@ -31,6 +31,7 @@ from npbert.regular_file import read_bounded
 
 _WEIGHTS = ".safetensors"
 _SUFFIXES = (".json", ".txt", ".model", _WEIGHTS)  # data that is read, never code that is run
+_LONGEST = 255  # characters of a revision: of a file's name in the cache
 _HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")  # sha1 or sha256
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # as huggingface_hub has it
 _OLDER_CACHES = ("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "PYTORCH_PRETRAINED_BERT_CACHE")
@@ -56,7 +57,8 @@ class HubModel:
         self._name = repo_id if given == repo_id else f"{given}, on the hub {repo_id}"
         self._no_folder = f"no such folder{similar_folder(given)}"
         self._revision = "main" if revision is None else revision
-        if not isinstance(self._revision, str) or not _is_inside(self._revision):
+        is_name = isinstance(self._revision, str) and len(self._revision) <= _LONGEST
+        if not is_name or not _is_inside(self._revision):
             raise ValueError(f"revision: wanted a branch, a tag or a commit, found {show(revision)}")
         self._token = token
         self._offline = "local_files_only is set" if local_files_only else None

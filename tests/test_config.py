@@ -23,6 +23,7 @@ from transformers.activations import ACT2FN
 import npbert
 from npbert import AlbertConfig, AutoConfig, BertConfig, DistilBertConfig
 from npbert.config import ACTIVATIONS
+from npbert.config_values import brief, listed, show
 from npbert.families import MODEL_TYPES
 
 SIZES = (
@@ -466,6 +467,33 @@ def test_a_bert_of_the_time_before_model_type(tmp_path: Path) -> None:
 def test_a_damaged_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=message):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_what_a_message_shows_is_bounded() -> None:
+    nested: list[Any] = []
+    for _ in range(10**5):
+        nested = [nested]
+    for value in (10**5000, "x" * 10**6, b"x" * 10**6, [1] * 10**5, {"a": "x" * 10**5}, nested):
+        assert 3 <= len(show(value)) <= 100
+    while nested:  # else its end would recurse
+        nested = nested.pop()
+    assert show({"a": 1}) == "{'a': 1}"
+    assert brief("a.b") == "a.b"
+    assert brief("a\nb" + "x" * 10**6) == "a\\nb" + "x" * 93 + "..."
+    assert listed([str(number) for number in range(11)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+    assert listed([str(number) for number in range(12)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
+
+
+def test_a_folder_beside_the_model(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-500").mkdir()
+    write(tmp_path / "checkpoint-500", {"model_type": "bert"})
+    with pytest.raises(FileNotFoundError, match=r"wanted config\.json, found none; there is one in checkpoint-500$"):
+        AutoConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json.incomplete").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"found none; config\.json\.incomplete is of a download that was not fini"
+    ):
         AutoConfig.from_pretrained(tmp_path)
 
 

@@ -170,6 +170,42 @@ def test_a_head_whose_tensors_have_the_names_of_another(head_folder: Folders, tm
         npbert.AutoModelForTokenClassification.from_pretrained(head_folder("bert", "ForTokenClassification"))
 
 
+@pytest.mark.parametrize(
+    ("family", "kind", "values", "message"),
+    [
+        (
+            "bert",
+            "ForTokenClassification",
+            {"id2label": {str(n): "a" for n in (0, 1, 2, 3, 9)}},
+            "id2label: wanted a label",
+        ),
+        ("electra", "ForMultipleChoice", {"summary_type": "last"}, "summary_type: wanted 'first', .*, found 'last'$"),
+        ("electra", "ForMultipleChoice", {"summary_activation": 3}, "summary_activation: wanted null or one of .*3$"),
+    ],
+)
+def test_what_only_a_head_reads(
+    family: str, kind: str, values: dict[str, object], message: str, head_folder: Folders, tmp_path: Path
+) -> None:
+    """It is refused, by its key, where the head is loaded, and not with the encoder alone."""
+    target = rewritten(head_folder(family, kind), tmp_path, lambda tensors: tensors)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, "label2id": None, **values}))
+    with pytest.raises(ValueError, match=rf"^{target}/config\.json: {message}"):
+        load(target, family, kind)
+    npbert.AutoModel.from_pretrained(target, add_pooling_layer=False, backend="reference")
+
+
+def test_a_problem_that_is_not_known(head_folder: Folders, tmp_path: Path) -> None:
+    """It matters to a loss alone."""
+    target = rewritten(head_folder("bert", "ForSequenceClassification"), tmp_path, lambda tensors: tensors)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, "problem_type": "guess"}))
+    model = load(target, "bert", "ForSequenceClassification")
+    assert model([[2, 5, 3]]).logits.shape == (1, 5)
+    with pytest.raises(ValueError, match=r"^config\.json: problem_type: wanted null or one of regression, .*'guess'$"):
+        model([[2, 5, 3]], labels=[1])
+
+
 def test_another_number_of_labels(head_folder: Folders, tmp_path: Path) -> None:
     folder = head_folder("bert", "ForTokenClassification")
     config = json.loads((folder / "config.json").read_text())
