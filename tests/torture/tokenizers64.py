@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -14,13 +13,14 @@ from tokenizers.models import Unigram
 class Backend:
     """A tokenizer.json, read as transformers reads it: a Unigram's scores by Python, which rounds them once."""
 
-    def __init__(self, folder: Path) -> None:
-        values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    def __init__(self, content: bytes) -> None:
+        values = json.loads(content)
         model = values["model"]
         if model["type"] == "Unigram":
             small = {**values, "model": {**model, "vocab": model["vocab"][:1], "unk_id": 0}, "added_tokens": []}
             self._tokenizer = Tokenizer.from_str(json.dumps(small))
-            self._tokenizer.model = Unigram([tuple(pair) for pair in model["vocab"]], model["unk_id"], False)
+            pairs = [tuple(pair) for pair in model["vocab"]]
+            self._tokenizer.model = Unigram(pairs, model["unk_id"], model.get("byte_fallback", False))
             flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
             added = [
                 AddedToken(token["content"], **{name: token[name] for name in flags})
@@ -31,11 +31,17 @@ class Backend:
             self._tokenizer = Tokenizer.from_str(json.dumps(values))
         self._tokenizer.no_padding()
 
-    def rows(self, items: Sequence[Any], length: int, side: str) -> list[Any]:
-        """Encodings of texts or pairs, special tokens included, the longer of a pair cut first."""
-        self._tokenizer.enable_truncation(length, strategy="longest_first", direction=side)
+    def rows(self, items: Sequence[Any], length: int | None = None, side: str = "right") -> list[Any]:
+        """Encodings of texts or pairs, special tokens included, the longer of a pair cut first at a length."""
+        self._tokenizer.no_truncation()
+        if length is not None:
+            self._tokenizer.enable_truncation(length, strategy="longest_first", direction=side)
         rows: list[Any] = self._tokenizer.encode_batch(items)
         return rows
+
+    def has_added(self, tokens: Iterable[str]) -> bool:
+        """Whether these are all found in a text before it is split."""
+        return {*tokens} <= {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
 
     def decode(self, ids: list[int], skip_special: bool) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special)

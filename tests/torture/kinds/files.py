@@ -22,7 +22,8 @@ from torture.folder64 import Unknown
 from torture.judge import against, same_bits
 from torture.kinds import Kind
 from torture.tokenizers_made import Files
-from torture.verdict import SAME, SANE, Found, asked, fault_of
+from torture.tokenizers64 import Backend
+from torture.verdict import RIGHT, SAME, SANE, Found, asked, fault_of
 
 IDS = np.array([[2, 5, 6, 7, 3], [3, 8, 9, 10, 4]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -261,6 +262,7 @@ def _ask_tokenizer(base: Base, folder: Folder, path: Path, backend: str, dtype: 
             raise Found(f"tokenizer: offsets {offsets} of {text!r}", "tokenizer: offsets out of the text")
         if (alone := call("a text", partial(tokenizer, text))["input_ids"]) != row:
             raise Found(f"tokenizer: {text!r} alone is {alone}, in a batch {row}", "tokenizer: alone and in a batch")
+    outcome = _as_the_file_says(base, folder, ids, tokenizer.all_special_tokens)
     if (fast := call("encode_ids", lambda: tokenizer.encode_ids(TEXTS))) != ids:
         raise Found(f"tokenizer: encode_ids gives {fast}, a call {ids}", "tokenizer: encode_ids and a call")
     cut = call("truncation", lambda: tokenizer(TEXTS, truncation=True, max_length=6))["input_ids"]
@@ -271,9 +273,26 @@ def _ask_tokenizer(base: Base, folder: Folder, path: Path, backend: str, dtype: 
     tokens = [call("tokens", partial(tokenizer.convert_ids_to_tokens, row)) for row in ids]
     known = [[token for token in row if token is not None] for row in tokens]
     strings = [call("convert_tokens_to_string", partial(tokenizer.convert_tokens_to_string, row)) for row in known]
-    return Answer(
-        [ids, cut, dict(pairs), decoded, tokens, strings, call("special", lambda: tokenizer.all_special_ids)], SANE
-    )
+    special = call("special", lambda: tokenizer.all_special_ids)
+    return Answer([ids, cut, dict(pairs), decoded, tokens, strings, special], outcome)
+
+
+def _as_the_file_says(base: Base, folder: Folder, ids: list[list[int]], special: list[str]) -> str:
+    """Whether ids are those of tokenizer.json alone, where that says all: of sentencepiece's families."""
+    others = any(folder.get(name) != content for name, content in base.files.items() if name != "tokenizer.json")
+    if others or base.family not in ("xlm-roberta", "camembert", "albert") or len(folder) != len(base.files):
+        return SANE
+    try:
+        backend = Backend(folder["tokenizer.json"])
+        if not backend.has_added(special):
+            return SANE
+        wanted = [row.ids for row in backend.rows(TEXTS)]
+    except BaseException:  # panics are no Exceptions
+        return SANE
+    if ids != wanted:
+        said = f"tokenizer: {ids}, where tokenizer.json says {wanted}"
+        raise Found(said, "tokenizer: ids that tokenizer.json does not give", by_steps=True)
+    return RIGHT
 
 
 def _ask_sentence(base: Base, folder: Folder, path: Path, backend: str, dtype: str) -> Answer:

@@ -94,7 +94,7 @@ class TextsKind(Kind):
             if family in LIVE:
                 self._live[family] = load_oracle(folder)
             if family in BY_FILE:
-                self._files[family] = Backend(folder)
+                self._files[family] = Backend((folder / "tokenizer.json").read_bytes())
         self._pipelines = {}
         for task, (family, kind) in TASKS.items():
             path = room / task
