@@ -173,6 +173,6 @@ def adapter_folder(family: str) -> Files:
     config |= {"base_model_name_or_path": None, "inference_mode": True, "use_rslora": False, "use_dora": False}
     owner = f"base_model.model.{names.layer.format(0, 0)}{names.query}"
     rng = np.random.default_rng(4)
-    weights = {f"{owner}.lora_A.weight": rng.standard_normal((2, HIDDEN)).astype("<f4")}
-    weights[f"{owner}.lora_B.weight"] = rng.standard_normal((HIDDEN, 2)).astype("<f4")
+    weights = {f"{owner}.lora_A.weight": (0.4 * rng.standard_normal((2, HIDDEN))).astype("<f4")}
+    weights[f"{owner}.lora_B.weight"] = (0.4 * rng.standard_normal((HIDDEN, 2))).astype("<f4")
     return made | {"adapter_config.json": as_json(config), "adapter_model.safetensors": packed(weights)}

@@ -30,13 +30,11 @@ class Backend:
         else:
             self._tokenizer = Tokenizer.from_str(json.dumps(values))
         self._tokenizer.no_padding()
-
-    def rows(self, items: Sequence[Any], length: int | None = None, side: str = "right") -> list[Any]:
-        """Encodings of texts or pairs, special tokens included, the longer of a pair cut first at a length."""
         self._tokenizer.no_truncation()
-        if length is not None:
-            self._tokenizer.enable_truncation(length, strategy="longest_first", direction=side)
-        rows: list[Any] = self._tokenizer.encode_batch(items)
+
+    def rows(self, texts: Sequence[str], *, special: bool = True) -> list[Any]:
+        """Encodings of texts, not cut, with the special tokens around them or without."""
+        rows: list[Any] = self._tokenizer.encode_batch(texts, add_special_tokens=special)
         return rows
 
     def has_added(self, tokens: Iterable[str]) -> bool:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from torture.verdict import Found
+from torture.verdict import METER, Found
 
 MEGABYTE = 2**20
 TEAM = "npbert"
@@ -38,18 +38,18 @@ class Watch:
     def start(self) -> None:
         """A case begins. What its plan has loaded stays."""
         self._descriptor = _next_descriptor()
-        self._started_s = _processor_s(resource.getrusage(resource.RUSAGE_SELF))
+        METER.seconds = 0.0
 
     def check(self) -> None:
         """Raises Found where a case left something behind."""
-        used, peak = resource.getrusage(resource.RUSAGE_SELF), _peak_kb()
+        peak = _peak_kb()
         grown = (peak - self._peak_kb) // 1024
         self._peak_kb = max(self._peak_kb, peak)
         if grown > self._peak_mb:
             Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
             self._settle()
-        if (spent := _processor_s(used) - self._started_s) > SLOW_S:
-            raise Found(f"took {spent:.1f} s of processor time and {grown} MB", "processor time in one case")
+        if METER.seconds > SLOW_S:
+            raise Found(f"took {METER.seconds:.1f} s of processor time and {grown} MB", "processor time in one case")
         if grown > self._peak_mb:
             raise Found(f"took {grown} MB in one case", "memory in one case")
         if _next_descriptor() > self._descriptor:
@@ -82,10 +82,6 @@ class Watch:
         self._peak_kb = _peak_kb()
         self._descriptor = _next_descriptor()
         self._threads = _threads()
-
-
-def _processor_s(used: resource.struct_rusage) -> float:
-    return used.ru_utime + used.ru_stime
 
 
 def _peak_kb() -> int:

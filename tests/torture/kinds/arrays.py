@@ -30,7 +30,7 @@ from torture.verdict import REFUSED_KEYWORD, RIGHT, SANE, Found, Refused, asked
 from torture.verdict import SAME as AS_UNCHANGED
 from torture.weights import unpacked
 
-DTYPES = {"float32": 1.0, "bfloat16": 2e4, "int8": 2e5}
+DTYPES = {"float32": 1.0, "bfloat16": 1e5, "int8": 5e5}
 KEPT_LOADED = 30  # models: their recorded programs take memory
 UNKNOWN = (
     "frobnicate",
