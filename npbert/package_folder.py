@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import suppress
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def package_folder(package: str) -> Path:
 
 def _places(package: str) -> list[Path]:
     try:
-        spec = find_spec(package)
+        spec = importlib.util.find_spec(package)
     except ValueError:  # a module in sys.modules without a spec, such as __main__
         spec = None
     return [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
