@@ -11,7 +11,6 @@ import json
 import math
 import mmap
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -305,16 +304,15 @@ def write_safetensors(
         header[name] = {"dtype": "I8" if name in int8 else "F32", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
-        try:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    try:
+        with partial.open("xb") as file:  # with the permissions that the umask gives, as any file
             file.write(len(text).to_bytes(8, "little") + text)
             for name, shape in shapes.items():
                 values = np.ascontiguousarray(read(name), np.int8 if name in int8 else "<f4")
                 assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
                 file.write(values.data)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -7,6 +7,8 @@ import time
 
 from npbert_kernels import cpu
 
+from npbert.commands.streams import show
+
 
 def run(given: argparse.Namespace) -> None:
     """Says where the kernels are. An image that is built without them is a failure."""
@@ -15,4 +17,4 @@ def run(given: argparse.Namespace) -> None:
         path = cpu.warmup()
     except OSError as error:
         raise OSError(f"the next process would compile the kernels again: {error}") from error
-    print(f"kernels for this machine ready after {time.perf_counter() - started:.1f} s: {path}")
+    show(f"kernels for this machine ready after {time.perf_counter() - started:.1f} s: {path}")
