@@ -265,11 +265,11 @@ def test_nobody_reads_and_ctrl_c_is_heard(encoder: Path, tmp_path: Path) -> None
     reader, writer = os.pipe()
     given = [sys.executable, "-c", code, "embed", str(encoder), "--backend", "reference", "--input", str(source)]
     with subprocess.Popen(given, stdout=writer, stderr=subprocess.PIPE) as process:
-        os.read(reader, 1)
+        os.close(writer)
+        assert os.read(reader, 1)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
     os.close(reader)
-    os.close(writer)
     assert (process.returncode, error) == (130, b"npbert: interrupted\n")
 
 

@@ -62,34 +62,34 @@ def is_cross_encoder(folder: Path) -> bool:
 
 
 def load_for(
-    given: argparse.Namespace,
-    kind: str | None,
-    load: Callable[[], Loaded],
-    config: Callable[[Loaded], EncoderConfig],
-    folder: Callable[[], Path],
+    given: argparse.Namespace, kind: str | None, load: Callable[[], Loaded], folder: Callable[[], Path]
 ) -> Loaded:
     """What `load` gives.
 
     Args:
         given: verb and model.
         kind: of the head that it wants, of `heads.ROWS`; None for sentences, which want none.
-        config: of what was loaded.
         folder: of the model.
 
     Raises:
         ValueError: as `load`; or the folder is one for another verb, which is named.
         OSError: as `load`.
     """
+    # Two heads may have tensors of the same names and shapes, and mean something else by them.
+    if kind is not None and _names_another(folder, kind):
+        _refuse_other(given, kind, folder)
     try:
-        loaded = load()
+        return load()
     except ValueError:
         _refuse_other(given, kind, folder)
         raise
-    # Two heads may have the same tensors, and mean something else by them.
-    named = named_class(config(loaded))
-    if kind is not None and named is not None and kind not in named.kinds:
-        _refuse_other(given, kind, folder)
-    return loaded
+
+
+def _names_another(folder: Callable[[], Path], kind: str) -> bool:
+    with suppress(OSError, ValueError):  # `load` says more
+        named = named_class(AutoConfig.from_pretrained(folder()))
+        return named is not None and kind not in named.kinds
+    return False
 
 
 def _refuse_other(given: argparse.Namespace, kind: str | None, folder: Callable[[], Path]) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from npbert.commands.answers import Work
 from npbert.commands.heads import load_for
 from npbert.hub import resolve
-from npbert.sentence_folder import SENTENCE_FILES
 from npbert.sentence_names import RERANKERS, resolve_sentences
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def sentence_model(given: argparse.Namespace, **arguments: Any) -> SentenceTrans
     def load() -> SentenceTransformer:
         return SentenceTransformer(given.model, truncate_dim=given.truncate_dim, **engine(given), **arguments)
 
-    model = load_for(given, None, load, lambda model: model.model.config, lambda: resolve_sentences(given.model))
+    model = load_for(given, None, load, lambda: resolve_sentences(given.model))
     if given.max_length is not None:
         model.max_seq_length = given.max_length
     return model
@@ -50,13 +49,7 @@ def cross_encoder(given: argparse.Namespace) -> CrossEncoder:
     def load() -> CrossEncoder:
         return CrossEncoder(given.model, max_length=given.max_length, **engine(given))
 
-    return load_for(
-        given,
-        "sequence_classification",
-        load,
-        lambda model: model.config,
-        lambda: resolve_sentences(given.model, RERANKERS),
-    )
+    return load_for(given, "sequence_classification", load, lambda: resolve_sentences(given.model, RERANKERS))
 
 
 def task_pipeline(
@@ -85,13 +78,7 @@ def task_pipeline(
         options = {"batch_size": given.batch_size, "show_progress_bar": False}
         return pipeline(task, given.model, tokenizer, **engine(given), **options, **arguments)
 
-    return load_for(
-        given,
-        kind,
-        load,
-        lambda answer: answer.model.config,
-        lambda: resolve(given.model, patterns=SENTENCE_FILES),
-    )
+    return load_for(given, kind, load, lambda: resolve(given.model))
 
 
 def task_work(answer: Pipeline, keys: list[str], line: Any = None) -> Work:
