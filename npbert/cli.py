@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return INTERRUPTED
         except (OSError, ValueError, MemoryError, RuntimeError) as error:
             flush_output()
-            say(f"npbert: error: {_one_line(error)}{_kept(given)}")
+            say(f"npbert: error: {_told(error)}{_kept(given)}")
             return 1
         finally:
             _clean(given)
@@ -52,7 +52,7 @@ def _run(given: argparse.Namespace) -> None:
     told: set[str] = set()
 
     def show_warning(message: Warning | str, *_: object) -> None:
-        text = " ".join(str(message).split())
+        text = str(message)
         if text not in told:  # two calls may come upon the same
             told.add(text)
             say(f"npbert: warning: {text}")
@@ -84,7 +84,7 @@ def _kept(given: argparse.Namespace) -> str:
     return "" if given.kept is None else f"; {given.kept} keeps what is done, and --resume goes on from there"
 
 
-def _one_line(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return str(error) or type(error).__name__

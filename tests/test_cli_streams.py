@@ -176,6 +176,12 @@ def test_an_input_that_can_t_be_read_is_named(
     assert capsys.readouterr().err == f"npbert: error: {tmp_path}: Is a directory\n"
 
 
+def test_what_is_quoted_is_on_one_line(encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["embed", str(encoder), "--input", "no\nsuch \x1b[31mfile\udc80"]) == 1
+    said = "npbert: error: no such \\x1b[31mfile\\udc80: No such file or directory\n"
+    assert capsys.readouterr().err == said
+
+
 # --- Ctrl-C
 
 

@@ -67,9 +67,15 @@ def show(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Writes a line about the work to standard error, if anybody can read it."""
+    """Writes a line about the work to standard error, if anybody can read it.
+
+    What is quoted is on one line, and nothing that a terminal would obey.
+    """
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 def bar_beside_answers() -> bool | None:
