@@ -126,7 +126,8 @@ def test_gpus_that_can_t_be_used(run: Callable[..., str]) -> None:
     one_gpu = "device: wanted one of the 1 GPUs that are there, found cuda:"
     old = (
         f"device: cuda wants NVIDIA's driver for CUDA {packages} or later, found one for CUDA 12;"
-        " pip install 'npbert[cuda12]' brings packages for CUDA 12"
+        " pip install '.[cuda12]' in a checkout of npbert, or 'FILE.whl[cuda12]' with its wheel,"
+        " brings packages for CUDA 12"
     )
     assert lines == [
         one_gpu + "1",

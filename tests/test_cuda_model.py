@@ -222,7 +222,7 @@ def test_without_numba_s_packages() -> None:
     """Importing npbert works, and asking for a GPU says what is missing, in one line."""
     message = said("sys.modules['cuda'] = sys.modules['cuda.bindings'] = None\ndel sys.modules['cuda']")
     assert message.startswith("device: cuda wants Numba's CUDA packages: ")
-    assert "pip install 'npbert[cuda]'" in message
+    assert "pip install '.[cuda]' in a checkout of npbert, or 'FILE.whl[cuda]' with its wheel," in message
     assert message.count("\n") == 1
 
 

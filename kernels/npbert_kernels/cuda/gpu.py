@@ -152,7 +152,7 @@ class Gpu:
         if version // 1000 < wanted:  # what the packages compile is not what such a driver loads
             raise DeviceError(
                 f"device: cuda wants NVIDIA's driver for CUDA {wanted} or later, found one for CUDA {version // 1000};"
-                " pip install 'npbert[cuda12]' brings packages for CUDA 12"
+                f" {compiler.installing('cuda12')} brings packages for CUDA 12"
             )
         if not 0 <= index < count:
             raise DeviceError(f"device: wanted one of the {count} GPUs that are there, found cuda:{index}")
