@@ -123,6 +123,7 @@ def test_what_stands_before_a_bad_line_is_answered(
     output = capsys.readouterr()
     assert [json.loads(line)["text"] for line in output.out.splitlines()] == lines[:65]
     assert output.err.startswith(f"npbert: error: {path}: line 66: wanted 1 to 128 tokens")
+    assert output.err.endswith("; --truncation cuts it off\n")
     assert output.err.count("\n") == 1
 
 

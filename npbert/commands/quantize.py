@@ -24,7 +24,12 @@ def run(given: argparse.Namespace) -> None:
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"OUT: wanted a folder that is new or empty, found {out}")
     with _whole(given, out) as partial:
-        _write(folder, partial)
+        try:
+            _write(folder, partial)
+        except OSError as error:
+            if error.filename is None and error.errno is not None:  # as of a full disk
+                raise OSError(error.errno, error.strerror, str(out)) from None
+            raise
     size = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
     show(f"{out}: {size / 1e6:.0f} MB of weights")
 
