@@ -20,7 +20,7 @@ from npbert.commands.streams import standard_input
 from npbert.progress import is_terminal
 
 CHUNK = 2**16  # bytes that are asked for at a time: what a pipe holds
-MOST_BYTES = 2**17  # of the lines taken together: tokenized in less time than Ctrl-C may go unheard
+MOST_BYTES = 2**20  # of the lines taken together: what a step holds, however long they are
 MOST_COUNTED = 2**30  # bytes of a file of which the lines are counted for a bar: half a second
 
 Fields: TypeAlias = dict[str, Any]
@@ -136,7 +136,9 @@ class Source:
 
     def count(self) -> int | None:
         """How many inputs there are in all, where a look at the file or the arguments tells."""
-        return len(self._arguments) if self._lines is None else count_lines(self.name)
+        if self._lines is None:
+            return len(self._arguments)
+        return None if self._name == "-" else count_lines(self._name)
 
     def _parsed(self, number: int, line: bytes) -> Record:
         where = f"{self.name}: line {number}"

@@ -41,7 +41,9 @@ class Output(ABC):
         pass
 
     def resume(self, source: Source, compute: Compute) -> tuple[int, int]:
-        """Takes the inputs that were answered before: how many there are, and for how many of them there is no answer.
+        """Takes the inputs that were answered before: how many there are, and how many of them have no answer.
+
+        It is called once, before anything is written.
 
         Raises:
             ValueError: the answers are not to these inputs, or not by this model.
@@ -115,6 +117,7 @@ class PartialFile(Output):
 
     def resume(self, source: Source, compute: Compute) -> tuple[int, int]:
         if not self._resumes:
+            self._begin()
             return 0, 0
         failed, last = 0, None
         for stored in self._stored():
@@ -178,6 +181,9 @@ class PartialFile(Output):
     def _answer(self, record: Record, stored: Any) -> Any:
         """The values of what is stored."""
 
+    def _begin(self) -> None:  # most have nothing to write
+        """Writes what stands before the first answer."""
+
     def _end(self, whole: bool) -> None:  # most have nothing to write
         """Writes what can only be known in the end, or takes it back."""
 
@@ -237,8 +243,6 @@ class NpyFile(PartialFile):
         super().__init__(given)
         self._width = width
         self._digest = hashlib.blake2b(digest_size=16)
-        if not self._resumes:
-            self._append(npy_header(0, width, self._digest.hexdigest()), 0)
 
     def write(self, records: Sequence[Record], answers: Any) -> None:
         self._add(records, answers.astype("<f4", copy=False).tobytes())
@@ -294,6 +298,9 @@ class NpyFile(PartialFile):
 
     def _answer(self, record: Record, stored: Any) -> Any:
         return stored.tolist()
+
+    def _begin(self) -> None:
+        self._append(npy_header(0, self._width, self._digest.hexdigest()), 0)
 
     def _end(self, whole: bool) -> None:
         self._put_header(None if whole else self._digest.hexdigest())
