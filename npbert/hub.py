@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from npbert.config_values import brief, show
-from npbert.file_names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS
+from npbert.file_names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS, is_inside
 from npbert.folder_contents import similar_folder
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists
@@ -27,6 +27,7 @@ _ARGUMENTS: dict[tuple[str, str, str | None], dict[str, Any]] = {}
 def resolve(
     name: str | os.PathLike[str],
     *,
+    subfolder: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -42,35 +43,38 @@ def resolve(
     Args:
         name: a folder, used as it is; `package:NAME`, an installed package that carries a model folder; or
             a hub id such as "sentence-transformers/all-MiniLM-L6-v2".
+        subfolder: a folder within that one, which is meant instead: "a" or "a/b".
         revision: a branch, tag or commit on the hub; by default the main branch.
         token: for private models; by default the one that `HF_TOKEN` or a login gives.
         cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
             `TRANSFORMERS_CACHE` says.
         local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
-        patterns: the files wanted from the hub, by their paths in the model's folder; `*/NAME` is NAME in
+        patterns: the files wanted from the hub, by their paths in the folder; `*/NAME` is NAME in
             each folder that modules.json lists. A file that the model does not have is passed over. What
             the cache has is not asked for again, and all files are of one commit.
         organization: whose model on the hub a name without a slash is; by default one that belongs to none.
 
     Raises:
         OSError: no such folder, package or model, or it is not cached and the hub can't be reached.
-        ValueError: the name is none of the three, or the package holds several model folders.
+        ValueError: the name is none of the three, the package holds several model folders, or the subfolder is no
+            path within a folder.
     """
+    inner = _checked_subfolder(subfolder)
     if not isinstance(name, str | os.PathLike):
         raise ValueError(f"model: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found {show(name)}")
     text, wanted = os.fspath(name), tuple(patterns)
     if text.startswith(PACKAGE_PREFIX):
         from npbert.package_folder import package_folder
 
-        folder = package_folder(text[len(PACKAGE_PREFIX) :])
+        folder = _within(package_folder(text[len(PACKAGE_PREFIX) :]), inner)
     elif text and os.path.isdir(text):
-        folder = Path(text)
+        folder = _within(Path(text), inner)
     else:
         _check_hub_id(name, text)
         from npbert.hub_cache import HubModel
 
         repo_id = f"{organization}/{text}" if organization and "/" not in text else text
-        folder = HubModel(repo_id, text, revision, token, cache_dir, local_files_only).folder(wanted)
+        folder = HubModel(repo_id, text, revision, token, cache_dir, local_files_only).folder(wanted, inner)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     others = [name for name in wanted if name != CONFIG_FILE]
     if SINGLE_WEIGHTS in wanted or not others:
@@ -78,6 +82,22 @@ def resolve(
     elif exists(folder / ADAPTER_CONFIG) and not any(exists(folder / name) for name in others):
         return base_folder(folder, wanted, hub)  # which has the tokenizer
     return folder
+
+
+def _checked_subfolder(subfolder: str | None) -> str:
+    """A path within a folder, with a slash at its end; "" for the folder itself."""
+    if subfolder is None or subfolder == "":
+        return ""
+    inner = subfolder.removeprefix("./").rstrip("/") if isinstance(subfolder, str) else ""
+    if not is_inside(inner):
+        raise ValueError(f"subfolder: wanted the path of a folder within the model's, found {show(subfolder)}")
+    return f"{inner}/"
+
+
+def _within(folder: Path, inner: str) -> Path:
+    if inner and not (folder / inner).is_dir():
+        raise FileNotFoundError(f"{folder}: no folder {brief(inner[:-1])} in it")
+    return folder / inner
 
 
 def base_folder(folder: Path, patterns: tuple[str, ...] = MODEL_FILES, hub: Mapping[str, Any] | None = None) -> Path:

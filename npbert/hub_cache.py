@@ -24,6 +24,9 @@ from npbert.file_names import (
     MODEL_FILES,
     MODULES_FILE,
     SINGLE_WEIGHTS,
+    TOKENIZER_FILE,
+    VOCABULARIES,
+    is_inside,
 )
 from npbert.folder_contents import similar_folder
 from npbert.json_file import read_json
@@ -58,7 +61,7 @@ class HubModel:
         self._no_folder = f"no such folder{similar_folder(given)}"
         self._revision = "main" if revision is None else revision
         is_name = isinstance(self._revision, str) and len(self._revision) <= _LONGEST
-        if not is_name or not _is_inside(self._revision):
+        if not is_name or not is_inside(self._revision):
             raise ValueError(f"revision: wanted a branch, a tag or a commit, found {show(revision)}")
         self._token = token
         self._offline = "local_files_only is set" if local_files_only else None
@@ -79,30 +82,34 @@ class HubModel:
     def _storage(self) -> Path:
         return self._cache / ("models--" + self._repo_id.replace("/", "--"))
 
-    def folder(self, patterns: tuple[str, ...]) -> Path:
+    def folder(self, patterns: tuple[str, ...], inner: str = "") -> Path:
         """The folder with all those files of `patterns` that the model has; see `hub.resolve`.
+
+        inner: the path of that folder in the model's, with a slash at its end.
 
         Raises:
             OSError: there is no such model or revision, or nothing is cached and the hub can't be reached.
         """
         # Last the files that others make needless, or name.
-        names = sorted((name for name in patterns if "*" not in name), key=lambda name: name.endswith(INDEX))
+        files = sorted((name for name in patterns if "*" not in name), key=_comes_late)
+        names = [inner + name for name in files]
         found = [self._get(name) for name in names if not self._is_needless(name)]
-        for first, inner in self._module_folders():
+        behind = sorted((pattern[2:] for pattern in patterns if pattern.startswith("*/")), key=_comes_late)
+        for first, folder in self._module_folders(inner + MODULES_FILE) if behind else ():
             # The first is the transformer's; those after it have a config and weights at most.
-            wanted = [pattern[2:] for pattern in patterns if pattern.startswith("*/")]
-            found += [self._get(f"{inner}/{name}") for name in wanted if first or name in MODEL_FILES]
+            there = [f"{inner}{folder}/{name}" for name in behind if first or name in MODEL_FILES]
+            found += [self._get(name) for name in there if not self._is_needless(name)]
         for name in names:
             if name.endswith(INDEX) and not self._is_needless(name):
                 # One that can't be had is named by the index's reader.
                 found += [all(self._get(name[: -len(INDEX)] + shard) for shard in self._shards(name))]
-        if CONFIG_FILE in patterns and (self._has_downloaded or not self._has(CONFIG_FILE)):
-            found.append(self._get(ADAPTER_CONFIG))  # of what others have cached they know whether there is one
-        if SINGLE_WEIGHTS in patterns and self._has(ADAPTER_CONFIG):
-            found.append(self._get(ADAPTER_WEIGHTS))
+        if CONFIG_FILE in patterns and (self._has_downloaded or not self._has(inner + CONFIG_FILE)):
+            found.append(self._get(inner + ADAPTER_CONFIG))  # of what others have cached they know whether there is one
+        if SINGLE_WEIGHTS in patterns and self._has(inner + ADAPTER_CONFIG):
+            found.append(self._get(inner + ADAPTER_WEIGHTS))
         if self._commit is None or not any(found):
             raise FileNotFoundError(self._nothing(names))
-        return self._snapshot(self._commit)
+        return self._snapshot(self._commit) / inner
 
     def _nothing(self, names: list[str]) -> str:
         """The message where the model has none of the files that are wanted."""
@@ -135,7 +142,7 @@ class HubModel:
 
     @staticmethod
     def _may_be_had(name: str) -> bool:
-        return name.endswith(_SUFFIXES) and _is_inside(name)
+        return name.endswith(_SUFFIXES) and is_inside(name)
 
     def _download(self, name: str) -> bool:
         from huggingface_hub import hf_hub_download
@@ -230,7 +237,7 @@ class HubModel:
             commit = read_bounded(self._storage / "refs" / self._revision, 1000).decode("utf-8").strip()
         except (OSError, ValueError):
             commit = self._revision
-        known = _is_inside(commit) and "/" not in commit and self._snapshot(commit).is_dir()
+        known = is_inside(commit) and "/" not in commit and self._snapshot(commit).is_dir()
         return commit if known else None
 
     def _snapshot(self, commit: str) -> Path:
@@ -240,11 +247,14 @@ class HubModel:
         return self._commit is not None and (self._snapshot(self._commit) / name).is_file()
 
     def _is_needless(self, name: str) -> bool:
+        folder, slash, file = name.rpartition("/")
+        if file in VOCABULARIES:
+            return self._has(folder + slash + TOKENIZER_FILE)
         return name.endswith(INDEX) and self._has(name[: -len(INDEX)] + SINGLE_WEIGHTS)
 
-    def _module_folders(self) -> Iterator[tuple[bool, str]]:
+    def _module_folders(self, file: str) -> Iterator[tuple[bool, str]]:
         """(whether it is the first, folder) of modules that have one, each once."""
-        modules = self._json(MODULES_FILE)
+        modules = self._json(file)
         if not isinstance(modules, list) or len(modules) > MAX_MODULES:  # as its reader says
             return
         paths = [module.get("path") if isinstance(module, dict) else None for module in modules]
@@ -289,10 +299,9 @@ def _caches(newer: str) -> list[Path]:
     return [Path(path).expanduser() for path in (older, newer) if path]
 
 
-def _is_inside(name: str) -> bool:
-    """Whether a relative path stays in the folder that it starts from, on any system."""
-    parts = name.split("/")
-    return name.isprintable() and not set(name) & set('\\:*?"<>|') and not {"", ".", ".."} & set(parts)
+def _comes_late(name: str) -> bool:
+    """Whether others may make a file needless."""
+    return name in VOCABULARIES or name.endswith(INDEX)
 
 
 def _line(error: Exception) -> str:

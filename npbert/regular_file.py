@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """What a file begins with that stands for one which Git LFS has not fetched."""
@@ -47,12 +48,12 @@ def check_bounded(path: str | os.PathLike[str], limit: int) -> None:
 
     Raises:
         OSError: there is none, or it is no regular file.
-        ValueError: it has more bytes than `limit`.
+        ValueError: it has more bytes than `limit`, or is a pointer of Git LFS.
     """
-    exists(path)
-    found = os.stat(path)
-    _check_kind(path, found)
-    _check_size(path, found, limit)
+    with os.fdopen(open_regular(path), "rb") as file:
+        _check_size(path, os.fstat(file.fileno()), limit)
+        if begin := _read(path, file, len(LFS_POINTER)):
+            check_whole(path, begin)
 
 
 def open_regular(path: str | os.PathLike[str]) -> int:
@@ -97,16 +98,21 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         _check_size(path, os.fstat(file.fileno()), limit)
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:  # which names no file, as it has a descriptor alone
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-    if data is None:  # of a file that says it is regular, and waits for what others write
-        raise OSError(f"{os.fspath(path)}: wanted a regular file")
+        data = _read(path, file, limit + 1)
     if len(data) > limit:
         raise _too_long(path, limit, "more")
     if data:
         check_whole(path, data)
+    return data
+
+
+def _read(path: str | os.PathLike[str], file: BinaryIO, most: int) -> bytes:
+    try:
+        data: bytes | None = file.read(most)
+    except OSError as error:  # which names no file, as it has a descriptor alone
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    if data is None:  # of a file that says it is regular, and waits for what others write
+        raise OSError(f"{os.fspath(path)}: wanted a regular file")
     return data
 
 

@@ -43,6 +43,7 @@ def resolve_sentences(
     name: str | os.PathLike[str],
     organization: str = SENTENCES,
     *,
+    subfolder: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_folder: str | os.PathLike[str] | None = None,
@@ -53,7 +54,7 @@ def resolve_sentences(
     Args:
         name: as `hub.resolve` takes it.
         organization: whose model it is, where the name says none and is not one of OLDER_MODELS.
-        revision, token, local_files_only: as `hub.resolve` takes them.
+        subfolder, revision, token, local_files_only: as `hub.resolve` takes them.
         cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
 
     Raises:
@@ -64,6 +65,7 @@ def resolve_sentences(
         cache_folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
     return resolve(
         name,
+        subfolder=subfolder,
         revision=revision,
         token=token,
         cache_dir=cache_folder,
