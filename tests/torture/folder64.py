@@ -6,7 +6,6 @@ Follows sentence-transformers in what modules.json and the files beside it ask f
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ from torture.folder import Folder
 from torture.lora64 import merged
 from torture.weights import unpacked
 
-ADAPTER = "adapter"
 INDEX = "model.safetensors.index.json"
 SCORES: dict[str, Callable[[Array], Array]] = {
     "Identity": lambda x: x,
@@ -51,32 +49,14 @@ def encoder_of(folder: Folder, inner: str = "", dtype: Any = np.float64) -> Enco
 
 
 def tensors_of(folder: Folder, inner: str = "") -> Mapping[str, Array]:
-    """All tensors of a folder, of the shards that the index names where there is no other file; an adapter is merged."""
+    """All tensors of a folder, of the shards that the index names where there is no other file."""
     tensors: dict[str, Array] = {}
     if (single := folder.get(f"{inner}model.safetensors")) is not None:
         tensors |= unpacked(_bytes(single))
     else:
         for file in sorted(set(values_of(folder, f"{inner}{INDEX}")["weight_map"].values())):
             tensors |= unpacked(_bytes(folder[f"{inner}{file}"]))
-    if f"{inner}{ADAPTER}_config.json" in folder:
-        _merge(folder, inner, tensors)
     return tensors
-
-
-def _merge(folder: Folder, inner: str, tensors: dict[str, Array]) -> None:
-    """Adds a LoRA: W + (alpha / r) B A, as peft has it."""
-    config = values_of(folder, f"{inner}{ADAPTER}_config.json")
-    if config["peft_type"] != "LORA" or any(config.get(key) for key in ("rank_pattern", "alpha_pattern", "use_dora")):
-        raise ValueError("no plain LoRA")
-    rank = config["r"]
-    scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    factors = unpacked(_bytes(folder[f"{inner}{ADAPTER}_model.safetensors"]))
-    for name, a in factors.items():
-        module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
-        if module != name and name.endswith("A.weight"):
-            b = factors[name.replace("lora_A", "lora_B")]
-            more = b.astype(np.float64) @ a.astype(np.float64)
-            tensors[f"{module}.weight"] = tensors[f"{module}.weight"] + scale * more
 
 
 def values_of(folder: Folder, name: str) -> Any:
