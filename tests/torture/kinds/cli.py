@@ -286,11 +286,8 @@ class CliKind(Kind):
 
 def _judged(verb: str, status: int, out: str, err: str, endings: list[str]) -> str:
     """The outcome of a status, where the rest is as it promises."""
-    lines = [
-        line
-        for line in err.splitlines()
-        if not line.startswith("npbert: warning: ") and "compiling kernels" not in line
-    ]
+    notes = ("npbert: warning: ", "npbert: skipped: ")
+    lines = [line for line in err.splitlines() if not line.startswith(notes) and "compiling kernels" not in line]
     if "Traceback" in err:
         last = err.strip().splitlines()[-1]
         raise Found(f"{verb}: a traceback: {last}", f"a traceback: {last.partition(':')[0]}", by_steps=True)
