@@ -21,8 +21,8 @@ from torture.folder import Folder, write
 from torture.folder64 import Unknown
 from torture.judge import against, same_bits
 from torture.kinds import Kind
-from torture.tokenizers_made import Files
 from torture.tokenizers64 import Backend
+from torture.tokenizers_made import Files
 from torture.verdict import RIGHT, SAME, SANE, Found, asked, fault_of
 
 IDS = np.array([[2, 5, 6, 7, 3], [3, 8, 9, 10, 4]])
