@@ -17,7 +17,7 @@ from npbert_kernels.ops import Floats, Quantized, Store
 from numpy.typing import ArrayLike
 
 from npbert import losses
-from npbert.batch import as_array
+from npbert.arrays import as_array, checked_lists
 from npbert.checkpoint import Checkpoint
 from npbert.config import PROBLEM_TYPES, EncoderConfig
 from npbert.config_values import wrong
@@ -91,7 +91,8 @@ class HeadModel(EncoderModel):
         columns: Sequence[Sequence[int]] | None = None,
     ) -> list[Floats]:
         """The only head's logits, an array for each list; of tokens all, or those in `columns`."""
-        selected = columns is not None
+        ids, selected = checked_lists("ids", ids), columns is not None
+        columns = None if columns is None else checked_lists("columns", columns)
         forward = partial(head_forward, self._encoder, self._heads, selected=selected)
         (rows,) = self.run_lists(("lists", selected), forward, ids, token_types, columns).values()
         if ROWS[self.kinds[0]] == "first":

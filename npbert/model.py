@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from npbert import architectures
 from npbert import batch as batches
+from npbert.arguments import check_bool, checked_count, checked_path
+from npbert.arrays import checked_integers, checked_lists
 from npbert.bert import (
     EMBEDDING,
     LAST_HIDDEN_STATE,
@@ -41,6 +43,7 @@ from npbert.lora import open_weights
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.regular_file import exists
 from npbert.safetensors_file import write_safetensors
+from npbert.sequences import as_list
 from npbert.weights import (
     EMBEDDING_PARTS,
     SCALES,
@@ -77,7 +80,7 @@ class Embedding:
         Raises:
             ValueError: an id that is no integer or out of range.
         """
-        rows: Floats = self.rows[batches.checked_integers("input_ids", input_ids, self.num_embeddings)]
+        rows: Floats = self.rows[checked_integers("input_ids", input_ids, self.num_embeddings)]
         return rows
 
     @property
@@ -372,9 +375,10 @@ class EncoderModel:
             OSError: it can't be written, or the model's own file can't be read.
             ValueError: the folder has an adapter.
         """
-        if exists(Path(save_directory) / ADAPTER_CONFIG):  # it would be merged once more
-            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {save_directory}")
-        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(save_directory)
+        folder = checked_path("save_directory", save_directory)
+        if exists(folder / ADAPTER_CONFIG):  # it would be merged once more
+            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
+        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
@@ -394,7 +398,7 @@ class EncoderModel:
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
-        write_safetensors(Path(save_directory) / SINGLE_WEIGHTS, shapes, read, int8)
+        write_safetensors(folder / SINGLE_WEIGHTS, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
         """The word embeddings, a float32 or int8 table [V, E].
@@ -407,6 +411,8 @@ class EncoderModel:
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, as transformers counts them. All of them are trainable."""
+        check_bool("only_trainable", only_trainable)
+        check_bool("exclude_embeddings", exclude_embeddings)
         return sum(
             count for part, count in self.parameter_table() if not (exclude_embeddings and part in EMBEDDING_PARTS)
         )
@@ -464,6 +470,7 @@ class BareModel(EncoderModel):
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
+        check_bool("add_pooling_layer", add_pooling_layer)
         folder = resolve(
             pretrained_model_name_or_path,
             revision=revision,
@@ -559,13 +566,15 @@ class BareModel(EncoderModel):
         Raises:
             ValueError, OSError: as a call of the model.
         """
-        modes = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        if not modes or not set(modes) <= set(POOLS):
-            raise ValueError(f"pooling: wanted some of {', '.join(POOLS)}, found {pooling!r}")
+        modes = _modes(pooling)
+        check_bool("normalize", normalize)
+        skip = checked_count("skip", skip, 0)
+        if tail is not None and not callable(tail):
+            raise wrong("tail", "None or a function of ops and rows", tail)
         batch = batches.pack_lists(self.config, ids, token_types)
         if skip:
             batch = replace(batch, first=batch.first + np.minimum(skip, batch.key_lens - 1))
-        key = (modes, tail, normalize, skip > 0)
+        key = (modes, tail, bool(normalize), skip > 0)
         program = self._programs.get(key) or self._record(
             key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0)
         )
@@ -584,18 +593,26 @@ class BareModel(EncoderModel):
         Raises:
             ValueError, OSError: as a call of the model.
         """
+        ids = checked_lists("ids", ids)
         states = self.run_lists("predict", partial(_states_forward, self._encoder), ids, token_types)
-        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if len(ids) else []
+        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if ids else []
 
 
 def _states_forward(encoder: Encoder) -> Forward:
     return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
 
 
+def _modes(pooling: Any) -> tuple[Pool, ...]:
+    """Ways of pooling, in their order."""
+    modes = [pooling] if isinstance(pooling, str) else as_list(pooling)
+    if not modes or not all(isinstance(mode, str) and mode in POOLS for mode in modes):
+        raise wrong("pooling", f"some of {', '.join(POOLS)}", pooling)
+    return tuple(modes)
+
+
 def _flag(name: str, given: bool | None, default: bool) -> bool:
     """An argument of a call that is True or False; None is what the config says."""
     if given is None:
         return default
-    if not isinstance(given, bool | np.bool_):
-        raise wrong(name, "True, False or None", given)
+    check_bool(name, given, none=True)
     return bool(given)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from tokenizers.models import BPE
 
 from npbert.arguments import check_bool, check_choice
 from npbert.config_values import show
-from npbert.texts import TextError, check_texts, check_unicode
+from npbert.sequences import as_list
+from npbert.texts import check_unicode, checked_texts, list_of
 from npbert.tokenizer_config import Settings
 
 if TYPE_CHECKING:
@@ -130,9 +131,8 @@ class Vocabulary:
             check_unicode(tokens, "tokens")
             index = self._backend.token_to_id(tokens)
             return self.unk_token_id if index is None else index
-        if isinstance(tokens, bytes) or not isinstance(tokens, Iterable):
-            raise TextError(f"tokens: wanted a token (str) or a list of them, found {show(tokens)}")
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+        wanted = "a token (str) or a list of them"
+        return [self.convert_tokens_to_ids(token) for token in list_of("tokens", listed(tokens), wanted)]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the tokens of a list of them; None where there is none.
@@ -141,12 +141,13 @@ class Vocabulary:
             ValueError: an id is negative or no whole number.
         """
         check_bool("skip_special_tokens", skip_special_tokens)
-        if isinstance(ids, str | bytes | Mapping):
-            raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
-        if not isinstance(ids, Iterable):
-            return self._backend.id_to_token(_checked_id(ids, "ids"))
+        items = as_list(listed(ids))
+        if items is None:
+            if isinstance(ids, str | bytes | Mapping | Set):
+                raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
+            return self._backend.id_to_token(_checked_id(listed(ids), "ids"))
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._backend.id_to_token(index) for index in checked_ids(ids, "ids") if index not in skipped]
+        return [self._backend.id_to_token(index) for index in checked_ids(items, "ids") if index not in skipped]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens.
@@ -154,7 +155,7 @@ class Vocabulary:
         Raises:
             TextError: it is no list of tokens.
         """
-        check_texts(tokens, "tokens")
+        tokens = checked_texts("tokens", tokens)
         decoder = self._backend.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
 

@@ -353,10 +353,10 @@ def test_arguments_refused(model: CrossEncoder, arguments: dict[str, Any], messa
         ({"top_k": -1}, "top_k: wanted a whole number, 1 or more, found -1"),
         ({"top_k": 1.0}, "top_k: wanted a whole number, 1 or more, found 1.0"),
         ({"return_documents": "yes"}, "return_documents: wanted True or False, found 'yes'"),
-        ({"query": None}, r"query: wanted a text \(str\), found NoneType"),
+        ({"query": None}, r"query: wanted a text \(str\), found None"),
         ({"query": "\ud800"}, "query: wanted valid Unicode, found a lone surrogate"),
-        ({"documents": "text"}, "documents: wanted a list of texts, found str"),
-        ({"documents": None}, "documents: wanted a list of texts, found NoneType"),
+        ({"documents": "text"}, "documents: wanted a list of texts, found one text"),
+        ({"documents": None}, "documents: wanted a list of texts, found None"),
         ({"documents": ["a", None]}, r"documents\[1\]: wanted a text \(str\), found None"),
     ],
 )

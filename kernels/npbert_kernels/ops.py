@@ -40,7 +40,7 @@ CPU_TOKEN_BUDGET = 2048
 
 def checked_dtype(dtype: str) -> Dtype:
     """Raises ValueError for a dtype that weights can't have on the CPU."""
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"dtype: wanted one of {', '.join(DTYPES)}, found {dtype!r}")
     return dtype
 

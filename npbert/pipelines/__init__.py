@@ -9,6 +9,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from npbert.arguments import as_count
+from npbert.config_values import show
+
 if TYPE_CHECKING:
     from npbert_kernels.ops import Dtype
 
@@ -70,7 +73,7 @@ def pipeline(
     """
     name = ALIASES.get(task, task) if isinstance(task, str) else None
     if name not in TASKS:
-        raise ValueError(f"task: wanted one of {', '.join(sorted([*TASKS, *ALIASES]))}, found {task!r}")
+        raise ValueError(f"task: wanted one of {', '.join(sorted([*TASKS, *ALIASES]))}, found {show(task)}")
     module = importlib.import_module(f"npbert.pipelines.{name.replace('-', '_')}")
     kind: type[Pipeline] = getattr(module, TASKS[name])
     if model is None:
@@ -90,9 +93,9 @@ def pipeline(
         loaded = kind.load_model(model, backend=backend, **hub, **placed)
         tokenizer = model if tokenizer is None else tokenizer
     elif device is not None:
-        raise ValueError(f"device: wanted none, since the model is loaded already, found {device!r}")
+        raise ValueError(f"device: wanted none, since the model is loaded already, found {show(device)}")
     elif dtype is not None:
-        raise ValueError(f"dtype: wanted none, since the model is loaded already, found {dtype!r}")
+        raise ValueError(f"dtype: wanted none, since the model is loaded already, found {show(dtype)}")
     else:
         loaded = kind.checked_model(model)
     if tokenizer is None:
@@ -107,6 +110,7 @@ def pipeline(
 def _device(device: str | int) -> str:
     if isinstance(device, str):
         return device
-    if isinstance(device, bool) or not isinstance(device, int):
-        raise ValueError(f"device: wanted a name or a number, found {device!r}")
-    return "cpu" if device < 0 else f"cuda:{device}"
+    index = as_count(device)
+    if index is None:
+        raise ValueError(f"device: wanted a name or a number, found {show(device)}")
+    return "cpu" if index < 0 else f"cuda:{index}"
