@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser
+from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser, unsure
 
+HUGE = ("one row of 10^9", "10^6 rows of 10^6")
 Rows = list[list[int]]
 
 
@@ -107,12 +108,27 @@ class Text(str):
     __slots__ = ()
 
 
-HUGE = ("one row of 10^9", "10^6 rows of 10^6")
 GUISES: dict[str, dict[str, Guise]] = {
     "integers": BY_KIND["integers"],
     "floats": BY_KIND["floats"],
     "lists": LISTS,
     "texts": TEXTS,
+    # transformers takes lists and tuples alone here.
+    "texts of a tokenizer": looser(
+        unsure(TEXTS, lambda name: name in ("an array", "an array of objects", "a generator", "a deque")),
+        lambda name, guise: name in ("one is ['a']", "one is ('a', 'b')", "lists"),
+    ),
+    # What is no list may be answered one by one.
+    "texts of a pipeline": looser(
+        unsure(TEXTS, lambda name: name == "an array of objects"), lambda name, guise: name in ("lists", "a table")
+    ),
+    "inputs": looser(
+        unsure(TEXTS, lambda name: name not in ("a tuple", "a generator")), lambda name, guise: guise.expected != SAME
+    ),
+    "ids of a vocabulary": looser(
+        unsure(BY_KIND["integers"], lambda name: name.startswith("as ") or name in ("with __array__", "a memoryview")),
+        lambda name, guise: (guise.reshapes and name not in HUGE) or "10^6" in name or "2^31" in name,
+    ),
     # Of any shape: what reshapes is no fault there.
     "rows": looser(BY_KIND["integers"], lambda name, guise: guise.reshapes and name not in HUGE),
     # [n, H] or [H], and NaN as good as any number: they are what was computed elsewhere.

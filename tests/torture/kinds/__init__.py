@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torture.case import Plan
 
-KINDS = ("files", "arrays", "texts", "cli", "store", "threads", "hub")
+KINDS = ("files", "arrays", "texts", "cli", "store", "threads", "hub", "saves")
 
 
 class Kind(ABC):
