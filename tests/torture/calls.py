@@ -124,12 +124,16 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
         f"{kind} called",
         lambda **arguments: _outputs(loaded.model(**arguments), kind),
         given,
-        {name: of for name, of in INPUTS.items() if name in given},
+        {name: _kind_of(name, given[name]) for name in INPUTS if name in given},
         {name: FLAG for name in ("output_attentions", "output_hidden_states", "return_dict") if name in given},
         truth,
         alone if loaded.exact and not labelled else None,
         loaded.slack,
     )
+
+
+def _kind_of(name: str, value: np.ndarray) -> str:
+    return "mask of four axes" if name == "attention_mask" and value.ndim == 4 else INPUTS[name]
 
 
 def _labels(rng: np.random.Generator, loaded: Loaded, B: int, S: int) -> dict[str, Any]:

@@ -76,6 +76,12 @@ def _texts(value: Any) -> Any:
     return make
 
 
+def _keys(texts: list[str]) -> Any:
+    if len(set(texts)) < len(texts):
+        raise ValueError("one is there twice")
+    return dict.fromkeys(texts).keys()
+
+
 TEXTS: dict[str, Guise] = {
     "a tuple": Guise(tuple, SAME),
     "an array": Guise(lambda texts: np.array(texts), SAME),
@@ -84,7 +90,7 @@ TEXTS: dict[str, Guise] = {
     "a deque": Guise(deque, SAME),
     "NumPy's texts": Guise(lambda texts: list(map(np.str_, texts)), SAME),
     "of a subclass": Guise(lambda texts: list(map(Text, texts)), SAME),
-    "keys of a dict": Guise(lambda texts: dict.fromkeys(texts).keys(), MAYBE),
+    "keys of a dict": Guise(_keys, MAYBE),
     "a dict": Guise(dict.fromkeys, BAD),
     "a set": Guise(set, BAD),
     "a frozenset": Guise(frozenset, BAD),
@@ -142,6 +148,10 @@ GUISES: dict[str, dict[str, Guise]] = {
     ),
     # May have one for each query.
     "mask": looser(BY_KIND["mask"], lambda name, guise: name == "an axis more"),
+    # Floats of four axes are added to scores.
+    "mask of four axes": looser(
+        BY_KIND["mask"], lambda name, guise: name == "an axis more" or name.startswith(("as f", "one is", "as floats"))
+    ),
     "factors": looser(BY_KIND["floats"], lambda name, guise: name == "an axis less"),
 }
 
