@@ -226,7 +226,7 @@ def embed_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     given: dict[str, Any] = {"ids": rows, "pooling": modes[0] if rng.random() < 0.6 else modes}
     if rng.random() < 0.5:
         given["normalize"] = bool(rng.random() < 0.5)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and "cls" not in modes:
         given["skip"] = int(rng.integers(0, 4))
     skip, unit = given.get("skip", 0), given.get("normalize", False)
     used = modes[:1] if isinstance(given["pooling"], str) else modes
@@ -264,15 +264,13 @@ def embed_call(rng: np.random.Generator, loaded: Loaded) -> Call:
 
 def pooled(x: np.ndarray, mode: str, skip: int) -> np.ndarray:
     """x [S, H] of one text to [H], without the first `skip` rows, as sentence-transformers leaves out a prompt."""
-    if mode == "cls":
-        return x[0]
     weights = np.arange(1, len(x) + 1, dtype=x.dtype)[skip:]
     x = x[skip:]
     if mode == "weightedmean":
         return (x * weights[:, None]).sum(0) / weights.sum()
     if mode == "mean_sqrt_len_tokens":
         return x.sum(0) / np.sqrt(np.asarray(len(x), x.dtype))
-    found: np.ndarray = {"max": x.max(0), "mean": x.mean(0), "lasttoken": x[-1]}[mode]
+    found: np.ndarray = {"cls": x[0], "max": x.max(0), "mean": x.mean(0), "lasttoken": x[-1]}[mode]
     return found
 
 

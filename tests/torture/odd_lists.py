@@ -114,6 +114,7 @@ class Text(str):
     __slots__ = ()
 
 
+OF_A_VOCABULARY = {name: guise for name, guise in BY_KIND["integers"].items() if "10^9" not in name}  # lists of it
 GUISES: dict[str, dict[str, Guise]] = {
     "integers": BY_KIND["integers"],
     "floats": BY_KIND["floats"],
@@ -132,14 +133,15 @@ GUISES: dict[str, dict[str, Guise]] = {
         unsure(TEXTS, lambda name: name not in ("a tuple", "a generator")), lambda name, guise: guise.expected != SAME
     ),
     "ids of a vocabulary": looser(
-        unsure(BY_KIND["integers"], lambda name: name.startswith("as ") or name in ("with __array__", "a memoryview")),
+        unsure(OF_A_VOCABULARY, lambda name: name.startswith("as ") or name in ("with __array__", "a memoryview")),
         lambda name, guise: (guise.reshapes and name not in HUGE) or "10^6" in name or "2^31" in name,
     ),
     # Of any shape: what reshapes is no fault there.
     "rows": looser(BY_KIND["integers"], lambda name, guise: guise.reshapes and name not in HUGE),
     # [n, H] or [H], and NaN as good as any number: they are what was computed elsewhere.
     "vectors": looser(
-        BY_KIND["floats"], lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith("one is")
+        BY_KIND["floats"],
+        lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith(("one is", "as f8")),
     ),
     # Those beyond a row count for nothing.
     "positions": looser(
@@ -152,7 +154,7 @@ GUISES: dict[str, dict[str, Guise]] = {
     "mask of four axes": looser(
         BY_KIND["mask"], lambda name, guise: name == "an axis more" or name.startswith(("as f", "one is", "as floats"))
     ),
-    "factors": looser(BY_KIND["floats"], lambda name, guise: name == "an axis less"),
+    "factors": looser(BY_KIND["floats"], lambda name, guise: name in ("an axis less", "an axis more")),
 }
 
 
