@@ -140,7 +140,7 @@ class Campaign:
         with self._lock:
             known = finds.setdefault(fewest.mark, Known(find.reason, find.case, count=0, sources=self._sources))
             known.count += 1
-            if known.count == 1:
+            if not known.steps:
                 known.case, known.reason, known.again = str(fewest.case), fewest.reason, fewest.again
                 known.steps = fewest.steps
                 self._say("\n".join(find_lines(known)))

@@ -88,6 +88,7 @@ class TextsKind(Kind):
     name = "texts"
     limit_s: ClassVar[float] = 40.0
     peak_mb: ClassVar[int] = 500
+    slow_s: ClassVar[float] = 8.0  # long texts, and the oracles' own time with it
     growth_mb: ClassVar[int] = 1500  # what the library took for a long pair stays with the process
 
     def __init__(self, room: Path) -> None:
