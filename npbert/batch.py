@@ -235,6 +235,7 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
             columns=None if batch.columns is None else batch.columns[t0:t1],
             selected=selected,
             cu_selected=cu_selected,
+            pooled_from=None if batch.pooled_from is None else batch.pooled_from[begin:end] - t0,
         )
         begin = end
 
@@ -255,6 +256,7 @@ def one_token(like: Batch, config: EncoderConfig) -> Batch:
         columns=None if like.columns is None else zeros,
         selected=None if like.selected is None else zeros,
         cu_selected=None if like.cu_selected is None else ends,
+        pooled_from=None if like.pooled_from is None else zeros,
     )
 
 

@@ -548,6 +548,7 @@ class BareModel(EncoderModel):
         *,
         tail: Tail | None = None,
         skip: int = 0,
+        skip_cls: bool = False,
     ) -> Floats:
         """One vector for each list of ids, pooled as part of the forward pass; any number of lists.
 
@@ -559,6 +560,7 @@ class BareModel(EncoderModel):
             token_types: as ids; None is 0 everywhere.
             tail: further ops on the vectors before they are normalized, with weights in the `backend`'s store.
             skip: so many tokens at the beginning of each list are not pooled; its last token always is.
+            skip_cls: "cls" is the first token that is pooled then, and not the list's first in any case.
 
         Returns:
             float32 [B, H times the number of poolings], or as wide as the tail makes it.
@@ -569,14 +571,16 @@ class BareModel(EncoderModel):
         modes = _modes(pooling)
         check_bool("normalize", normalize)
         skip = checked_count("skip", skip, 0)
+        check_bool("skip_cls", skip_cls)
+        skip_cls = skip > 0 and bool(skip_cls)
         if tail is not None and not callable(tail):
             raise wrong("tail", "None or a function of ops and rows", tail)
         batch = batches.pack_lists(self.config, ids, token_types)
         if skip:
-            batch = replace(batch, first=batch.first + np.minimum(skip, batch.key_lens - 1))
-        key = (modes, tail, bool(normalize), skip > 0)
+            batch = replace(batch, pooled_from=batch.first + np.minimum(skip, batch.key_lens - 1))
+        key = (modes, tail, bool(normalize), skip > 0, skip_cls)
         program = self._programs.get(key) or self._record(
-            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0)
+            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0, skip_cls=skip_cls)
         )
         return self._run(program, batch)[EMBEDDING]
 

@@ -296,7 +296,10 @@ class SentenceTransformer:
         check_bool("normalize", normalize)
         settings = self.settings
         again = normalize and not self._unit
-        return self.model.embed(ids, settings.pooling.modes, again, tail=self._tail, skip=skip)
+        pooling = settings.pooling
+        return self.model.embed(
+            ids, pooling.modes, again, tail=self._tail, skip=skip, skip_cls=pooling.cls_behind_prompt
+        )
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Writes a folder that sentence-transformers, and this class, read the same model from.

@@ -295,11 +295,12 @@ def test_configs_refused(folder: Path, tmp_path: Path, values: dict[str, Any], m
 def test_folders_refused(folder: Path, tmp_path: Path, minilm: Path) -> None:
     path = tmp_path / "model"
     shutil.copytree(folder, path)
-    types = [f"sentence_transformers.models.{kind}" for kind in ("Transformer", "Pooling")]
-    (path / "modules.json").write_text(json.dumps([{"type": kind, "path": ""} for kind in types]))
+    modules = {"": "Transformer", "1_Pooling": "Pooling"}
+    entries = [{"path": inner, "type": f"sentence_transformers.models.{kind}"} for inner, kind in modules.items()]
+    (path / "modules.json").write_text(json.dumps(entries))
     with pytest.raises(ValueError, match=r"modules.json: wanted a Transformer alone, found Transformer, Pooling"):
         CrossEncoder(path)
-    (path / "modules.json").write_text(json.dumps([{"type": types[0], "path": ""}]))
+    (path / "modules.json").write_text(json.dumps(entries[:1]))
     (path / "config_sentence_transformers.json").write_text('{"model_type": "SentenceTransformer"}')
     with pytest.raises(ValueError, match="model_type: wanted 'CrossEncoder', found 'SentenceTransformer'"):
         CrossEncoder(path)

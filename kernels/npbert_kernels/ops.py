@@ -100,13 +100,14 @@ class Batch:
     token_types: Ints  # [T] rows of the token type embeddings
     cu_seqlens: Ints  # [B + 1]
     key_lens: Ints  # [B]
-    first: Ints  # [B] the row of each sequence's position 0, or the one at which its pooling begins
+    first: Ints  # [B] the row of each sequence's position 0
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
     allowed: Floats | None = None  # 1 where a query attends to a key, 0 where not: [length, key_len] of each sequence
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
     selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
+    pooled_from: Ints | None = None  # [B] the row at which each sequence's pooling begins
 
 
 class Ops(Protocol):
@@ -181,14 +182,15 @@ class Ops(Protocol):
         """[rows, H]: (x - mean) / sqrt(variance + eps) * weight + bias, the variance biased."""
 
     def take(self, x: Rows, rows: Rows) -> Rows:
-        """x[rows]: [B, H] of the batch's `first`, [R, H] of its `selected`."""
+        """x[rows]: [B, H] of the batch's `first` or `pooled_from`, [R, H] of its `selected`."""
 
     def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling, *, first: Rows | None = None) -> Rows:
         """[B, H], over the first n = key_lens[b] rows of each sequence; 0 where there are none.
 
         mean; max; mean_sqrt_len_tokens: sum / sqrt(n); weightedmean: row t = 0, 1, ... weighs t + 1;
         lasttoken: row n - 1.
-        first is the batch's: rows before first[b] are left out then, n counts the others, and t still counts all.
+        first is the batch's pooled_from: rows before first[b] are left out then, n counts the others, and t still
+        counts all.
         """
 
     def concat(self, parts: Sequence[Rows]) -> Rows:

@@ -404,6 +404,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: b
         columns=symbol("columns", Axis.TOKENS),
         selected=symbol("selected", Axis.SELECTED),
         cu_selected=symbol("cu_selected", Axis.FIXED),
+        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
     )
     outputs: dict[str, Placed] = forward(recorder, batch)
     for buffer in outputs.values():
