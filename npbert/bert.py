@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from npbert_kernels.ops import Batch, Dtype, Floats, Forward, Ops, Placed, Quantized, Rows
+from npbert_kernels.ops import Batch, Dtype, Forward, Ops, Placed, Rows, TableRows
 
 from npbert.config import EncoderConfig
 
@@ -49,7 +49,7 @@ class Encoder:
     """An encoder's weights, placed in a backend's store."""
 
     config: EncoderConfig
-    word_rows: Floats | Quantized  # [V, E]
+    word_rows: TableRows  # [V, E]
     words: Placed  # [V, E]
     positions: Placed  # [max_position_embeddings, E]
     token_types: Placed  # [type_vocab_size, E]

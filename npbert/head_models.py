@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from npbert_kernels.ops import Floats, Quantized, Store
+from npbert_kernels.ops import Floats, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert import losses
@@ -70,9 +70,7 @@ class HeadModel(EncoderModel):
         warnings.warn(f"{checkpoint.paths[0].parent}: tie_word_embeddings is true, {found}", stacklevel=4)
         return replace(config, tie_word_embeddings=False)
 
-    def _place_head(
-        self, config: EncoderConfig, weights: NamedWeights, store: Store, words: Floats | Quantized
-    ) -> None:
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
         self._heads: dict[str, Head] = {kind: place_head(config, weights, store, kind, words) for kind in self.kinds}
 
     def _run_heads(self, *arguments: Any, padding: bool = False) -> Called:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert import architectures
@@ -65,20 +65,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedding:
-    """The word embeddings, read-only: as they stand in the file where that holds them as float32, or as int8."""
+    """The word embeddings, which stay in the model's file, but for int8 made of floats and on systems without pread."""
 
-    rows: Floats | Quantized  # [V, E]
+    rows: TableRows  # [V, E]
 
     @property
     def weight(self) -> Floats:
-        """float32 [V, E]; those of int8 are made anew each time."""
-        return self.rows[:]
+        """float32 [V, E], read-only; read from the file each time.
+
+        Raises:
+            OSError: the file can't be read, or has changed since the model was loaded.
+        """
+        weight: Floats = self.rows[:].view()
+        weight.flags.writeable = False
+        return weight
 
     def __call__(self, input_ids: ArrayLike) -> Floats:
         """Rows of the table: integers [...] -> float32 [..., E].
 
         Raises:
             ValueError: an id that is no integer or out of range.
+            OSError: as of `weight`.
         """
         rows: Floats = self.rows[checked_integers("input_ids", input_ids, self.num_embeddings)]
         return rows
@@ -223,9 +230,7 @@ class EncoderModel:
         """The config that fits the file, where the file tells what the config gets wrong."""
         return config
 
-    def _place_head(
-        self, config: EncoderConfig, weights: NamedWeights, store: Store, words: Floats | Quantized
-    ) -> None:
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
         """Called after the encoder's weights were placed, and again whenever heads are pruned.
 
         words: the encoder's word embeddings [V, E].
@@ -334,7 +339,6 @@ class EncoderModel:
         return self._programs.setdefault(key, self._backend.record(forward, **reads))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
-        self._weights.checkpoint.check_unchanged()
         tokens = len(batch.positions)
         if not tokens:  # nothing to run: the shapes of something, and none of its rows
             return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
@@ -385,7 +389,7 @@ class EncoderModel:
         shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
         words = self._encoder.word_rows
         reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
-        reduced |= {WORDS} if isinstance(words, Quantized) else set()
+        reduced |= {WORDS} if isinstance(words, Quantized) or self._weights.is_int8(WORDS) else set()
         int8 = [written for written, name in names.items() if name in reduced]
         scales = {written + SCALES: names[written] for written in int8}
         shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
@@ -394,7 +398,7 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = words if name == WORDS else self._weights.read_matrix(name)
+            matrix = words if name == WORDS and isinstance(words, Quantized) else self._weights.read_matrix(name)
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
@@ -404,10 +408,11 @@ class EncoderModel:
         """The word embeddings, a float32 or int8 table [V, E].
 
         Raises:
-            OSError: the file of the word embeddings was changed while it is in use.
+            OSError: the file can't be read, or has changed since the model was loaded.
         """
-        self._weights.checkpoint.check_unchanged()
-        return Embedding(self._encoder.word_rows)
+        rows = self._encoder.word_rows
+        _ = rows[:0]  # of none of them, to hear of that now
+        return Embedding(rows)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, as transformers counts them. All of them are trainable."""
