@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-GRACE_S = 0.12  # in which Python should have come to the signal's handler; less than anybody waits for
+GRACE_S = 0.08  # in which Python should have come to the signal's handler; less than anybody waits for
 OVER = 0  # in the place of a signal's number: there is nothing more to wait for
 
 
