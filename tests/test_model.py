@@ -205,15 +205,20 @@ def test_embed_joins_in_the_order_asked_for(backend: Backend, bert_folder: Folde
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["cls", "max", "mean"])
-def test_embed_with_a_tail_from_the_third_token_on(backend: Backend, bert_folder: Folders, mode: Any) -> None:
+@pytest.mark.parametrize(("mode", "skip_cls"), [("cls", False), ("cls", True), ("max", False), ("mean", False)])
+def test_embed_with_a_tail_from_the_third_token_on(
+    backend: Backend, bert_folder: Folders, mode: Any, skip_cls: bool
+) -> None:
     model = loaded(bert_folder(), backend)
     weight = np.random.default_rng(0).standard_normal((5, 48), np.float32)
     placed = model.backend.store(0).linear(weight, None)
-    found = model.embed(LISTS, mode, normalize=True, tail=lambda ops, x: ops.linear(x, placed), skip=2)
+    found = model.embed(
+        LISTS, mode, normalize=True, tail=lambda ops, x: ops.linear(x, placed), skip=2, skip_cls=skip_cls
+    )
     rows = [model([ids]).last_hidden_state[0] for ids in LISTS]
     pool = {"cls": lambda x: x[0], "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}[mode]
-    wanted = np.stack([pool(x[min(2, len(x) - 1) :]) for x in rows]) @ weight.T
+    skip = 2 if mode != "cls" or skip_cls else 0
+    wanted = np.stack([pool(x[min(skip, len(x) - 1) :]) for x in rows]) @ weight.T
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     assert found.shape == (len(LISTS), 5)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

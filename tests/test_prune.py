@@ -131,7 +131,7 @@ def test_a_file_that_can_not_be_read_for_a_while(
     model.prune_heads({0: [1]})
     wanted = model([[5, 6]])[0]
 
-    def fail(self: Checkpoint, name: str) -> None:
+    def fail(self: Checkpoint, name: str, out: Any = None) -> None:
         raise OSError("not now")
 
     with monkeypatch.context() as patch:
