@@ -106,15 +106,18 @@ def _part(config: EncoderConfig, name: str) -> str:
     return "attention" if owner.endswith(tuple(f".{part}" for part in attention)) else "feed-forward"
 
 
+WRAPPER = "module."  # torch's DataParallel puts it before each name, once for each time that a model is wrapped
+
+
 def canonical_name(stored: str, prefix: str) -> str:
     """The name of a tensor in today's bare model: without the prefixes of wrappers, and no gamma and beta.
 
     prefix: the family's own. Tensors of a head never had it.
     """
-    name = stored
-    while name.startswith("module."):
-        name = name.removeprefix("module.")
-    name = name.removeprefix(prefix)
+    begin = 0
+    while stored.startswith(WRAPPER, begin):
+        begin += len(WRAPPER)
+    name = stored[begin:].removeprefix(prefix)
     return re.sub(
         r"\bLayerNorm\.(gamma|beta)$",
         lambda match: "LayerNorm.weight" if match[1] == "gamma" else "LayerNorm.bias",
