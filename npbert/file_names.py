@@ -4,3 +4,15 @@ CONFIG_FILE = "config.json"
 SINGLE_WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 MODULES_FILE = "modules.json"
+TOKENIZER_FILE = "tokenizer.json"
+WORDPIECE = ("vocab.txt",)
+BYTE_BPE = ("vocab.json", "merges.txt")
+SENTENCEPIECE = (("sentencepiece.bpe.model",), ("spiece.model",), ("spm.model",))  # XLM-R's, ALBERT's, DeBERTa's
+VOCABULARIES = tuple(name for names in (WORDPIECE, BYTE_BPE, *SENTENCEPIECE) for name in names)
+"""What a tokenizer is made of where there is no tokenizer.json."""
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays in the folder that it starts from, on any system."""
+    parts = name.split("/")
+    return name.isprintable() and not set(name) & set('\\:*?"<>|') and not {"", ".", ".."} & set(parts)

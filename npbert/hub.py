@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from npbert.file_names import CONFIG_FILE, INDEX, SINGLE_WEIGHTS
+from npbert.config_values import show
+from npbert.file_names import CONFIG_FILE, INDEX, SINGLE_WEIGHTS, is_inside
 
 PACKAGE_PREFIX = "package:"
 MODEL_FILES = (CONFIG_FILE, SINGLE_WEIGHTS, INDEX)
@@ -19,6 +20,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 def resolve(
     name: str | os.PathLike[str],
     *,
+    subfolder: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -32,25 +34,28 @@ def resolve(
     Args:
         name: a folder, used as it is; `package:NAME`, an installed package that carries a model folder; or
             a hub id such as "sentence-transformers/all-MiniLM-L6-v2".
+        subfolder: a folder within that one, which is meant instead: "a" or "a/b".
         revision: a branch, tag or commit on the hub; by default the main branch.
         token: for private models; by default the one that `HF_TOKEN` or a login gives.
         cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say.
         local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
-        patterns: the files wanted from the hub, by their paths in the model's folder; `*/NAME` is NAME in
+        patterns: the files wanted from the hub, by their paths in the folder; `*/NAME` is NAME in
             each folder that modules.json lists. A file that the model does not have is passed over. What
             the cache has is not asked for again, and all files are of one commit.
 
     Raises:
         OSError: no such folder, package or model, or it is not cached and the hub can't be reached.
-        ValueError: the name is none of the three, or the package holds several model folders.
+        ValueError: the name is none of the three, the package holds several model folders, or the subfolder is no
+            path within a folder.
     """
+    inner = _checked_subfolder(subfolder)
     if not isinstance(name, str | os.PathLike):
         raise ValueError(f"model: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found {name!r}")
     text = os.fspath(name)
     if text.startswith(PACKAGE_PREFIX):
-        return _package_folder(text)
+        return _within(_package_folder(text), inner)
     if text and os.path.isdir(text):
-        return Path(text)
+        return _within(Path(text), inner)
     if text and os.path.exists(text):
         raise NotADirectoryError(f"{text}: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found a file")
     if isinstance(name, os.PathLike) or text.startswith((".", "~")) or os.path.isabs(text):
@@ -62,7 +67,23 @@ def resolve(
         )
     from npbert.hub_cache import HubModel
 
-    return HubModel(text, revision, token, cache_dir, local_files_only).folder(tuple(patterns))
+    return HubModel(text, revision, token, cache_dir, local_files_only).folder(tuple(patterns), inner)
+
+
+def _checked_subfolder(subfolder: str | None) -> str:
+    """A path within a folder, with a slash at its end; "" for the folder itself."""
+    if subfolder is None or subfolder == "":
+        return ""
+    inner = subfolder.removeprefix("./").rstrip("/") if isinstance(subfolder, str) else ""
+    if not is_inside(inner):
+        raise ValueError(f"subfolder: wanted the path of a folder within the model's, found {show(subfolder)}")
+    return f"{inner}/"
+
+
+def _within(folder: Path, inner: str) -> Path:
+    if inner and not (folder / inner).is_dir():
+        raise FileNotFoundError(f"{folder}: no folder {inner[:-1]} in it")
+    return folder / inner
 
 
 def _package_folder(name: str) -> Path:

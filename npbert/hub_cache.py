@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from npbert.file_names import INDEX, MODULES_FILE, SINGLE_WEIGHTS
+from npbert.file_names import INDEX, MODULES_FILE, SINGLE_WEIGHTS, TOKENIZER_FILE, VOCABULARIES, is_inside
 from npbert.json_file import read_json
 
 _WEIGHTS = ".safetensors"
@@ -35,7 +35,7 @@ class HubModel:
 
         self._repo_id = repo_id
         self._revision = "main" if revision is None else revision
-        if not isinstance(self._revision, str) or not _is_inside(self._revision):
+        if not isinstance(self._revision, str) or not is_inside(self._revision):
             raise ValueError(f"revision: wanted a branch, a tag or a commit, found {revision!r}")
         self._token = token
         self._cache = Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir)
@@ -46,18 +46,22 @@ class HubModel:
         self._was_reached = False
         self._commit = self._cached_commit()
 
-    def folder(self, patterns: tuple[str, ...]) -> Path:
+    def folder(self, patterns: tuple[str, ...], inner: str = "") -> Path:
         """The folder with all those files of `patterns` that the model has; see `hub.resolve`.
+
+        inner: the path of that folder in the model's, with a slash at its end.
 
         Raises:
             OSError: there is no such model or revision, or nothing is cached and the hub can't be reached.
         """
         # Last the files that others make needless, or name.
-        names = sorted((name for name in patterns if "*" not in name), key=lambda name: name.endswith(INDEX))
+        files = sorted((name for name in patterns if "*" not in name), key=_comes_late)
+        names = [inner + name for name in files]
         found = [self._get(name) for name in names if not self._is_needless(name)]
-        for pattern in patterns:
-            if pattern.startswith("*/"):
-                found += [self._get(f"{inner}/{pattern[2:]}") for inner in self._module_folders()]
+        behind = [pattern[2:] for pattern in patterns if pattern.startswith("*/")]
+        for folder in self._module_folders(inner + MODULES_FILE) if behind else ():
+            names_there = [f"{inner}{folder}/{name}" for name in sorted(behind, key=_comes_late)]
+            found += [self._get(name) for name in names_there if not self._is_needless(name)]
         for name in names:
             if name.endswith(INDEX) and not self._is_needless(name):
                 found += [self._get(name[: -len(INDEX)] + shard) for shard in self._shards(name)]
@@ -67,11 +71,11 @@ class HubModel:
                 f"{self._repo_id}: no such folder; as a hub id, revision {self._revision!r}: none of "
                 f"{', '.join(patterns)} is in the cache {self._cache}, {why}"
             )
-        return self._snapshot(self._commit)
+        return self._snapshot(self._commit) / inner
 
     def _get(self, name: str) -> bool:
         """Whether the model has a file, which then lies in the snapshot."""
-        if not name.endswith(_SUFFIXES) or not _is_inside(name):
+        if not name.endswith(_SUFFIXES) or not is_inside(name):
             return False
         if self._commit is not None:
             if self._has(name):
@@ -150,7 +154,7 @@ class HubModel:
             commit = (self._storage / "refs" / self._revision).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
             commit = self._revision
-        known = _is_inside(commit) and "/" not in commit and self._snapshot(commit).is_dir()
+        known = is_inside(commit) and "/" not in commit and self._snapshot(commit).is_dir()
         return commit if known else None
 
     def _snapshot(self, commit: str) -> Path:
@@ -160,10 +164,13 @@ class HubModel:
         return self._commit is not None and (self._snapshot(self._commit) / name).is_file()
 
     def _is_needless(self, name: str) -> bool:
+        folder, slash, file = name.rpartition("/")
+        if file in VOCABULARIES:
+            return self._has(folder + slash + TOKENIZER_FILE)
         return name.endswith(INDEX) and self._has(name[: -len(INDEX)] + SINGLE_WEIGHTS)
 
-    def _module_folders(self) -> Iterator[str]:
-        modules = self._json(MODULES_FILE)
+    def _module_folders(self, file: str) -> Iterator[str]:
+        modules = self._json(file)
         for module in modules if isinstance(modules, list) else []:
             inner = module.get("path") if isinstance(module, dict) else None
             if isinstance(inner, str) and inner:
@@ -185,10 +192,9 @@ class HubModel:
             return None
 
 
-def _is_inside(name: str) -> bool:
-    """Whether a relative path stays in the folder that it starts from, on any system."""
-    parts = name.split("/")
-    return name.isprintable() and not set(name) & set('\\:*?"<>|') and not {"", ".", ".."} & set(parts)
+def _comes_late(name: str) -> bool:
+    """Whether others may make a file needless."""
+    return name in VOCABULARIES or name.endswith(INDEX)
 
 
 def _line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -24,13 +24,21 @@ from npbert.tokenizer_call import (
     columns,
     read_lengths,
 )
-from npbert.tokenizer_config import Settings
-from npbert.tokenizer_errors import as_value_error, is_foreign_error
-from npbert.tokenizer_families import GENERIC, TokenizerFamily
-from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
+from npbert.tokenizer_errors import as_value_error, guarded, is_foreign_error, said
+from npbert.tokenizer_families import BYTE_BPE, GENERIC, WORDPIECE, TokenizerFamily
+from npbert.tokenizer_files import (
+    CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+    LoadedTokenizer,
+    load_tokenizer,
+    make_tokenizer,
+)
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
 from npbert.tokenizer_pipeline import switches
-from npbert.unigram_file import read_unigram
+from npbert.tokenizer_settings import checked_settings
+from npbert.unigram_file import read_backend, written_backend
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -47,13 +55,19 @@ class PreTrainedTokenizerFast(Vocabulary):
     one. Its own truncation and padding are switched off at once: both are done here, on what it gives.
 
     Args:
-        backend: what splits text into tokens; it becomes this tokenizer's own.
-        settings: special tokens, longest length and so on; the family's defaults where None.
+        vocab, vocab_file: what the family's own tokenizer is made of: the path of vocab.txt, vocab.json or the
+            sentencepiece model; or {token: id}, where that is no model.
+        merges, merges_file: what else that of a family with merges is made of: the path of merges.txt, or the pairs.
+        tokenizer_file: or, the path of a tokenizer.json.
+        tokenizer_object: or, a `tokenizers.Tokenizer`, which is copied.
         name_or_path: where it comes from, for messages.
-        greatest_id: no id of the vocabulary is greater; looked up when it matters where None.
+        settings: as `from_pretrained` takes them; where they say nothing, the family's own.
 
     Raises:
-        ValueError: the backend can't encode a text, or mixes special tokens into it in a way of its own.
+        OSError: a file can't be read.
+        ValueError: there is nothing to make a tokenizer of, or too much; a file is malformed; a setting is unknown or
+            asks for what there is not; what is given can't encode a text, or mixes special tokens into it in a way of
+            its own.
 
     Source: transformers' class of the same name, as of all families' classes.
     """
@@ -63,42 +77,62 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     def __init__(
         self,
-        backend: Tokenizer,
-        settings: Settings | None = None,
+        vocab: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        merges: str | os.PathLike[str] | Sequence[Any] | None = None,
+        *,
+        vocab_file: str | os.PathLike[str] | None = None,
+        merges_file: str | os.PathLike[str] | None = None,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: Tokenizer | None = None,
         name_or_path: str = "",
-        greatest_id: int | None = None,
+        **settings: Any,
     ) -> None:
-        if settings is None:
-            known = self.family.tokens.items()
-            tokens = {role: token for role, token in known if backend.token_to_id(token) is not None}
-            settings = Settings(tokens, model_input_names=self.family.model_input_names)
-        super().__init__(backend, settings)
+        checked = checked_settings(type(self).__name__, settings, type(self).__init__)
+        sources = {
+            "vocab": vocab,
+            "merges": merges,
+            "vocab_file": vocab_file,
+            "merges_file": merges_file,
+            "tokenizer_file": tokenizer_file,
+            "tokenizer_object": tokenizer_object,
+        }
+        loaded = make_tokenizer(type(self).__name__, self.family, sources, checked)
+        self._take(loaded, name_or_path)
+
+    def _take(self, loaded: LoadedTokenizer, name_or_path: str) -> Self:
+        """Makes this the tokenizer of a backend, which becomes its own, and its settings."""
+        backend, settings = loaded.backend, loaded.settings
+        self._backend = backend
+        self._settings = settings
+        self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
         self.name_or_path = name_or_path
         self.model_max_length = settings.model_max_length
         self.padding_side: str = settings.padding_side
         self.truncation_side: str = settings.truncation_side
         self.model_input_names = list(settings.model_input_names)
-        self._greatest_id = greatest_id
-        backend.no_truncation()
-        backend.no_padding()
-        with as_value_error(f"{name_or_path or 'tokenizer'}: can't encode a text"):
+        self._greatest_id = loaded.greatest_id
+        where = name_or_path or "tokenizer"
+        with as_value_error(f"{where}: can't encode a text"):
             single, pair = backend.encode_batch(["a", ("a", "a")])
-        self._around = _around(single, name_or_path)
+        self._around = _around(single, where)
         self._special_ids = [
             index
             for row in (single, pair)
             for index, text in zip(row.ids, row.sequence_ids, strict=True)
             if text is None
         ]
-        self._long_texts = LongTexts(backend)
-        if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
-            raise ValueError(f"{name_or_path or 'tokenizer'}: added tokens: wanted ids in the order of their adding")
+        with guarded(f"{where}: not a valid tokenizer"):
+            self._long_texts = LongTexts(backend)
+            if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
+                raise ValueError(f"{where}: added tokens: wanted ids in the order of their adding")
+        return self
 
     @classmethod
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -107,32 +141,35 @@ class PreTrainedTokenizerFast(Vocabulary):
     ) -> Self:
         """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
 
-        Those are vocab.txt, or vocab.json and merges.txt. A switch in tokenizer_config.json, such as
-        do_lower_case or add_prefix_space, goes before what tokenizer.json says.
+        Those are vocab.txt, or vocab.json and merges.txt, or a sentencepiece model. A switch in tokenizer_config.json,
+        such as do_lower_case or add_prefix_space, goes before what tokenizer.json says.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
+            subfolder: of that folder, where the files are.
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
                 tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token, ...
 
         Raises:
             OSError: the tokenizer can't be found or read.
-            ValueError: a file is malformed, or asks for something that is not supported.
+            ValueError: a file is malformed, or asks for something that is not supported; or a setting is unknown, or
+                asks for what the tokenizer has not.
         """
         from npbert.hub import resolve
 
+        checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
             patterns=TOKENIZER_FILES,
         )
-        loaded = load_tokenizer(folder, cls.family, settings)
-        return cls(loaded.backend, loaded.settings, str(folder), loaded.greatest_id)
+        return cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and the family's own files.
@@ -148,14 +185,15 @@ class PreTrainedTokenizerFast(Vocabulary):
         config = {
             **self._settings.config,
             "tokenizer_class": self.family.name,
-            **self.special_tokens_map,
+            **{role: token for role, token in self._roles().items() if token or role in self._settings.config},
             "model_max_length": self.model_max_length,
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
             "model_input_names": self.model_input_names,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
-        config |= switches(self._backend)
+        with guarded("tokenizer"):
+            config |= switches(self._backend)
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
@@ -164,11 +202,11 @@ class PreTrainedTokenizerFast(Vocabulary):
             (folder / file).write_text(text + "\n", encoding="utf-8")
         try:
             self._backend.save(str(folder / TOKENIZER_FILE))
-            vocabulary = self._backend.model.save(str(folder)) if self.family.files else []
-        except Exception as error:
+            vocabulary = self._backend.model.save(str(folder)) if self.family.files in (WORDPIECE, BYTE_BPE) else []
+        except BaseException as error:
             if not is_foreign_error(error):
                 raise
-            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {error}") from None
+            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
         return (
             *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
             *vocabulary,
@@ -191,6 +229,7 @@ class PreTrainedTokenizerFast(Vocabulary):
                 f"found {found}"
             )
 
+    @guarded("tokenizer")
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens go around a text, or around and between two.
 
@@ -481,16 +520,12 @@ class PreTrainedTokenizerFast(Vocabulary):
         return own
 
     def __getstate__(self) -> dict[str, Any]:
-        # The backend's own state is the same text, but it would not read all scores exactly.
-        text = self._backend.to_str()
-        return {**self.__dict__, "_backend": (text, self._backend.encode_special_tokens)}
+        with guarded("tokenizer"):
+            return {**self.__dict__, "_backend": written_backend(self._backend)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        text, encode_special_tokens = state["_backend"]
-        backend = read_unigram(text.encode())
-        backend = Tokenizer.from_str(text) if backend is None else backend
-        backend.encode_special_tokens = encode_special_tokens
-        self.__dict__.update(state, _backend=backend)
+        with guarded("tokenizer"):
+            self.__dict__.update(state, _backend=read_backend(*state["_backend"]))
 
     def __repr__(self) -> str:
         return (
@@ -510,7 +545,7 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         raise
     except BaseException as error:
         if is_foreign_error(error):
-            raise ValueError(f"text: can't be tokenized: {error}") from None
+            raise ValueError(f"text: can't be tokenized: {said(error)}") from None
         raise
 
 
@@ -534,7 +569,7 @@ def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
     """The special tokens before and after a text, where `row` is one with at least a token."""
     inside = [index for index, text in enumerate(row.sequence_ids) if text is not None]
     if not inside or len(inside) != inside[-1] - inside[0] + 1:
-        raise ValueError(f"{name or 'tokenizer'}: wanted special tokens around a text, found {row.tokens}")
+        raise ValueError(f"{name}: wanted special tokens around a text, found {row.tokens}")
     ids = row.ids
     return ids[: inside[0]], ids[inside[-1] + 1 :]
 

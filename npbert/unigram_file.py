@@ -48,6 +48,24 @@ def read_unigram(data: bytes) -> Tokenizer | None:
     return backend
 
 
+def copied(backend: Tokenizer) -> Tokenizer:
+    """A tokenizer that shares nothing with the one that it is a copy of, nor its state."""
+    return read_backend(*written_backend(backend))
+
+
+def written_backend(backend: Tokenizer) -> tuple[str, bool]:
+    """A tokenizer as text; its own state is the same, but would not be read with all scores exact."""
+    return backend.to_str(), backend.encode_special_tokens
+
+
+def read_backend(text: str, encode_special_tokens: bool) -> Tokenizer:
+    """What `written_backend` wrote."""
+    backend = read_unigram(text.encode())
+    backend = Tokenizer.from_str(text) if backend is None else backend
+    backend.encode_special_tokens = encode_special_tokens
+    return backend
+
+
 def _added_token(token: Any) -> AddedToken:
     if not isinstance(token, dict) or not isinstance(token.get("content"), str):
         raise ValueError(f"added_tokens: wanted a token, found {token!r}")

@@ -270,6 +270,19 @@ def test_what_the_model_lacks_is_not_asked_for_twice(hub: Hub, tmp_path: Path) -
     assert hub.asked == []
 
 
+def test_a_subfolder(hub: Hub, tmp_path: Path) -> None:
+    """Its own files alone, and no vocabulary where there is a tokenizer.json."""
+    modules = json.dumps([{"path": ""}, {"path": "1_Pooling"}]).encode()
+    inner = {"config.json": CONFIG, "tokenizer.json": b"{}", "vocab.txt": b"a", "modules.json": modules}
+    inner |= {"model.safetensors": WEIGHTS, "1_Pooling/config.json": CONFIG, "1_Pooling/vocab.txt": b"a"}
+    hub.files[COMMITS[0]] |= {f"a/b/{name}": content for name, content in inner.items()}
+    patterns = ["vocab.txt", "tokenizer.json", *MODEL_FILES, "modules.json", "*/config.json", "*/vocab.txt"]
+    found = ask(tmp_path, hub.url, patterns=patterns, subfolder="a/b")
+    assert Path(found["folder"]) == tmp_path / "hub" / "models--owner--model" / "snapshots" / COMMITS[0] / "a" / "b"
+    assert found["files"] == sorted({*inner} - {"vocab.txt"})
+    assert hub.downloads() == [f"a/b/{name}" for name in found["files"]]
+
+
 @pytest.mark.parametrize("how", ["local_files_only", "HF_HUB_OFFLINE", "unreachable"])
 def test_a_cached_model_needs_no_network(hub: Hub, tmp_path: Path, how: str) -> None:
     first = ask(tmp_path, hub.url)

@@ -14,6 +14,7 @@ from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.entities import STRATEGIES, Strategy, Token, entities_of, without_overlaps
 from npbert.pipelines.scores import softmax
 from npbert.texts import TextError
+from npbert.tokenizer_errors import guarded
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class TokenClassificationPipeline(Pipeline):
 
     def _marks_continuations(self) -> bool:
         """Whether tokens that go on with a word say so, as WordPiece's do."""
-        return bool(getattr(self.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
+        with guarded("tokenizer"):
+            return bool(getattr(self.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
 
 
 def _is_words(inputs: Any) -> bool:
