@@ -7,8 +7,10 @@ MODULES_FILE = "modules.json"
 TOKENIZER_FILE = "tokenizer.json"
 WORDPIECE = ("vocab.txt",)
 BYTE_BPE = ("vocab.json", "merges.txt")
-SENTENCEPIECE = (("sentencepiece.bpe.model",), ("spiece.model",), ("spm.model",))  # XLM-R's, ALBERT's, DeBERTa's
-VOCABULARIES = tuple(name for names in (WORDPIECE, BYTE_BPE, *SENTENCEPIECE) for name in names)
+FAIRSEQ_MODEL = ("sentencepiece.bpe.model",)  # of XLM-RoBERTa and CamemBERT
+ALBERT_MODEL = ("spiece.model",)
+SENTENCEPIECE = (FAIRSEQ_MODEL, ALBERT_MODEL)
+VOCABULARIES = (*WORDPIECE, *BYTE_BPE, *FAIRSEQ_MODEL, *ALBERT_MODEL)
 """What a tokenizer is made of where there is no tokenizer.json."""
 
 

@@ -168,7 +168,15 @@ def _before_spaces(tokenizer: Tokenizer) -> str | None:
 
 
 MAPS = (NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Precompiled)
-REPLACEMENTS = {repr(Replace(*pair)) for pair in (("``", '"'), ("''", '"'), (Regex(" {2,}"), " "))}
+REPLACEMENTS = {
+    repr(Replace(*pair))
+    for pair in (
+        ("``", '"'),
+        ("''", '"'),
+        (Regex(" {2,}"), " "),
+        (Regex(r"\A +| +\z"), ""),
+    )  # the last of a text's ends
+}
 
 
 def _taken(tokenizer: Tokenizer) -> set[str]:

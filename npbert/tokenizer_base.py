@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from npbert.arguments import check_bool, check_choice, checked_count
 from npbert.config_values import show
 from npbert.encoding import BatchEncoding
+from npbert.file_names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
 from npbert.long_texts import LongTexts
 from npbert.texts import TextError, Texts, check_texts, read_texts
 from npbert.tokenizer_call import (
@@ -25,11 +26,10 @@ from npbert.tokenizer_call import (
     read_lengths,
 )
 from npbert.tokenizer_errors import as_value_error, guarded, is_foreign_error, said
-from npbert.tokenizer_families import BYTE_BPE, GENERIC, WORDPIECE, TokenizerFamily
+from npbert.tokenizer_families import GENERIC, TokenizerFamily
 from npbert.tokenizer_files import (
     CONFIG_FILE,
     SPECIAL_TOKENS_FILE,
-    TOKENIZER_FILE,
     TOKENIZER_FILES,
     LoadedTokenizer,
     load_tokenizer,

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-WORDPIECE = ("vocab.txt",)
-BYTE_BPE = ("vocab.json", "merges.txt")
-SENTENCEPIECE = ()  # tokenizer.json alone
+from npbert.file_names import ALBERT_MODEL, BYTE_BPE, FAIRSEQ_MODEL, WORDPIECE
 
 Format: TypeAlias = Literal["bert", "roberta", "xlm-roberta"]
 """How special tokens stand around a text and a pair, where tokenizer.json does not say it:
@@ -61,10 +59,10 @@ DISTILBERT = TokenizerFamily("DistilBertTokenizer", WORDPIECE, BERT_TOKENS, "ber
 ELECTRA = TokenizerFamily("ElectraTokenizer", WORDPIECE, BERT_TOKENS, "bert")
 MPNET = TokenizerFamily("MPNetTokenizer", WORDPIECE, MPNET_TOKENS, "roberta", WITHOUT_TYPES, mask_takes_space=True)
 ROBERTA = TokenizerFamily("RobertaTokenizer", BYTE_BPE, ROBERTA_TOKENS, "roberta", WITHOUT_TYPES)
-XLM_ROBERTA = TokenizerFamily("XLMRobertaTokenizer", SENTENCEPIECE, ROBERTA_TOKENS, "xlm-roberta", WITHOUT_TYPES)
+XLM_ROBERTA = TokenizerFamily("XLMRobertaTokenizer", FAIRSEQ_MODEL, ROBERTA_TOKENS, "xlm-roberta", WITHOUT_TYPES)
 CAMEMBERT = TokenizerFamily(
     "CamembertTokenizer",
-    SENTENCEPIECE,
+    FAIRSEQ_MODEL,
     ROBERTA_TOKENS,
     "xlm-roberta",
     WITHOUT_TYPES,
@@ -72,7 +70,7 @@ CAMEMBERT = TokenizerFamily(
     mask_takes_space=True,
 )
 # It has token types, and transformers 4 gave them; 5 does not unless asked, or tokenizer_config.json names them.
-ALBERT = TokenizerFamily("AlbertTokenizer", SENTENCEPIECE, ALBERT_TOKENS, "bert", WITHOUT_TYPES)
+ALBERT = TokenizerFamily("AlbertTokenizer", ALBERT_MODEL, ALBERT_TOKENS, "bert", WITHOUT_TYPES)
 
 FAMILIES = {
     "bert": BERT,

@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 
 from npbert.config_values import show
+from npbert.file_names import BYTE_BPE, SENTENCEPIECE, TOKENIZER_FILE, VOCABULARIES, WORDPIECE
 from npbert.file_names import CONFIG_FILE as MODEL_CONFIG_FILE
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists, read_bounded
@@ -20,12 +21,10 @@ from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.tokenizer_errors import as_value_error, guarded
 from npbert.tokenizer_families import (
     BERT,
-    BYTE_BPE,
     FAMILIES,
     GENERIC,
     GENERIC_NAMES,
     ROBERTA,
-    WORDPIECE,
     TokenizerFamily,
     family_of_class,
 )
@@ -34,15 +33,13 @@ from npbert.tokenizer_settings import check_switches
 from npbert.tokenizer_vocabulary import from_vocabulary, is_path
 from npbert.unigram_file import copied, read_unigram
 
-TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
-    *WORDPIECE,
-    *BYTE_BPE,
+    *VOCABULARIES,
     CONFIG_FILE,
     SPECIAL_TOKENS_FILE,
     ADDED_TOKENS_FILE,
@@ -168,7 +165,7 @@ def make_tokenizer(
 
 
 _PART_NAMES = {
-    **dict.fromkeys((WORDPIECE[0], BYTE_BPE[0]), ("vocab", "vocab_file")),
+    **dict.fromkeys((files[0] for files in (WORDPIECE, BYTE_BPE, *SENTENCEPIECE)), ("vocab", "vocab_file")),
     BYTE_BPE[1]: ("merges", "merges_file"),
 }
 """What a constructor calls a file of a family's own."""

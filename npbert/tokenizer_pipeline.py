@@ -13,9 +13,10 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace, PreTokenizer
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
+from npbert.file_names import BYTE_BPE
 from npbert.tokenizer_config import TokenizerConfig
 from npbert.tokenizer_errors import as_value_error
-from npbert.tokenizer_families import ALBERT, BYTE_BPE
+from npbert.tokenizer_families import ALBERT
 
 
 def set_switches(backend: Tokenizer, config: TokenizerConfig) -> None:

@@ -15,12 +15,13 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 
 from npbert.config_values import is_int, show
+from npbert.file_names import BYTE_BPE, SENTENCEPIECE, WORDPIECE
 from npbert.json_file import read_json_object
 from npbert.regular_file import check_bounded, read_bounded
 from npbert.texts import check_unicode
 from npbert.tokenizer_config import TokenizerConfig
 from npbert.tokenizer_errors import as_value_error
-from npbert.tokenizer_families import BYTE_BPE, WORDPIECE
+from npbert.tokenizer_sentencepiece import of_sentencepiece
 
 MOST_BYTES = 50_000_000  # of a vocabulary: a million tokens, as XLM-V has them, take 20 MB
 
@@ -36,6 +37,7 @@ def from_vocabulary(parts: Sequence[Part], config: TokenizerConfig) -> Tokenizer
         ValueError: a file is malformed, or something is neither a path nor a vocabulary.
     """
     makers: dict[tuple[str, ...], Callable[..., Tokenizer]] = {WORDPIECE: _wordpiece, BYTE_BPE: _byte_level_bpe}
+    makers |= dict.fromkeys(SENTENCEPIECE, _sentencepiece)
     return makers[config.family.files](*parts, config)
 
 
@@ -76,6 +78,12 @@ def _byte_level_bpe(vocab: Part, merges: Part, config: TokenizerConfig) -> Token
     backend.pre_tokenizer = ByteLevel(add_prefix_space=config.flag("add_prefix_space", False))
     backend.decoder = ByteLevelDecoder()
     return backend
+
+
+def _sentencepiece(vocab: Part, config: TokenizerConfig) -> Tokenizer:
+    if not is_path(vocab):
+        raise ValueError(f"vocab: wanted the path of a sentencepiece model, found {show(vocab)}")
+    return of_sentencepiece(Path(vocab), config)
 
 
 def is_path(part: Part) -> bool:
