@@ -15,7 +15,7 @@ from npbert.arguments import check_bool, check_choice, checked_count
 from npbert.config_values import show
 from npbert.encoding import BatchEncoding
 from npbert.file_names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
-from npbert.long_texts import LongTexts
+from npbert.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.texts import TextError, Texts, check_texts, read_texts
 from npbert.tokenizer_call import (
     Lengths,
@@ -37,6 +37,7 @@ from npbert.tokenizer_files import (
 )
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
 from npbert.tokenizer_pipeline import switches
+from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad, share
 from npbert.tokenizer_settings import checked_settings
 from npbert.unigram_file import read_backend, written_backend
 from npbert.vocabulary import Vocabulary
@@ -270,7 +271,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             truncation: False or None; True or "longest_first"; "only_first"; "only_second". None with a
                 max_length and without padding is "longest_first".
             max_length: in tokens, special ones included; where None, model_max_length.
-            stride: how many tokens each overflowing row repeats of the one before it.
+            stride: how many tokens each overflowing row repeats of the one before it; only with these.
             is_split_into_words: texts are lists of words.
             pad_to_multiple_of: pad to a multiple of this; only with padding.
             padding_side: "right" or "left"; where None, the tokenizer's.
@@ -312,17 +313,17 @@ class PreTrainedTokenizerFast(Vocabulary):
             paired = any(second is not None for second in texts.second)
             special = self.num_special_tokens_to_add(paired) if add_special_tokens else 0
             room = checked_room(lengths.max_length, special)
-            if 0 < room <= stride:
+            if return_overflowing_tokens and 0 < room <= stride:
                 raise ValueError(
                     f"stride: wanted less than the {room} tokens that fit into max_length besides special ones, "
                     f"found {stride}"
                 )
         with _encoding(texts.check_unicode):
-            if room is not None and not return_overflowing_tokens and not texts.words:
+            if room is not None and not return_overflowing_tokens:
                 texts = self._shortened(texts, room, lengths)
-            rows = self._like_backend(lengths, stride, padding_side).encode_batch(
-                texts.items(), is_pretokenized=texts.words, add_special_tokens=add_special_tokens
-            )
+            rows = list(self._rows(texts, lengths, add_special_tokens, stride if return_overflowing_tokens else None))
+            if lengths.padding is not None:
+                self._pad(rows, lengths, padding_side)
 
         groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
         rows = [row for group in groups for row in group]
@@ -444,14 +445,10 @@ class PreTrainedTokenizerFast(Vocabulary):
             check_texts(texts, "texts", start)
         if pairs is None:
             before, after = self._around
+            room = None if max_length is None else checked_room(max_length, len(before) + len(after))
+            side = _checked_side("truncation_side", self.truncation_side)
             with _encoding(lambda: check_texts(texts, "texts", start)):
-                if max_length is None:
-                    return [[*before, *row.ids, *after] for row in self._fast(texts)]
-                room = checked_room(max_length, len(before) + len(after))
-                if _checked_side("truncation_side", self.truncation_side) == "right":
-                    rows = self._long_texts.encode(texts, room, self._fast)
-                    return [[*before, *row.ids[:room], *after] for row in rows]
-                return [[*before, *row.ids[max(0, len(row) - room) :], *after] for row in self._fast(texts)]
+                return [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
 
         if not isinstance(pairs, list) or not all(isinstance(text, str) for text in pairs):
             check_texts(pairs, "pairs", start)
@@ -466,58 +463,105 @@ class PreTrainedTokenizerFast(Vocabulary):
             both = Texts(list(texts), list(pairs), batched=True, words=False)
             lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
             if max_length is not None:
-                room = checked_room(max_length, self.num_special_tokens_to_add(True))
-                both = self._shortened(both, room, lengths)
-            rows = self._like_backend(lengths).encode_batch_fast(both.items())
-        return [row.ids for row in rows], [row.type_ids for row in rows]
+                both = self._shortened(both, checked_room(max_length, self.num_special_tokens_to_add(True)), lengths)
+            found = [(row.ids, row.type_ids) for row in self._rows(both, lengths, offsets=False)]
+        return [ids for ids, _ in found], [types for _, types in found]
+
+    def _ids(self, texts: Sequence[str], room: int | None, side: str) -> Iterator[list[int]]:
+        """The ids of each text without special tokens, so many of them at one end; all where room is None."""
+        right = side == "right"
+        most = CHARS_PER_TOKEN * room if room is not None and right else None
+        for piece in in_pieces(texts, most):
+            if room is not None and right:
+                yield from (row.ids[:room] for row in self._long_texts.encode(piece, room, self._fast))
+            elif len(piece[0]) > PIECE:
+                ids: list[int] = []
+                for row in self._long_texts.rows(piece[0], self._fast):
+                    ids += row
+                    if room is not None:
+                        del ids[: max(0, len(ids) - room)]
+                yield ids
+            else:
+                yield from (
+                    row.ids if room is None else row.ids[max(0, len(row) - room) :] for row in self._fast(piece)
+                )
 
     def _fast(self, texts: Sequence[str]) -> list[Encoding]:
         """Rows without special tokens and without offsets."""
         return self._backend.encode_batch_fast(texts, add_special_tokens=False)
 
+    def _words(self, texts: Sequence[Any]) -> list[Encoding]:
+        """Rows of texts that are words, as `_fast`."""
+        return self._backend.encode_batch_fast(texts, is_pretokenized=True, add_special_tokens=False)
+
     def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
         """The texts, of long ones only a beginning, where truncation gives the same with these."""
         if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
             return texts
-        paired = any(second is not None for second in texts.second)
         count = lengths.max_length + 1  # so that a text that is too long stays too long
-        first = [text for text in texts.first if isinstance(text, str)]
-        second = [text for text in texts.second if text is None or isinstance(text, str)]
-        if paired and lengths.truncation == "longest_first" and room % 2:
-            both = zip(first, second, strict=True)
-            pairs = [self._long_texts.shorten_pair(a, b, count, self._fast) for a, b in both]
+        paired = any(second is not None for second in texts.second)
+        if paired and lengths.truncation == "longest_first" and room % 2:  # the longer one gets one token more
+            if texts.words:
+                return texts
+            pairs = [
+                self._long_texts.shorten_pair(a, b, count, self._fast)
+                for a, b in zip(texts.first, texts.second, strict=True)
+                if isinstance(a, str) and (b is None or isinstance(b, str))
+            ]
             return Texts([a for a, _ in pairs], [b for _, b in pairs], texts.batched, texts.words)
-        others = [text for text in second if text is not None]
-        shorter = iter(self._long_texts.shorten(others, count, self._fast))
-        shorter_second = [None if text is None else next(shorter) for text in second]
-        shorter_first = self._long_texts.shorten(first, count, self._fast)
-        return Texts([*shorter_first], [*shorter_second], texts.batched, texts.words)
 
-    def _like_backend(self, lengths: Lengths, stride: int = 0, padding_side: str | None = None) -> Tokenizer:
-        """The backend, or one for this call that truncates and pads.
+        def shorten(some: Sequence[Any]) -> Sequence[Any]:
+            if texts.words:
+                return [self._long_texts.shorten_words(words, count, self._words) for words in some]
+            return self._long_texts.shorten(some, count, self._fast)
 
-        Truncation and padding are state of a `tokenizers.Tokenizer`, which may not be set while another thread
-        uses it. So a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+        shorter = iter(shorten([text for text in texts.second if text is not None]))
+        second = [None if text is None else next(shorter) for text in texts.second]
+        return Texts([*shorten(texts.first)], second, texts.batched, texts.words)
+
+    def _rows(
+        self,
+        texts: Texts,
+        lengths: Lengths,
+        add_special_tokens: bool = True,
+        overflow: int | None = None,
+        offsets: bool = True,
+    ) -> Iterator[Encoding]:
+        """A row for each text or pair, truncated and not padded.
+
+        overflow: how many tokens each overflowing row repeats; None where nothing that overflows is wanted.
         """
-        if lengths.truncation is None and lengths.padding is None:
-            return self._backend
-        own = share(self._backend)
+        tokenizer, items, alone = self._backend, texts.items(), None
         if lengths.truncation is not None and lengths.max_length is not None:
+            special = [self.num_special_tokens_to_add(pair) if add_special_tokens else 0 for pair in (False, True)]
             side = _checked_side("truncation_side", self.truncation_side)
-            own.enable_truncation(lengths.max_length, stride=stride, strategy=lengths.truncation, direction=side)
-        if lengths.padding is not None:
-            if self.pad_token is None or self.pad_token_id is None:
-                raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
-            side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
-            own.enable_padding(
-                length=lengths.max_length if lengths.padding == "max_length" else None,
-                direction=side,
-                pad_id=self.pad_token_id,
-                pad_token=self.pad_token,
-                pad_type_id=self.pad_token_type_id,
-                pad_to_multiple_of=lengths.multiple,
+            # Truncation is state of a `tokenizers.Tokenizer`, which may not be set while another thread uses it. So
+            # a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+            tokenizer = share(tokenizer)
+            tokenizer.enable_truncation(
+                lengths.max_length, stride=overflow or 0, strategy=lengths.truncation, direction=side
             )
-        return own
+            if overflow is not None:
+                fast = self._words if texts.words else self._fast
+                check_overflow(items, lambda text: len(fast([text])[0]), lengths, overflow, special)
+            elif lengths.truncation == "longest_first":
+                alone = PairTruncation(self._backend, lengths.max_length - special[True], side)
+        encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
+        given = {"is_pretokenized": texts.words, "add_special_tokens": add_special_tokens}
+        for piece in in_pieces(items):
+            if alone is None:
+                yield from encode(piece, **given)
+                continue
+            needed = [alone.is_needed(item) for item in piece]
+            others = iter(encode([item for item, apart in zip(piece, needed, strict=True) if not apart], **given))
+            pairs = alone.encode([item for item, apart in zip(piece, needed, strict=True) if apart], **given)
+            yield from (next(pairs if apart else others) for apart in needed)
+
+    def _pad(self, rows: Sequence[Encoding], lengths: Lengths, padding_side: str | None) -> None:
+        if self.pad_token is None or self.pad_token_id is None:
+            raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        pad(rows, lengths, side, (self.pad_token, self.pad_token_id), self.pad_token_type_id)
 
     def __getstate__(self) -> dict[str, Any]:
         with guarded("tokenizer"):
@@ -547,22 +591,6 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         if is_foreign_error(error):
             raise ValueError(f"text: can't be tokenized: {said(error)}") from None
         raise
-
-
-def share(tokenizer: Tokenizer) -> Tokenizer:
-    """A tokenizer with the vocabulary and pipeline of another, and truncation and padding of its own: none."""
-    own = Tokenizer(tokenizer.model)
-    if tokenizer.normalizer is not None:
-        own.normalizer = tokenizer.normalizer
-    if tokenizer.pre_tokenizer is not None:
-        own.pre_tokenizer = tokenizer.pre_tokenizer
-    if tokenizer.post_processor is not None:
-        own.post_processor = tokenizer.post_processor
-    if tokenizer.decoder is not None:
-        own.decoder = tokenizer.decoder
-    own.add_tokens([token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())])
-    own.encode_special_tokens = tokenizer.encode_special_tokens
-    return own
 
 
 def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
