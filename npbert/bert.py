@@ -83,6 +83,7 @@ def encoder_layer(
         heads=weights.heads,
         head_size=config.head_size,
         head_mask=None if batch.head_mask is None else batch.head_mask[layer],
+        allowed=batch.allowed,
         probs=probs,
         relative=weights.relative,
         columns=batch.columns,

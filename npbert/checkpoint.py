@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npbert.config_values import brief, show
 from npbert.file_names import INDEX, SINGLE_WEIGHTS
+from npbert.folder_contents import instead_of_weights
 from npbert.json_file import read_json_object
+from npbert.regular_file import exists
 from npbert.safetensors_file import Entry, SafetensorsFile
 
 _SUFFIX = ".safetensors"
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_LONGEST = 255  # bytes of a file's name
 
 
 class Checkpoint:
@@ -40,13 +43,11 @@ class Checkpoint:
             ValueError: a file or the index is damaged, or the index names files outside the folder.
         """
         path = Path(folder)
-        # islink: a link that leads nowhere should be named, not passed over
         for name, read in ((SINGLE_WEIGHTS, _open_single), (INDEX, _open_shards)):
-            if os.path.lexists(path / name):
+            if exists(path / name):
                 return cls(read(path / name))
-        pickled = next((name for name in _PICKLED if (path / name).exists()), None)
-        why = f"; {pickled} is pickled, which npbert does not load: convert it to safetensors" if pickled else ""
-        raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found neither{why}")
+        found = f"neither{instead_of_weights(path)}"
+        raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found {found}")
 
     def __iter__(self) -> Iterator[str]:
         """The tensors' names, in the order of the files' headers."""
@@ -142,17 +143,19 @@ def _open_shards(path: Path) -> dict[str, SafetensorsFile]:
     files: dict[str, SafetensorsFile] = {}
     try:
         for shard in sorted(set(weight_map.values())):
-            if not (path.parent / shard).exists():
-                raise FileNotFoundError(f"{path}: wanted the shard {shard} beside it, found no such file")
+            if not exists(path.parent / shard):
+                why = "as a download that was not finished leaves it"
+                raise FileNotFoundError(f"{path}: wanted the shard {shard} beside it, found no such file, {why}")
             shards[shard] = SafetensorsFile(path.parent / shard)
             for name in shards[shard].entries:
                 if name in files and name not in weight_map:
                     first = files[name].path.name
-                    raise ValueError(f"{path}: {name}: not in weight_map, yet in two shards, {first} and {shard}")
+                    two = f"{first} and {shard}"
+                    raise ValueError(f"{path}: {brief(name)}: not in weight_map, yet in two shards, {two}")
                 files[name] = shards[shard]
         for name, shard in weight_map.items():
             if name not in shards[shard].entries:
-                raise ValueError(f"{path}: {name}: wanted in the shard {shard}, which does not hold it")
+                raise ValueError(f"{path}: {brief(name)}: wanted in the shard {shard}, which does not hold it")
             files[name] = shards[shard]
     except BaseException:
         for file in shards.values():
@@ -168,8 +171,8 @@ def _weight_map(path: Path, given: Any) -> dict[str, str]:
     for name, shard in given.items():
         if not isinstance(shard, str) or not _is_bare(shard):
             raise ValueError(
-                f"{path}: weight_map: {name}: wanted the bare name of a {_SUFFIX} file beside the index, "
-                f"found {shard!r}"
+                f"{path}: weight_map: {brief(name)}: wanted the bare name of a {_SUFFIX} file beside the index, "
+                f"found {show(shard)}"
             )
     return given
 
@@ -177,4 +180,4 @@ def _weight_map(path: Path, given: Any) -> dict[str, str]:
 def _is_bare(shard: str) -> bool:
     """No folders, drives or streams of either kind of system, and nothing that a file's name can't hold."""
     bare = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
-    return bare and shard.endswith(_SUFFIX) and shard.isprintable() and ":" not in shard
+    return bare and shard.endswith(_SUFFIX) and shard.isprintable() and ":" not in shard and len(shard) <= _LONGEST

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,7 +16,6 @@ from npbert.config_values import (
     check_int,
     check_number,
     head_lists,
-    is_int,
     label_indices,
     label_names,
     show,
@@ -26,21 +24,31 @@ from npbert.config_values import (
 from npbert.families import MODEL_TYPES, family_class
 from npbert.family import Family
 from npbert.file_names import CONFIG_FILE
-from npbert.hub import resolve
+from npbert.folder_contents import instead_of_config
+from npbert.hub import config_file, resolve
 from npbert.json_file import read_json_object
 from npbert.keywords import names_of, refuse_unknown
+from npbert.regular_file import exists
 
-ACTIVATIONS: dict[str, Activation] = {
+ACTIVATIONS: dict[str, Activation | None] = {
     "gelu": "gelu_erf",
+    "gelu_python": "gelu_erf",
+    "gelu_10": "gelu_10",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
     "tanh": "tanh",
+    "linear": None,
 }
-"""HF's `hidden_act` -> the op's name. The tanh forms of GELU are one function, written in three ways."""
+"""HF's `hidden_act` -> the op's name, None for none. The tanh forms of GELU are one function, written in many ways."""
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
@@ -179,8 +187,8 @@ class EncoderConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
-    def activation_op(self) -> Activation:
-        """The op that `hidden_act` names."""
+    def activation_op(self) -> Activation | None:
+        """The op that `hidden_act` names; None where that is none."""
         return ACTIVATIONS[self.hidden_act]
 
     @cached_property
@@ -215,6 +223,11 @@ class EncoderConfig:
     def check_head(self, kind: str) -> None:
         """Raises ValueError where a key that only this head reads asks for what is not computed here."""
 
+    def check_labels(self) -> None:
+        """Raises ValueError where `id2label`, which only heads with labels read, has none for one of them."""
+        if sorted(self.id2label or ()) != list(range(self.num_labels or 0)):
+            raise wrong("id2label", "a label, a string, for each of 0, 1, 2, ...", self.id2label)
+
     @property
     def torch_dtype(self) -> str | None:
         """`dtype` under its older name."""
@@ -236,9 +249,8 @@ class EncoderConfig:
             raise wrong(self._key("hidden_act"), "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
         # At 0, as float32 has it, a constant row would be 0 / 0; one above 1 is a slip: rows' variance is near that.
         check_number("layer_norm_eps", self.layer_norm_eps, LEAST_EPS, 1.0)
-        check_number("initializer_range", self.initializer_range, 0.0, math.inf)
-        if self.pad_token_id is not None:
-            check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
+        if self.pad_token_id is not None:  # a negative one counts from the end, as torch has it
+            check_int("pad_token_id", self.pad_token_id, -self.vocab_size, self.vocab_size - 1)
         if self.max_tokens < 1:
             begin = self.max_position_embeddings - self.max_tokens
             wanted = f"at least {begin + 1}: position 0 of a row is {begin}"
@@ -249,7 +261,7 @@ class EncoderConfig:
         self._check_dropouts_and_flags()
         self._check_names()
         self._check_supported()
-        pruned = head_lists("pruned_heads", self.pruned_heads, self.weight_sets, self.num_attention_heads)
+        pruned = head_lists("pruned_heads", self.pruned_heads or {}, self.weight_sets, self.num_attention_heads)
         object.__setattr__(self, "pruned_heads", pruned)
         self._settle_labels()
 
@@ -264,22 +276,17 @@ class EncoderConfig:
             value = getattr(self, entry.name)
             if "dropout" in entry.name and (value is not None or entry.default is not None):
                 check_number(entry.name, value, 0.0, 1.0)
+            elif entry.type == "bool" and value is None:  # as Python takes it
+                object.__setattr__(self, entry.name, False)
             elif entry.type == "bool" and not isinstance(value, bool):
                 raise wrong(entry.name, "true or false", value)
 
     def _check_names(self) -> None:
-        if self.bos_token_id is not None and not is_int(self.bos_token_id):
-            raise wrong("bos_token_id", "an integer or null", self.bos_token_id)
-        eos = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
-        if not all(token is None or is_int(token) for token in eos):
-            raise wrong("eos_token_id", "an integer, a list of integers or null", self.eos_token_id)
-        if self.dtype is not None and not isinstance(self.dtype, str):
-            raise wrong("dtype", "a string or null", self.dtype)
+        if isinstance(self.architectures, str):
+            object.__setattr__(self, "architectures", [self.architectures])
         names = self.architectures
         if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
             raise wrong("architectures", "a list of strings or null", names)
-        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
-            raise wrong("problem_type", "null or one of " + ", ".join(PROBLEM_TYPES), self.problem_type)
         if not isinstance(self.extra, dict) or not all(isinstance(key, str) for key in self.extra):
             raise wrong("extra", "a dict with string keys", self.extra)
 
@@ -450,7 +457,9 @@ def _read(
         local_files_only=local_files_only,
         patterns=(CONFIG_FILE,),
     )
-    path = folder / CONFIG_FILE
+    path = config_file(folder)
+    if not exists(path):
+        raise FileNotFoundError(f"{path.parent}: wanted {CONFIG_FILE}, found none{instead_of_config(path.parent)}")
     return path, read_json_object(path)
 
 

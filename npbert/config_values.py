@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+MOST = 100  # characters of what a message quotes
+LISTED = 10  # names that a message lists
 
 
 def show(value: object) -> str:
     """A value as a message shows it: a line, not a page."""
-    text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    if isinstance(value, str | bytes):
+        value = value[: MOST + 1]  # a text may be as long as its file
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list that is nested as deep
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= MOST else text[: MOST - 3] + "..."
+
+
+def brief(name: object, most: int = MOST) -> str:
+    """A name, of a tensor or a key, or others' error, as a message shows it: on one line, and cut where it is long."""
+    text = str(name)
+    line = text if text.isprintable() else repr(text[: most + 1])[1:-1]
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a message lists them: the first few, and how many more there are."""
+    more = len(names) - LISTED
+    if more <= 1:  # to name the last one takes no more room
+        return ", ".join(map(brief, names))
+    return f"{', '.join(map(brief, names[:LISTED]))} and {more} more"
 
 
 def wrong(key: str, wanted: str, found: object) -> ValueError:
@@ -40,7 +63,7 @@ def check_number(key: str, value: Any, low: float, high: float) -> None:
 
 def label_names(given: Any) -> dict[int, str]:
     """id2label with int keys; JSON has none, so a file writes them as strings."""
-    wanted = "a label, a string, for each of 0, 1, 2, ..."
+    wanted = "a label, a string, for whole numbers"
     if not isinstance(given, Mapping):
         raise wrong("id2label", wanted, given)
     labels: dict[int, str] = {}
@@ -49,8 +72,8 @@ def label_names(given: Any) -> dict[int, str]:
         if index is None or not isinstance(label, str):
             raise wrong("id2label", wanted, {key: label})
         labels[index] = label
-    if sorted(labels) != list(range(len(given))):
-        raise wrong("id2label", wanted, given)
+    if len(labels) < len(given):
+        raise wrong("id2label", "each label once", given)
     return dict(sorted(labels.items()))
 
 

@@ -14,12 +14,11 @@ from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_
 from npbert.auto import AutoModelForSequenceClassification
 from npbert.config_values import is_int, show
 from npbert.cross_encoder_folder import SCORES, read_cross_encoder_folder
-from npbert.hub import resolve
 from npbert.keywords import names_of, refuse_unknown
 from npbert.pipelines.scores import softmax
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_folder import SENTENCE_FILES
+from npbert.sentence_names import RERANKERS, resolve_sentences
 from npbert.sentence_save import save_cross_encoder
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.texts import TextError, check_texts, check_unicode
@@ -73,19 +72,22 @@ class CrossEncoder:
         **others: Any,
     ) -> None:
         refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
-        folder = resolve(
+        folder = resolve_sentences(
             model_name_or_path,
+            RERANKERS,
             subfolder=subfolder,
             revision=revision,
             token=token,
-            cache_dir=cache_folder,
+            cache_folder=cache_folder,
             local_files_only=local_files_only,
-            patterns=SENTENCE_FILES,
         )
         self.settings = settings = read_cross_encoder_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)
         self.prompts = {**settings.prompts, **given}
-        self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
+        source = folder / settings.sources["default_prompt_name"]
+        self.default_prompt_name = checked_default(
+            self.prompts, default_prompt_name, settings.default_prompt_name, source
+        )
         self.activation_fn = SCORES[settings.activation] if activation_fn is None else _function(activation_fn)
         self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
         self.model = AutoModelForSequenceClassification.from_pretrained(
@@ -173,12 +175,11 @@ class CrossEncoder:
         firsts, seconds = [before + first for first, _ in pairs], [second for _, second in pairs]
 
         logits = np.zeros((len(pairs), self.num_labels), np.float32)
-        has_types = "token_type_ids" in self.tokenizer.model_input_names
         with Progress(len(pairs), "Scoring", "pairs", show_progress_bar) as progress:
             for start in range(0, len(pairs), batch_size):
                 rows = slice(start, min(start + batch_size, len(pairs)))
                 ids, types = self.tokenizer.encode_ids(firsts[rows], seconds[rows], self.max_seq_length)
-                logits[rows] = self.model.predict(ids, types if has_types else None)
+                logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)
 
         scores = np.asarray(function(logits), np.float32)

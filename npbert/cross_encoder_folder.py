@@ -15,6 +15,7 @@ from npbert.config_values import show
 from npbert.file_names import CONFIG_FILE, MODULES_FILE
 from npbert.json_file import read_json_object
 from npbert.pipelines.scores import sigmoid
+from npbert.regular_file import exists
 from npbert.sentence_folder import (
     SETTINGS_FILE,
     TRANSFORMER_FILES,
@@ -62,7 +63,7 @@ def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
     config = AutoConfig.from_pretrained(transformer)
     values: dict[str, Any] = {}
     named: tuple[Path, str, Any] | None = None
-    if modules and (folder / SETTINGS_FILE).exists():
+    if modules and exists(folder / SETTINGS_FILE):
         file = folder / SETTINGS_FILE
         values = read_json_object(file)
         kind = values.get("model_type", "CrossEncoder")

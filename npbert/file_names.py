@@ -1,8 +1,10 @@
-"""The names of a model's files, as Hugging Face and sentence-transformers give them."""
+"""The names of a model's files, as Hugging Face, sentence-transformers and peft give them."""
 
 CONFIG_FILE = "config.json"
 SINGLE_WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MODEL_FILES = (CONFIG_FILE, SINGLE_WEIGHTS, INDEX)
+"""What a model is loaded from; the index names the shards. Pickled weights are never asked for."""
 MODULES_FILE = "modules.json"
 TOKENIZER_FILE = "tokenizer.json"
 WORDPIECE = ("vocab.txt",)
@@ -12,6 +14,10 @@ ALBERT_MODEL = ("spiece.model",)
 SENTENCEPIECE = (FAIRSEQ_MODEL, ALBERT_MODEL)
 VOCABULARIES = (*WORDPIECE, *BYTE_BPE, *FAIRSEQ_MODEL, *ALBERT_MODEL)
 """What a tokenizer is made of where there is no tokenizer.json."""
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+MAX_MODULES = 16  # that modules.json may list: each is asked of the hub by itself
 
 
 def is_inside(name: str) -> bool:

@@ -19,8 +19,10 @@ from numpy.typing import ArrayLike
 from npbert import losses
 from npbert.batch import as_array
 from npbert.checkpoint import Checkpoint
-from npbert.config import EncoderConfig
-from npbert.heads import ROWS, Head, head_aliases, head_forward, head_shapes, place_head, untied
+from npbert.config import PROBLEM_TYPES, EncoderConfig
+from npbert.config_values import wrong
+from npbert.file_names import CONFIG_FILE
+from npbert.heads import ROWS, Head, check_heads, head_aliases, head_forward, head_shapes, place_head, untied
 from npbert.losses import IGNORED, checked_labels, checked_targets, cross_entropy
 from npbert.model import Called, EncoderModel
 from npbert.outputs import (
@@ -58,6 +60,10 @@ class HeadModel(EncoderModel):
 
     @classmethod
     def settled(cls, config: EncoderConfig, checkpoint: Checkpoint) -> EncoderConfig:
+        try:
+            check_heads(config, cls.kinds)
+        except ValueError as error:
+            raise ValueError(f"{checkpoint.paths[0].parent / CONFIG_FILE}: {error}") from None
         if not any(untied(config, checkpoint, kind) for kind in cls.kinds):
             return config
         found = "but the file has a decoder that is not the word embeddings: it is used"
@@ -232,7 +238,9 @@ class ForSequenceClassification(OneHeadModel):
     def _loss(self, logits: Floats, labels: ArrayLike, called: Called) -> float:
         given = as_array("labels", labels)
         problem = self.config.problem_type
-        if problem is None:
+        if problem and problem not in PROBLEM_TYPES:
+            raise wrong("config.json: problem_type", "null or one of " + ", ".join(PROBLEM_TYPES), problem)
+        if not problem:
             several = "single_label_classification" if given.dtype.kind in "iu" else "multi_label_classification"
             problem = "regression" if self.config.num_labels == 1 else several
         if problem == "single_label_classification":

@@ -8,7 +8,7 @@ Source: transformers' models, whose logits these are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,6 +21,9 @@ from npbert.config import ACTIVATIONS, EncoderConfig
 from npbert.config_values import wrong
 from npbert.family import WORDS, HeadNames
 from npbert.weights import NamedWeights, Shapes, canonical_name, place_linear, place_norm
+
+LABELLED = ("sequence_classification", "token_classification")
+"""Heads whose numbers have names, config.id2label."""
 
 RowsOf: TypeAlias = Literal["tokens", "first"]
 
@@ -103,6 +106,15 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
     return shapes
 
 
+def check_heads(config: EncoderConfig, kinds: Iterable[str]) -> None:
+    """Raises ValueError where a key that only these heads read has a wrong value, or one that is not computed here."""
+    for kind in kinds:
+        config.check_head(kind)
+        if kind in LABELLED:
+            config.check_labels()
+        activation_of(config, config.family.heads[kind])
+
+
 def place_head(
     config: EncoderConfig, weights: NamedWeights, store: Store, kind: str, words: Floats | Quantized
 ) -> Head:
@@ -110,7 +122,6 @@ def place_head(
 
     Those of int8 are packed as the float32 that they stand for.
     """
-    config.check_head(kind)
     names = config.family.heads[kind]
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None

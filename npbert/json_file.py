@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
-MAX_BYTES = 100_000_000  # what safetensors allows a header; no honest config or index comes near it
+from npbert.config_values import brief
+from npbert.regular_file import check_whole, read_bounded
+
+MAX_BYTES = 2**25  # a label for each of a million classes is more than any model has, and takes this much
+MAX_DEPTH = 64  # no honest file comes near it; what goes through values later may count on it
+MAX_DIGITS = 100  # of a whole number: far beyond any size, and within a float's range
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -18,7 +21,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {key!r} is given twice")
+                raise ValueError(f"the key '{brief(key)}' is given twice")
             seen.add(key)
     return values
 
@@ -28,17 +31,15 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: the file can't be read, or is not a regular file.
-        ValueError: it is too long, or is no UTF-8, no JSON, gives a key twice, or holds a lone surrogate.
+        ValueError: it is too long, or is no UTF-8, no JSON, gives a key twice, or holds a lone surrogate, a number of
+            more than 100 digits, or arrays and objects more than 64 deep.
     """
-    # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{path}: wanted a regular file")
-    with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"{path}: wanted at most {MAX_BYTES} bytes of JSON, found more")
+    data = read_bounded(path, MAX_BYTES)
+    check_whole(path, data)
     try:
-        values = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
+        values = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys, parse_int=_whole_number)
+        if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+            _check_depth(values)
         if b"\\u" in data:
             json.dumps(values, ensure_ascii=False).encode()  # an escape may be half of a surrogate pair
         return values
@@ -59,3 +60,24 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: wanted a JSON object, found {type(values).__name__}")
     return values
+
+
+def _whole_number(digits: str) -> int:
+    # Beyond a float's range comparisons and conversions fail, and more digits take time as their square.
+    if (count := len(digits.lstrip("-"))) > MAX_DIGITS:
+        raise ValueError(f"a whole number of {count} digits, wanted at most {MAX_DIGITS}")
+    return int(digits)
+
+
+def _check_depth(values: Any) -> None:
+    level = [values]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError("the JSON is nested too deeply")

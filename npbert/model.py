@@ -14,6 +14,7 @@ import numpy as np
 from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store
 from numpy.typing import ArrayLike
 
+from npbert import architectures
 from npbert import batch as batches
 from npbert.bert import (
     EMBEDDING,
@@ -34,10 +35,12 @@ from npbert.config import EncoderConfig
 from npbert.config_values import head_lists, wrong
 from npbert.devices import backend_for
 from npbert.family import WORDS
-from npbert.file_names import SINGLE_WEIGHTS
+from npbert.file_names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.hub import resolve
 from npbert.keywords import names_of, refuse_unknown
+from npbert.lora import open_weights
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
+from npbert.regular_file import exists
 from npbert.safetensors_file import write_safetensors
 from npbert.weights import (
     EMBEDDING_PARTS,
@@ -184,7 +187,7 @@ class EncoderModel:
     def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
         """pooler: None takes what the file has."""
         config = cls.config_class.from_pretrained(folder)
-        checkpoint = Checkpoint.open(folder)
+        checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
                 pooler = has_pooler(config, checkpoint)
@@ -193,6 +196,9 @@ class EncoderModel:
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
             config = cls.settled(config, checkpoint)
             weights = cls.named_weights(config, checkpoint, pooler=pooler)
+            if other := architectures.mistaken(config, cls):
+                same = f"whose head has tensors of the same names, but another meaning than {cls.__name__}'s"
+                warnings.warn(f"{folder}: config.json names {other}, {same}", stacklevel=3)
             weights.warn_left_over(harmless(config), stacklevel=3)
             return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
@@ -204,7 +210,9 @@ class EncoderModel:
         """The model's tensors in a file, checked to be there and of their shapes."""
         head = cls.head_shapes(config)
         shapes = {**encoder_shapes(config, pooler=pooler), **head}
-        return NamedWeights(checkpoint, config.family.prefix, shapes, head, cls.head_aliases(config))
+        hint = architectures.hint(config, cls.__name__)
+        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.family.pooler}."))]
+        return NamedWeights(checkpoint, config.family.prefix, shapes, of_head, cls.head_aliases(config), hint)
 
     # What a head adds -----------------------------------------------------------------------------------------
 
@@ -283,12 +291,14 @@ class EncoderModel:
             config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
         )
         has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
-        key = (hidden, attentions, has_embeds, has_head_mask)
+        has_pairs = packed.batch.allowed is not None
+        key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
         program = self._programs.get(key) or self._record(
             key,
             forward(self._encoder, hidden_states=hidden, attentions=attentions),
             inputs_embeds=has_embeds,
             head_mask=has_head_mask,
+            allowed=has_pairs,
         )
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
@@ -376,7 +386,10 @@ class EncoderModel:
 
         Raises:
             OSError: it can't be written, or the model's own file can't be read.
+            ValueError: the folder has an adapter.
         """
+        if exists(Path(save_directory) / ADAPTER_CONFIG):  # it would be merged once more
+            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {save_directory}")
         replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(save_directory)
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""
@@ -501,8 +514,12 @@ class BareModel(EncoderModel):
         Args:
             input_ids: [B, S] integers of any dtype, or
             inputs_embeds: [B, S, E], in place of the word embeddings.
-            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all.
-            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet take none.
+            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
+                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
+                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
+                0 keeps, -10000 and less does not.
+            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
+                make no difference to them.
             position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
                 MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
             head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
@@ -513,7 +530,7 @@ class BareModel(EncoderModel):
             last_hidden_state [B, S, H]; pooler_output [B, H], unless there is no pooler; if asked for,
             hidden_states, L + 1 times [B, S, H], and attentions, L times [B, N, S, S].
             At positions that the mask excludes outputs are 0, but for position 0, which is computed always.
-            A row that is masked whole attends to nothing: its attention context is 0.
+            A row that is masked whole attends to nothing, nor does a query that has no key: the context is 0.
 
         Raises:
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.

@@ -8,27 +8,43 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 DELAY_S = 0.5  # what is over sooner needs no bar
 
 
+def usable(stream: Any) -> bool:
+    """Whether there is such a stream: services and daemons may have none, or a closed one."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal: one that is absent, closed or of somebody's own making is none."""
+    asked = getattr(stream, "isatty", None)
+    return usable(stream) and asked is not None and bool(asked())
+
+
 class Progress:
     """Counts finished items and shows them. Use it in a `with` statement.
 
     Args:
-        total: how many items there are; None where that is not known.
+        total: how many items there are, or a function that counts them, asked where a bar is drawn; None where that is
+            not known.
         description: what stands before the bar.
         unit: what one item is.
-        show: True always draws the bar, False never does. None draws it where stderr is a terminal and
-            the work has taken half a second.
+        show: True always draws the bar, where there is a stderr, and False never does. None draws it where stderr is a
+            terminal and the work has taken half a second.
 
     Raises:
         ValueError: show is something else.
     """
 
-    def __init__(self, total: int | None, description: str, unit: str, show: bool | None = None) -> None:
+    def __init__(
+        self, total: int | Callable[[], int | None] | None, description: str, unit: str, show: bool | None = None
+    ) -> None:
         if show is not None and not isinstance(show, bool):
             raise ValueError(f"show_progress_bar: wanted True, False or None, found {show!r}")
         self._total = total
@@ -36,7 +52,7 @@ class Progress:
         self._unit = unit
         self._done = 0
         self._delay = 0.0 if show else DELAY_S
-        self._wanted = sys.stderr.isatty() if show is None else show
+        self._wanted = is_terminal(sys.stderr) if show is None else show and usable(sys.stderr)
         self._started = time.monotonic()
         self._bar: Any = None
 
@@ -47,21 +63,33 @@ class Progress:
     def advance(self, items: int) -> None:
         """Counts items as finished."""
         self._done += items
-        if self._bar is not None:
-            self._bar.update(items)
-        elif self._wanted and time.monotonic() - self._started >= self._delay and self._done != self._total:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+        if not self._wanted:
+            return
+        try:
+            if self._bar is not None:
+                self._bar.update(items)
+            elif time.monotonic() - self._started >= self._delay and self._done != self._total:
+                self._draw()
+        except (OSError, ValueError):  # stderr is lost, which is no reason to lose the work
+            self._wanted = False
+            if self._bar is not None:
+                self._bar.disable = True
 
-            bar = tqdm(total=self._total, desc=self._description, unit=" " + self._unit, leave=False)
-            if not bar.disable:  # by TQDM_DISABLE
-                elapsed = time.monotonic() - self._started
-                bar.start_t -= elapsed  # what went before the bar counts in the rate
-                bar.last_print_t -= elapsed
-            bar.update(self._done)
-            self._bar = bar
+    def _draw(self) -> None:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        total = self._total() if callable(self._total) else self._total
+        bar = tqdm(total=total, desc=self._description, unit=" " + self._unit, leave=False)
+        if not bar.disable:  # by TQDM_DISABLE
+            elapsed = time.monotonic() - self._started
+            bar.start_t -= elapsed  # what went before the bar counts in the rate
+            bar.last_print_t -= elapsed
+        bar.update(self._done)
+        self._bar = bar
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError, ValueError):
+                self._bar.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from npbert.config_values import show
@@ -41,16 +42,19 @@ def chosen_prompt(prompts: Mapping[str, str], default: str | None, prompt_name: 
     if name is None:
         return ""
     if not isinstance(name, str) or name not in prompts:
-        raise ValueError(f"prompt_name: wanted one of {sorted(prompts)}, found {show(name)}")
+        raise ValueError(f"prompt_name: wanted one of {show(sorted(prompts))}, found {show(name)}")
     return prompts[name]
 
 
-def checked_default(prompts: Mapping[str, str], name: str | None) -> str | None:
-    """The name of the default prompt, if there is one.
+def checked_default(prompts: Mapping[str, str], given: str | None, own: str | None, source: Path) -> str | None:
+    """The name of the default prompt, if there is one: the given one, else the folder's own.
+
+    source: the file and key of the folder's.
 
     Raises:
         ValueError: it is none of the prompts'.
     """
+    name, where = (given, "default_prompt_name") if given or own is None else (own, source)
     if name is not None and not (isinstance(name, str) and name in prompts):
-        raise ValueError(f"default_prompt_name: wanted one of {sorted(prompts)}, found {show(name)}")
+        raise ValueError(f"{where}: wanted one of {show(sorted(prompts))}, found {show(name)}")
     return name

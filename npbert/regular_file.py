@@ -1,10 +1,24 @@
-"""Files that are read whole: regular ones only, and of bounded size."""
+"""Files that are read whole: regular ones only, and of bounded size.
+
+Links are followed, wherever they lead, as the system and every other reader of such folders follows them: the hub's
+cache is made of links to its blobs and those of links to a store that caches share, and people link weights and
+vocabularies of a shared disk into a folder of their own. No rule tells these from a link that a stranger made. What
+protects is that nothing is told of a file that is no model's: messages show the values of the keys that they are
+about, cut short, and never a file's text. Whoever unpacks strangers' archives leaves links out there.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""What a file begins with that stands for one which Git LFS has not fetched."""
+
+_REFUSALS = (b"<!doctype html", b"<html", b"entry not found")
+"""What the answers of a server begin with that has no such file, in lower case."""
 
 # Opening a FIFO would wait for a writer for ever; for a regular file the flag means nothing.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -34,10 +48,45 @@ def check_bounded(path: str | os.PathLike[str], limit: int) -> None:
 
     Raises:
         OSError: there is none, or it is no regular file.
-        ValueError: it has more bytes than `limit`.
+        ValueError: it has more bytes than `limit`, or is a pointer of Git LFS.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        _check_size(path, os.fstat(file.fileno()), limit)
+        if begin := _read(path, file, len(LFS_POINTER)):
+            check_whole(path, begin)
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """A descriptor to read a file by, whatever its size.
+
+    Raises:
+        OSError: there is none, it can't be read, or is no regular file.
     """
     exists(path)
-    _check(path, os.stat(path), limit)
+    _check_kind(path, os.stat(path))  # before it is opened: opening a device may do something
+    descriptor = os.open(path, _FLAGS)
+    try:
+        _check_kind(path, os.fstat(descriptor))  # what is there now
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_whole(path: str | os.PathLike[str], begin: bytes | bytearray) -> None:
+    """Checks how a file begins that can't be empty.
+
+    Raises:
+        ValueError: it is what a download or a clone leaves that was not finished, or was refused.
+    """
+    if not begin:
+        raise ValueError(f"{os.fspath(path)}: an empty file, as a download that was cut short leaves it: get it again")
+    if begin.startswith(LFS_POINTER):
+        hint = "`git lfs pull` in its repository gets it"
+        raise ValueError(f"{os.fspath(path)}: a pointer of Git LFS in the place of the file: {hint}")
+    if begin[:20].lower().startswith(_REFUSALS):
+        hint = "as where it has none: get it again"
+        raise ValueError(f"{os.fspath(path)}: a server's answer in the place of the file, {hint}")
 
 
 def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -45,20 +94,34 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
 
     Raises:
         OSError: it can't be read, or is no regular file.
-        ValueError: it has more bytes than `limit`.
+        ValueError: it has more bytes than `limit`, or is a pointer of Git LFS.
     """
-    check_bounded(path, limit)  # before it is opened: opening a device may do something
-    with os.fdopen(os.open(path, _FLAGS), "rb") as file:
-        _check(path, os.fstat(file.fileno()), limit)  # what is there now
-        data = file.read(limit + 1)
+    with os.fdopen(open_regular(path), "rb") as file:
+        _check_size(path, os.fstat(file.fileno()), limit)
+        data = _read(path, file, limit + 1)
     if len(data) > limit:
         raise _too_long(path, limit, "more")
+    if data:
+        check_whole(path, data)
     return data
 
 
-def _check(path: str | os.PathLike[str], found: os.stat_result, limit: int) -> None:
+def _read(path: str | os.PathLike[str], file: BinaryIO, most: int) -> bytes:
+    try:
+        data: bytes | None = file.read(most)
+    except OSError as error:  # which names no file, as it has a descriptor alone
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    if data is None:  # of a file that says it is regular, and waits for what others write
+        raise OSError(f"{os.fspath(path)}: wanted a regular file")
+    return data
+
+
+def _check_kind(path: str | os.PathLike[str], found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"{os.fspath(path)}: wanted a regular file")
+
+
+def _check_size(path: str | os.PathLike[str], found: os.stat_result, limit: int) -> None:
     if found.st_size > limit:
         raise _too_long(path, limit, str(found.st_size))
 

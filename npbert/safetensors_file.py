@@ -11,8 +11,6 @@ import json
 import math
 import mmap
 import os
-import stat
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from npbert.config_values import brief, show
 from npbert.json_file import unique_keys
+from npbert.regular_file import LFS_POINTER, check_whole, open_regular
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -36,6 +36,7 @@ FLOATS: dict[str, np.dtype[Any]] = {
 }
 """What weights may be stored as -> the bits that are read."""
 
+MAX_HEADER = 10**8  # bytes, the library's limit
 MAX_DIMENSIONS = 32  # NumPy 1's limit; NumPy 2's is 64
 CHUNK = 2**16  # elements: what was just read is checked and converted while it is in the second-level cache
 
@@ -70,10 +71,7 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError(f"{path}: wanted a regular file")
-        self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._fd = open_regular(path)
         self._closer = weakref.finalize(self, os.close, self._fd)
         self._seeking = threading.Lock()
         self.mapped = False  # whether an array over the mapped file was given out
@@ -85,11 +83,13 @@ class SafetensorsFile:
             raise
 
     def _read_header(self) -> dict[str, Entry]:
+        check_whole(self.path, self._read_bytes(min(self._identity[2], len(LFS_POINTER)), 0))
         try:
             with safe_open(self.path, framework="numpy"):
                 pass
         except SafetensorError as error:
-            raise ValueError(f"{self.path}: not a valid safetensors file: {error}") from None
+            why = f"{brief(error, 300)}{self._cut_short()}"
+            raise ValueError(f"{self.path}: not a valid safetensors file: {why}") from None
         found = os.stat(self.path)
         if (found.st_ino, found.st_dev) != self._identity[:2]:
             raise OSError(f"{self.path}: replaced by another file while it was opened")
@@ -99,16 +99,32 @@ class SafetensorsFile:
         try:
             header = json.loads(text, object_pairs_hook=unique_keys)
         except ValueError as error:
-            raise ValueError(f"{self.path}: not a valid safetensors header: {error}") from None
+            raise ValueError(f"{self.path}: not a valid safetensors header: {brief(error, 300)}") from None
         header.pop("__metadata__", None)
         entries = {}
         for name, entry in header.items():
             rank = len(entry["shape"])
             if rank > MAX_DIMENSIONS:
-                raise ValueError(f"{self.path}: {name}: wanted at most {MAX_DIMENSIONS} dimensions, found {rank}")
+                wanted = f"at most {MAX_DIMENSIONS} dimensions"
+                raise ValueError(f"{self.path}: {brief(name)}: wanted {wanted}, found {rank}")
             start = 8 + length + entry["data_offsets"][0]
             entries[name] = Entry(entry["dtype"], tuple(entry["shape"]), start)
         return entries
+
+    def _cut_short(self) -> str:
+        """What there is to add to the library's error where the header speaks of more bytes than the file has."""
+        size = self._identity[2]
+        try:
+            wanted = 8 + (0 if size < 8 else int.from_bytes(self._read_bytes(8, 0), "little"))
+            if wanted <= min(size, MAX_HEADER):
+                header: dict[str, Any] = json.loads(self._read_bytes(wanted - 8, 8))
+                header.pop("__metadata__", None)
+                wanted += max(entry["data_offsets"][1] for entry in header.values())
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return ""
+        if not size < wanted < 2**48:  # beyond it is no length, but text or noise
+            return ""
+        return f"; wanted {wanted} bytes, found {size}, as a download that was cut short leaves: get it again"
 
     def read(self, name: str, rows: tuple[int, int] | None = None) -> Floats:
         """A tensor as a C-contiguous float32 array of the caller's own; with (begin, end) so many rows of it.
@@ -143,7 +159,7 @@ class SafetensorsFile:
         values = np.empty(entry.size, np.int8)
         self._read_into(values.view(np.uint8).data, entry.start)
         self.check_unchanged()
-        return values.reshape(entry.shape)
+        return self._shaped(name, values, entry.shape)
 
     def map(self, name: str) -> Floats:
         """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
@@ -171,7 +187,7 @@ class SafetensorsFile:
         """
         entry = self._int8_entry(name)
         self.check_unchanged()
-        return self._pages(entry, np.dtype(np.int8)).reshape(entry.shape)
+        return self._shaped(name, self._pages(entry, np.dtype(np.int8)), entry.shape)
 
     def _pages(self, entry: Entry, dtype: np.dtype[Any]) -> NDArray[Any]:
         before = entry.start % mmap.ALLOCATIONGRANULARITY
@@ -208,7 +224,8 @@ class SafetensorsFile:
     def _float_entry(self, name: str) -> Entry:
         entry = self.entries[name]
         if entry.stored not in FLOATS:
-            raise ValueError(f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}")
+            wanted = f"weights stored as {', '.join(FLOATS)}"
+            raise ValueError(f"{self.path}: {brief(name)}: wanted {wanted}, found {entry.stored}")
         return entry
 
     def _int8_entry(self, name: str) -> Entry:
@@ -257,13 +274,14 @@ class SafetensorsFile:
             at = np.unravel_index(begin + int(wrong[0]), self.entries[name].shape)
             where = "[" + ", ".join(str(int(index)) for index in at) + "]"
             found = part[wrong[0]]
-            raise ValueError(f"{self.path}: {name}: wanted finite float32 values, found {found} at {where}")
+            raise ValueError(f"{self.path}: {brief(name)}: wanted finite float32 values, found {found} at {where}")
 
-    def _shaped(self, name: str, values: Floats, shape: tuple[int, ...]) -> Floats:
+    def _shaped(self, name: str, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         try:
             return values.reshape(shape)
         except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing
-            raise ValueError(f"{self.path}: {name}: wanted a shape that fits memory, found {shape}: {error}") from None
+            where, found = f"{self.path}: {brief(name)}", show(shape)
+            raise ValueError(f"{where}: wanted a shape that fits memory, found {found}: {error}") from None
 
 
 def write_safetensors(
@@ -286,16 +304,15 @@ def write_safetensors(
         header[name] = {"dtype": "I8" if name in int8 else "F32", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
-        try:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    try:
+        with partial.open("xb") as file:  # with the permissions that the umask gives, as any file
             file.write(len(text).to_bytes(8, "little") + text)
             for name, shape in shapes.items():
                 values = np.ascontiguousarray(read(name), np.int8 if name in int8 else "<f4")
                 assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
                 file.write(values.data)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

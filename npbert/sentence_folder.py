@@ -6,18 +6,18 @@ a module's type counts. Where each setting came from is kept, for `npbert info` 
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npbert.config import AutoConfig
-from npbert.config_values import show
-from npbert.file_names import MODULES_FILE
-from npbert.hub import MODEL_FILES
+from npbert.config_values import brief, listed, show
+from npbert.file_names import MAX_MODULES, MODEL_FILES, MODULES_FILE
 from npbert.json_file import read_json, read_json_object
 from npbert.prompts import checked_prompts
+from npbert.regular_file import exists
 from npbert.sentence_modules import Dense, Module, Pooling, read_module, read_pooling
 from npbert.similarity import SIMILARITIES
 from npbert.tokenizer_files import CONFIG_FILE as TOKENIZER_CONFIG
@@ -40,6 +40,9 @@ SENTENCE_FILES = (
 )
 """What is wanted from the hub."""
 
+MAX_PATH = 255  # characters of a module's
+OTHER_SIMILARITIES = {"cos_sim": "cosine", "dot_score": "dot", "dot_product": "dot"}
+"""Names of the same functions elsewhere in sentence-transformers."""
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 """The one modality_config that is what a Transformer does without one."""
@@ -79,7 +82,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         ValueError: a file is malformed, or asks for what is not supported; it and the module are named.
     """
     entries = read_modules(folder)
-    has_modules = (folder / MODULES_FILE).exists()
+    has_modules = exists(folder / MODULES_FILE)
     if has_modules:
         _check_order(folder / MODULES_FILE, [kind for kind, _ in entries])
     sources: dict[str, str] = {}
@@ -131,22 +134,25 @@ def read_modules(folder: Path) -> list[tuple[str, str]]:
         OSError, ValueError: the file can't be read, is malformed, or lists a module that is not supported.
     """
     file = folder / MODULES_FILE
-    if not file.exists():
+    if not exists(file):
         return []
     entries = read_json(file)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{file}: wanted a list of objects, one for each module")
+    if len(entries) > MAX_MODULES:
+        raise ValueError(f"{file}: wanted at most {MAX_MODULES} modules, found {len(entries)}")
     modules: list[tuple[str, str]] = []
     for index, entry in enumerate(entries):
         kind, path = entry.get("type"), entry.get("path", "")
         if not isinstance(kind, str) or not isinstance(path, str):
-            raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {show(entry)}")
+            found = f"a type {show(kind)} and a path {show(path)}"
+            raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {found}")
         if not _stays_inside(path):
-            raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {path!r}")
+            raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {show(path)}")
         kind = kind.rsplit(".", 1)[-1]
         if kind not in MODULES:
             raise ValueError(
-                f"{file}: module {index} ({path or 'the folder itself'}) is a {entry['type']}, "
+                f"{file}: module {index} ({brief(path) or 'the folder itself'}) is a {brief(entry['type'])}, "
                 f"which is not supported; supported are {', '.join(MODULES)}"
             )
         modules.append((kind, path))
@@ -165,7 +171,9 @@ def _check_order(file: Path, kinds: list[str]) -> None:
 
 def _stays_inside(path: str) -> bool:
     # Windows' separators and drives are refused everywhere: a folder must mean the same on every machine.
-    return not ({"..", "/"} & set(PurePosixPath(path).parts)) and not (set("\\:\0") & set(path))
+    parts = PurePosixPath(path).parts
+    fits = len(path) <= MAX_PATH and path.isprintable()
+    return fits and not ({"..", "/"} & set(parts)) and not (set("\\:") & set(path))
 
 
 def read_transformer(
@@ -189,7 +197,7 @@ def read_transformer(
     limit: int | None = None
     lower = False
     sources["do_lower_case"] = "not set"
-    file = next((folder / name for name in names if (folder / name).exists()), None)
+    file = next((folder / name for name in names if exists(folder / name)), None)
     if file is not None:
         values = read_json_object(file)
         _check_supported(file, values, {"transformer_task": task, "module_output_name": output})
@@ -203,13 +211,13 @@ def read_transformer(
             limit = _whole_number(file, "max_seq_length", given)
             sources["max_seq_length"] = f"{file.name}: max_seq_length"
         given = values.get("do_lower_case", False)
-        if not isinstance(given, bool):
+        if given not in (True, False, None):
             raise ValueError(f"{file}: do_lower_case: wanted true or false, found {show(given)}")
-        lower = given
+        lower = bool(given)
         if "do_lower_case" in values:
             sources["do_lower_case"] = f"{file.name}: do_lower_case"
     file = folder / TOKENIZER_CONFIG
-    if limit is None and file.exists():
+    if limit is None and exists(file):
         given = read_json_object(file).get("model_max_length")
         if given is not None:
             limit = _whole_number(file, "model_max_length", given)
@@ -235,28 +243,34 @@ def _check_supported(file: Path, values: dict[str, Any], wanted: dict[str, str])
             {"model_max_length"} if key in ("tokenizer_args", "processor_kwargs") else set()
         )
         if others := sorted(set(arguments) - allowed):
-            raise ValueError(f"{file}: {key}: not supported: {', '.join(sorted(others))}")
+            raise ValueError(f"{file}: {key}: not supported: {listed(others)}")
 
 
 def _whole_number(file: Path, key: str, value: object) -> int:
     # "No limit" is written as 1e30 and then some.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value < 1:
+    number = None if isinstance(value, bool) or not isinstance(value, int | float) else min(value, 2**31)
+    if number is None or not number >= 1 or number != int(number):  # a NaN is not at least 1
         raise ValueError(f"{file}: {key}: wanted a positive whole number, found {show(value)}")
-    return int(min(value, 2**31))
+    return int(number)
 
 
 def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[str, Any]:
     """The fields of SentenceFolder that config_sentence_transformers.json sets."""
-    values = read_json_object(file) if counts and file.exists() else {}
+    values = read_json_object(file) if counts and exists(file) else {}
     kind = values.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise ValueError(f"{file}: model_type: wanted 'SentenceTransformer', found {show(kind)}")
     settings: dict[str, Any] = read_prompts(file, values, sources)
 
-    name = values.get("similarity_fn_name")
-    if name is not None and (not isinstance(name, str) or name not in SIMILARITIES):
-        raise ValueError(f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {show(name)}")
-    settings["similarity_fn_name"] = name or "cosine"
+    name = values.get("similarity_fn_name") or "cosine"
+    wanted = f"{file}: similarity_fn_name: wanted one of {', '.join(SIMILARITIES)}, found {show(name)}"
+    if not isinstance(name, str):
+        raise ValueError(wanted)
+    name = OTHER_SIMILARITIES.get(name, name)
+    if name not in SIMILARITIES:  # no vector depends on it
+        warnings.warn(f"{wanted}: cosine is used, as in sentence-transformers 6", stacklevel=4)
+        name = "cosine"
+    settings["similarity_fn_name"] = name
 
     dim = values.get("truncate_dim")
     settings["truncate_dim"] = None if dim is None else _whole_number(file, "truncate_dim", dim)
@@ -268,13 +282,16 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
 def read_prompts(file: Path, values: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
     """prompts and default_prompt_name; `sources` gets where they come from.
 
+    Whether there is a prompt of that name is asked when those that the caller gives are known.
+
     Raises:
-        ValueError: they are no prompts, or the default is none of them.
+        ValueError: they are no prompts, or the default is no name.
     """
     prompts = checked_prompts(f"{file}: prompts", values.get("prompts") or {})
     default = values.get("default_prompt_name")
-    if default is not None and (not isinstance(default, str) or default not in prompts):
-        raise ValueError(f"{file}: default_prompt_name: wanted one of {sorted(prompts)}, found {show(default)}")
+    if not isinstance(default, str | None):
+        wanted = f"one of {show(sorted(prompts))}"
+        raise ValueError(f"{file}: default_prompt_name: wanted {wanted}, found {show(default)}")
     for key in ("prompts", "default_prompt_name"):
         sources[key] = _source(file, values, key)
     return {"prompts": prompts, "default_prompt_name": default}

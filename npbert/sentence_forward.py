@@ -9,10 +9,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from npbert_kernels.ops import Activation, Backend, Floats, Ops, Rows, Store
+from npbert_kernels.ops import Backend, Floats, Ops, Rows, Store
 
 from npbert.bert import Tail
 from npbert.checkpoint import Checkpoint
+from npbert.config_values import listed, show
 from npbert.sentence_modules import Dense, LayerNorm, Module, Normalize
 
 EPS = 1e-5  # of torch.nn.LayerNorm; no folder says another
@@ -65,15 +66,10 @@ def _step(module: Module, store: Store) -> Tail:
 
 def _dense(module: Dense, weights: dict[str, Floats], store: Store) -> Tail:
     weight, bias = weights["linear.weight"], weights.get("linear.bias")
-    width = module.out_features
-    activation: Activation | None = "tanh" if module.activation == "sigmoid" else module.activation
-    closing = None  # a second product, for what no op does: exact, since its weight is diagonal
-    if module.activation == "sigmoid":  # 1/2 + 1/2 tanh(x / 2)
-        half = np.float32(0.5)
-        weight, bias = weight * half, None if bias is None else bias * half
-        closing = store.linear(half * np.eye(width, dtype=np.float32), np.full(width, half))
-    elif module.use_residual and activation is not None:  # an op adds to a product, and not to an activation
-        closing = store.linear(np.eye(width, dtype=np.float32), None)
+    width, activation = module.out_features, module.activation
+    closing = None
+    if module.use_residual and activation is not None:  # an op adds to a product, and not to an activation
+        closing = store.linear(np.eye(width, dtype=np.float32), None)  # exact
     linear = store.linear(weight, bias)
     projection = store.linear(weights["residual.weight"], None) if "residual.weight" in weights else None
 
@@ -94,14 +90,14 @@ def _open(module: Dense | LayerNorm) -> Checkpoint:
     checkpoint = Checkpoint.open(module.folder)
     try:
         if missing := [name for name in wanted if name not in checkpoint]:
-            raise ValueError(f"{module.folder}: missing weights ({len(missing)}): {', '.join(missing)}")
+            raise ValueError(f"{module.folder}: missing weights ({len(missing)}): {listed(missing)}")
         if others := [name for name in checkpoint if name not in wanted]:
-            raise ValueError(f"{module.folder}: tensors that config.json does not speak of: {', '.join(others)}")
+            raise ValueError(f"{module.folder}: tensors that config.json does not speak of: {listed(others)}")
         for name, shape in wanted.items():
             if (found := checkpoint.shape(name)) != shape:
                 raise ValueError(
                     f"{checkpoint.path(name)}: {name}: wanted the shape {list(shape)} that config.json gives, "
-                    f"found {list(found)}"
+                    f"found {show(list(found))}"
                 )
     except BaseException:
         checkpoint.close()

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
+
+from npbert_kernels.ops import Activation
 
 from npbert.bert import POOLS, Pool
 from npbert.config_values import is_int, show
 from npbert.json_file import read_json_object
+from npbert.regular_file import exists
 
-# The name of torch.nn -> what computes it: an activation of ops', or one that is made of these.
-DenseActivation: TypeAlias = Literal["gelu_erf", "relu", "silu", "tanh", "sigmoid"]
-ACTIVATIONS: dict[str, DenseActivation | None] = {
+# The name of torch.nn -> the op's.
+ACTIVATIONS: dict[str, Activation | None] = {
     "Identity": None,
     "Tanh": "tanh",
     "ReLU": "relu",
     "GELU": "gelu_erf",
     "SiLU": "silu",
+    "Mish": "mish",
     "Sigmoid": "sigmoid",
 }
 VECTOR = "sentence_embedding"  # sentence-transformers' name of what is pooled; a module may be about another
@@ -51,7 +54,7 @@ class Dense:
     in_features: int
     out_features: int
     bias: bool = True
-    activation: DenseActivation | None = "tanh"
+    activation: Activation | None = "tanh"
     use_residual: bool = False
 
     @property
@@ -126,7 +129,7 @@ def read_module(kind: str, folder: Path, width: int) -> tuple[Module | None, str
     if kind == "Dropout":  # it is for training
         return None, ""
     file = folder / "config.json"
-    values = read_json_object(file) if kind in ("Dense", "LayerNorm") or file.exists() else {}
+    values = read_json_object(file) if kind in ("Dense", "LayerNorm") or exists(file) else {}
     for key in ("module_input_name", "module_output_name"):
         if values.get(key) not in (VECTOR, None):
             raise ValueError(f"{file}: {key}: wanted {VECTOR!r}, found {show(values[key])}; not supported")

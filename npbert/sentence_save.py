@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npbert.config_values import show
 from npbert.cross_encoder_folder import SCORES
 from npbert.file_names import CONFIG_FILE, MODULES_FILE, SINGLE_WEIGHTS
 from npbert.json_file import read_json_object
@@ -68,9 +69,8 @@ def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
     """
     names = [name for name, function in SCORES.items() if function is model.activation_fn]
     if not names:
-        raise ValueError(
-            f"activation_fn: wanted one of {', '.join(SCORES)}, which a file can name, found {model.activation_fn!r}"
-        )
+        wanted = f"one of {', '.join(SCORES)}, which a file can name"
+        raise ValueError(f"activation_fn: wanted {wanted}, found {show(model.activation_fn)}")
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     path = torch_path(names[0])

@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
 from npbert.auto import AutoModel
 from npbert.config_values import is_int, show
-from npbert.hub import resolve
 from npbert.keywords import names_of, refuse_unknown
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
-from npbert.sentence_folder import SENTENCE_FILES, read_sentence_folder
+from npbert.sentence_folder import read_sentence_folder
 from npbert.sentence_forward import place
 from npbert.sentence_modules import Normalize
+from npbert.sentence_names import resolve_sentences
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.similarity import SIMILARITIES, pairwise, similarity, unit_rows
 from npbert.texts import TextError, check_texts, check_unicode
@@ -73,19 +73,21 @@ class SentenceTransformer:
         **others: Any,
     ) -> None:
         refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
-        folder = resolve(
+        folder = resolve_sentences(
             model_name_or_path,
             subfolder=subfolder,
             revision=revision,
             token=token,
-            cache_dir=cache_folder,
+            cache_folder=cache_folder,
             local_files_only=local_files_only,
-            patterns=SENTENCE_FILES,
         )
         self.settings = settings = read_sentence_folder(folder)
         given = {} if prompts is None else checked_prompts("prompts", prompts)
         self.prompts = {"query": "", "document": "", **settings.prompts, **given}
-        self.default_prompt_name = checked_default(self.prompts, default_prompt_name or settings.default_prompt_name)
+        source = folder / settings.sources["default_prompt_name"]
+        self.default_prompt_name = checked_default(
+            self.prompts, default_prompt_name, settings.default_prompt_name, source
+        )
         self.similarity_fn_name = settings.similarity_fn_name if similarity_fn_name is None else similarity_fn_name
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt

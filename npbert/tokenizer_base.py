@@ -17,6 +17,7 @@ from npbert.encoding import BatchEncoding
 from npbert.file_names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
 from npbert.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.texts import TextError, Texts, check_texts, read_texts
+from npbert.tokenizer_backends import draw_no_lots, read, share, written
 from npbert.tokenizer_call import (
     Lengths,
     as_arrays,
@@ -36,10 +37,9 @@ from npbert.tokenizer_files import (
     make_tokenizer,
 )
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
-from npbert.tokenizer_pipeline import switches
-from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad, share
+from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
 from npbert.tokenizer_settings import checked_settings
-from npbert.unigram_file import read_backend, written_backend
+from npbert.tokenizer_switches import switches
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class PreTrainedTokenizerFast(Vocabulary):
     Itself it stands for a tokenizer.json that says all; subclasses differ by their line in the table.
 
     A call changes nothing, neither here nor in the `tokenizers.Tokenizer` behind it, so threads may share
-    one. Its own truncation and padding are switched off at once: both are done here, on what it gives.
+    one. Its own truncation and padding are switched off at once: both are done here, on what it gives. So is what
+    draws by lot, the dropout that a BPE's tokenizer.json may carry: it is for training, and the same text gives the
+    same tokens.
 
     Args:
         vocab, vocab_file: what the family's own tokenizer is made of: the path of vocab.txt, vocab.json or the
@@ -114,6 +116,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         self._greatest_id = loaded.greatest_id
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
+            draw_no_lots(backend)
             single, pair = backend.encode_batch(["a", ("a", "a")])
         self._around = _around(single, where)
         self._special_ids = [
@@ -142,8 +145,10 @@ class PreTrainedTokenizerFast(Vocabulary):
     ) -> Self:
         """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
 
-        Those are vocab.txt, or vocab.json and merges.txt, or a sentencepiece model. A switch in tokenizer_config.json,
-        such as do_lower_case or add_prefix_space, goes before what tokenizer.json says.
+        Those are vocab.txt, or vocab.json and merges.txt, or a sentencepiece model. tokenizer.json decides, where
+        versions of transformers differ as well; of tokenizer_config.json's switches those go before it that did when
+        models were trained, in transformers 4: BERT's do_lower_case, strip_accents and tokenize_chinese_chars,
+        RoBERTa's add_prefix_space and trim_offsets. docs/versions.md lists the differences.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
@@ -151,7 +156,8 @@ class PreTrainedTokenizerFast(Vocabulary):
             subfolder: of that folder, where the files are.
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
-                tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token, ...
+                tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token,
+                model_input_names, ...
 
         Raises:
             OSError: the tokenizer can't be found or read.
@@ -194,7 +200,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
         with guarded("tokenizer"):
-            config |= switches(self._backend)
+            config |= switches(self._backend, self.family)
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
@@ -229,6 +235,15 @@ class PreTrainedTokenizerFast(Vocabulary):
                 f"{self.name_or_path or 'tokenizer'}: wanted ids below {vocab_size}, the model's vocab_size, "
                 f"found {found}"
             )
+
+    @property
+    def gives_token_types(self) -> bool:
+        """Whether a call gives token_type_ids where its arguments don't say it, and pipelines and rerankers use them.
+
+        That is what model_input_names says. Where no file says it: as the class does in transformers 4.57, unless the
+        folder's model tells no two types apart.
+        """
+        return "token_type_ids" in self.model_input_names
 
     @guarded("tokenizer")
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
@@ -329,7 +344,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         rows = [row for group in groups for row in group]
         names = self.model_input_names
         wanted = {
-            "token_type_ids": ("token_type_ids" in names if return_token_type_ids is None else return_token_type_ids),
+            "token_type_ids": self.gives_token_types if return_token_type_ids is None else return_token_type_ids,
             "attention_mask": ("attention_mask" in names if return_attention_mask is None else return_attention_mask),
             "special_tokens_mask": return_special_tokens_mask,
             "offset_mapping": return_offsets_mapping,
@@ -565,11 +580,11 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     def __getstate__(self) -> dict[str, Any]:
         with guarded("tokenizer"):
-            return {**self.__dict__, "_backend": written_backend(self._backend)}
+            return {**self.__dict__, "_backend": written(self._backend)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with guarded("tokenizer"):
-            self.__dict__.update(state, _backend=read_backend(*state["_backend"]))
+            self.__dict__.update(state, _backend=read(*state["_backend"]))
 
     def __repr__(self) -> str:
         return (

@@ -26,7 +26,6 @@ class Settings:
     model_max_length: int = NO_LIMIT
     padding_side: Side = "right"
     truncation_side: Side = "right"
-    pad_token_type_id: int = 0
     model_input_names: tuple[str, ...] = GENERIC.model_input_names
     clean_up_tokenization_spaces: bool = False
     config: dict[str, Any] = field(default_factory=dict)  # all of it, as it was read
@@ -41,10 +40,10 @@ class TokenizerConfig:
     def __init__(self, values: dict[str, Any], where: str, family: TokenizerFamily) -> None:
         self.values = values
         self.family = family
-        self._where = where
+        self.where = where
 
     def wrong(self, key: str, wanted: str) -> ValueError:
-        return ValueError(f"{self._where}: {key}: wanted {wanted}, found {show(self.values[key])}")
+        return ValueError(f"{self.where}: {key}: wanted {wanted}, found {show(self.values[key])}")
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.values.get(key)
@@ -115,20 +114,20 @@ class TokenizerConfig:
         return wanted
 
     def _plain_token(self, key: str, content: str) -> AddedToken:
-        check_unicode(content, f"{self._where}: {key}")
+        check_unicode(content, f"{self.where}: {key}")
         takes_space = key == "mask_token" and self.family.mask_takes_space
         return AddedToken(content, special=True, normalized=False, lstrip=takes_space)
 
     def _as_token(self, key: str, value: Any) -> AddedToken:
         """A special token: a string, or an object with how it matches."""
         if isinstance(value, str) and value:
-            check_unicode(value, f"{self._where}: {key}")
+            check_unicode(value, f"{self.where}: {key}")
             return AddedToken(value, special=True, normalized=False)
         if isinstance(value, dict) and isinstance(value.get("content"), str) and value["content"]:
-            check_unicode(value["content"], f"{self._where}: {key}")
+            check_unicode(value["content"], f"{self.where}: {key}")
             how = {name: value.get(name, False) for name in ("single_word", "lstrip", "rstrip")}
             special = value.get("special", True)
             how |= {"special": special, "normalized": value.get("normalized", not special)}
             if all(isinstance(item, bool) for item in how.values()):
                 return AddedToken(value["content"], **how)
-        raise ValueError(f"{self._where}: {key}: wanted a token, found {show(value)}")
+        raise ValueError(f"{self.where}: {key}: wanted a token, found {show(value)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from npbert.file_names import BYTE_BPE, SENTENCEPIECE, TOKENIZER_FILE, VOCABULAR
 from npbert.file_names import CONFIG_FILE as MODEL_CONFIG_FILE
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists, read_bounded
+from npbert.tokenizer_backends import copied
 from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.tokenizer_errors import as_value_error, guarded
 from npbert.tokenizer_families import (
@@ -27,11 +28,11 @@ from npbert.tokenizer_families import (
     ROBERTA,
     TokenizerFamily,
     family_of_class,
+    input_names,
 )
-from npbert.tokenizer_pipeline import set_special_tokens, set_switches
-from npbert.tokenizer_settings import check_switches
+from npbert.tokenizer_pipeline import set_special_tokens
+from npbert.tokenizer_switches import check_switches, set_switches, taken_switches
 from npbert.tokenizer_vocabulary import from_vocabulary, is_path
-from npbert.unigram_file import copied, read_unigram
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
@@ -96,7 +97,8 @@ def find_family(folder: Path) -> TokenizerFamily:
 def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
     """Reads tokenizer.json where there is one, else the family's own files.
 
-    The switches that tokenizer_config.json names go before those of tokenizer.json.
+    tokenizer.json decides. Those of its steps that had a switch in transformers 4 are set by what tokenizer_config.json
+    says of them.
 
     Args:
         folder: where the files are.
@@ -113,10 +115,9 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
     config = TokenizerConfig({**values, **given}, str(folder / CONFIG_FILE), family)
     file, parts = folder / TOKENIZER_FILE, [folder / name for name in family.files]
     if exists(file):
-        return _finished(*_read(file, family), config, given, str(file), folder / ADDED_TOKENS_FILE)
+        return _of_steps(*_read(file), config, given, str(file), folder)
     if parts and all(map(exists, parts)):
-        backend = from_vocabulary(parts, config)
-        return _finished(backend, None, config, given, str(parts[0]), folder / ADDED_TOKENS_FILE)
+        return _of_vocabulary(parts, config, given, str(parts[0]), folder)
     raise _no_files(folder, family)
 
 
@@ -148,15 +149,15 @@ def make_tokenizer(
             raise ValueError(f"{caller}: tokenizer_object: wanted a tokenizers.Tokenizer, found {show(backend)}")
         with guarded(f"{caller}: tokenizer_object"):
             backend = copied(backend)
-        return _finished(backend, None, config, given, caller)
+        return _of_steps(backend, None, config, given, caller)
     if list(present) == ["tokenizer_file"]:
         file = Path(present["tokenizer_file"])
-        return _finished(*_read(file, family), config, given, str(file))
+        return _of_steps(*_read(file), config, given, str(file))
     parts = [name for file in family.files for name in _PART_NAMES[file] if name in present]
     if parts and len(parts) == len(present) == len(family.files):
         where = present[parts[0]]
-        backend = from_vocabulary([present[name] for name in parts], config)
-        return _finished(backend, None, config, given, os.fspath(where) if is_path(where) else caller)
+        where = os.fspath(where) if is_path(where) else caller
+        return _of_vocabulary([present[name] for name in parts], config, given, where)
     own = " and ".join(" or ".join(_PART_NAMES[file]) for file in family.files)
     wanted = " or ".join(filter(None, ("tokenizer_file", "tokenizer_object", own)))
     raise ValueError(
@@ -171,41 +172,60 @@ _PART_NAMES = {
 """What a constructor calls a file of a family's own."""
 
 
-def _read(file: Path, family: TokenizerFamily) -> tuple[Tokenizer, int]:
+def _read(file: Path) -> tuple[Tokenizer, int]:
     """What a tokenizer.json describes, and a number that no id exceeds."""
     data = read_bounded(file, MOST_BYTES)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
-        exact = None if family is GENERIC else read_unigram(data)
-        backend = Tokenizer.from_buffer(data) if exact is None else exact
+        backend = Tokenizer.from_buffer(data)
     # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
     # or ids are places in a list.
     found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
     return backend, max(found, _SHORTER, backend.get_vocab_size() - 1)
 
 
-def _finished(
+def _of_steps(
     backend: Tokenizer,
     greatest_id: int | None,
     config: TokenizerConfig,
     given: Mapping[str, Any],
     where: str,
-    added_tokens: Path | None = None,
+    folder: Path | None = None,
 ) -> LoadedTokenizer:
-    """A tokenizer with the steps, tokens and settings that its config asks for; `where` stands in messages."""
+    """Of a tokenizer that has all its steps; `where` stands in messages."""
     with guarded(f"{where}: not a valid tokenizer"):
-        if config.family is not GENERIC:
-            set_switches(backend, config)
-        settings = _settings(config, backend)
-        if _add_tokens(backend, settings, config, added_tokens):
-            greatest_id = None
+        set_switches(backend, config, taken_switches(backend, config.family))
+        settings = _settings(config, backend, folder)
+        added = _add_tokens(backend, settings, config, folder)
+        return _finished(backend, settings, None if added else greatest_id, config, given, where)
+
+
+def _of_vocabulary(
+    parts: Sequence[Any], config: TokenizerConfig, given: Mapping[str, Any], where: str, folder: Path | None = None
+) -> LoadedTokenizer:
+    """Of a family's vocabulary; `where` stands in messages."""
+    with guarded(f"{where}: not a valid tokenizer"):
+        backend = from_vocabulary(parts, config)
+        settings = _settings(config, backend, folder)
+        _add_tokens(backend, settings, config, folder)
         set_special_tokens(backend, config, settings.tokens, where)
-        check_switches(backend, given)
-        unknown = getattr(backend.model, "unk_token", None)
-        if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
-            raise ValueError(f"{where}: wanted the unknown token {unknown!r} in the vocabulary, found none")
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = config.flag("split_special_tokens", False)
+        return _finished(backend, settings, None, config, given, where)
+
+
+def _finished(
+    backend: Tokenizer,
+    settings: Settings,
+    greatest_id: int | None,
+    config: TokenizerConfig,
+    given: Mapping[str, Any],
+    where: str,
+) -> LoadedTokenizer:
+    check_switches(backend, given)
+    unknown = getattr(backend.model, "unk_token", None)
+    if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
+        raise ValueError(f"{where}: wanted the unknown token {unknown!r} in the vocabulary, found none")
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = config.flag("split_special_tokens", False)
     return LoadedTokenizer(backend, settings, greatest_id)
 
 
@@ -217,7 +237,7 @@ def _no_files(folder: Path, family: TokenizerFamily) -> FileNotFoundError:
     return FileNotFoundError(f"{folder}: a {family.name}: wanted {wanted}, found {found}")
 
 
-def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
+def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path | None) -> Settings:
     # What tokenizer.json was last used with; only its sides outlive the load.
     truncation, padding = backend.truncation or {}, backend.padding or {}
     tokens: dict[str, str] = {}
@@ -229,6 +249,10 @@ def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
             tokens[name] = default.content
     if "pad_token" not in tokens and "pad_token" not in config.values and padding:
         tokens["pad_token"] = str(padding["pad_token"])
+    names: tuple[str, ...] = ()
+    if "model_input_names" not in config.values:
+        model_config = {} if folder is None else _read_optional(folder / MODEL_CONFIG_FILE)
+        names = input_names(config.family, model_config)
     extra = [token.content for token in config.extra_tokens()]
     if not extra:
         extra = [token for token in config.family.extra_special_tokens if backend.token_to_id(token) is not None]
@@ -238,14 +262,13 @@ def _settings(config: TokenizerConfig, backend: Tokenizer) -> Settings:
         model_max_length=config.length("model_max_length", NO_LIMIT),
         padding_side=config.side("padding_side", str(padding.get("direction", "right")).lower()),  # type: ignore[arg-type]
         truncation_side=config.side("truncation_side", str(truncation.get("direction", "right")).lower()),  # type: ignore[arg-type]
-        pad_token_type_id=int(padding.get("pad_type_id", 0)),
-        model_input_names=config.texts("model_input_names", config.family.model_input_names),
+        model_input_names=config.texts("model_input_names", names),
         clean_up_tokenization_spaces=bool(config.optional_flag("clean_up_tokenization_spaces", False)),
         config=config.values,
     )
 
 
-def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, added_file: Path | None) -> bool:
+def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, folder: Path | None) -> bool:
     """Adds the tokens that the files name and the tokenizer does not know yet, in the order of their ids.
 
     Those of added_tokens_decoder go before what tokenizer.json says of the same.
@@ -255,8 +278,9 @@ def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig,
     wanted = config.added_tokens()
     tokens = [] if wanted is None else [token for _, token in sorted(wanted.items())]
     new = [token for token in tokens if repr(known.get(token.content)) != repr(token)]
-    if wanted is None and added_file is not None:
-        new += [token for token in _from_added_file(added_file, special) if token.content not in known]
+    if wanted is None and folder is not None:
+        added = _from_added_file(folder / ADDED_TOKENS_FILE, special)
+        new += [token for token in added if token.content not in known]
     seen = {*known, *(token.content for token in new)}
     named = [config.token(name) or config.default_token(name) for name in settings.tokens] + [*config.extra_tokens()]
     matching = {token.content: token for token in named if token is not None}

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-
+from npbert.tokenizer_backends import share
 from npbert.tokenizer_call import Lengths, Strategy
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
 
 PIECE = 2**17  # characters read at once, in some tenths of a second: a kilobyte of memory for each, in Chinese
 MOST_PRODUCT = 2**10  # characters of one text times those of the other, for each token of room: a MB or two
@@ -51,22 +50,6 @@ def kept(first: int, second: int, room: int) -> tuple[int, int]:
     if short + long > room:
         short, long = room // 2, room // 2 + room % 2
     return (long, short) if first > second else (short, long)
-
-
-def share(tokenizer: Tokenizer, post_processor: bool = True) -> Tokenizer:
-    """A tokenizer with the vocabulary and pipeline of another, and truncation and padding of its own: none."""
-    own = Tokenizer(tokenizer.model)
-    if tokenizer.normalizer is not None:
-        own.normalizer = tokenizer.normalizer
-    if tokenizer.pre_tokenizer is not None:
-        own.pre_tokenizer = tokenizer.pre_tokenizer
-    if tokenizer.post_processor is not None and post_processor:
-        own.post_processor = tokenizer.post_processor
-    if tokenizer.decoder is not None:
-        own.decoder = tokenizer.decoder
-    own.add_tokens([token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())])
-    own.encode_special_tokens = tokenizer.encode_special_tokens
-    return own
 
 
 def pad(rows: Sequence[Encoding], lengths: Lengths, side: str, token: tuple[str, int], type_id: int) -> None:

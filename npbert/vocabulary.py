@@ -168,8 +168,8 @@ class Vocabulary:
 
     @property
     def pad_token_type_id(self) -> int:
-        """The token type of padding."""
-        return self._settings.pad_token_type_id
+        """The token type of padding: 0, as in transformers, whatever tokenizer.json pads with."""
+        return 0
 
     @guarded("tokenizer")
     def id_of(self, token: str) -> int | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
 from npbert.config import EncoderConfig
+from npbert.config_values import brief, listed, show
 from npbert.family import EMBEDDINGS_NORM, POSITIONS, TOKEN_TYPES, WORDS
 from npbert.relative import bias_by_distance
 
@@ -142,11 +143,13 @@ class NamedWeights:
 
     Args:
         shapes: canonical name -> shape, of all that are wanted.
-        head: those of them that belong to a head, and not to the encoder.
+        head: those of them that belong to a head, and not to the encoder, its pooler included.
         aliases: canonical name -> the names that it may have in a file, of which the first that is there counts.
+        hint: what to say where weights of the head are missing.
 
     Raises:
-        ValueError: weights are missing (all are listed), are there twice, or have another shape.
+        ValueError: weights are missing (they are counted, and the first are listed), are there twice, or have another
+            shape.
     """
 
     def __init__(
@@ -156,6 +159,7 @@ class NamedWeights:
         shapes: Mapping[str, tuple[int, ...]],
         head: Collection[str] = (),
         aliases: Mapping[str, Sequence[str]] | None = None,
+        hint: str = "",
     ) -> None:
         self.checkpoint = checkpoint
         self.shapes = shapes
@@ -171,7 +175,8 @@ class NamedWeights:
             if weight not in shapes:
                 self.left_over[name] = stored
             elif weight in those:
-                raise ValueError(f"{where}: {name}: wanted once, found as {those[weight]} and {stored}")
+                two = f"{brief(those[weight])} and {brief(stored)}"
+                raise ValueError(f"{where}: {name}: wanted once, found as {two}")
             else:
                 those[weight] = stored
         for name, others in (aliases or {}).items():
@@ -180,14 +185,18 @@ class NamedWeights:
                 self._stored[name] = there[first]
                 self.left_over.pop(first, None)
         if missing := [name for name in shapes if name not in self._stored]:
-            hint = "; AutoModel loads the encoder alone" if any(name in head for name in missing) else ""
-            raise ValueError(f"{where}: missing weights ({len(missing)}): {', '.join(missing)}{hint}")
+            if any(name in head for name in missing):
+                hint += "; AutoModel loads the encoder alone"
+            else:
+                others = list(self.left_over.values()) if len(missing) == len(shapes) else []
+                hint = f"; found {listed(others)}" if others else ""
+            raise ValueError(f"{where}: missing weights ({len(missing)}): {listed(missing)}{hint}")
         for name, wanted in shapes.items():
             stored = self._stored[name]
             if (found := checkpoint.shape(stored)) != wanted:
                 raise ValueError(
-                    f"{checkpoint.path(stored)}: {stored}: wanted the shape {list(wanted)} that "
-                    f"config.json gives, found {list(found)}"
+                    f"{checkpoint.path(stored)}: {brief(stored)}: wanted the shape {list(wanted)} that "
+                    f"config.json gives, found {show(list(found))}"
                 )
             if checkpoint.dtype(stored) == "I8":
                 self._check_scales(name, wanted)
@@ -198,9 +207,10 @@ class NamedWeights:
         stored = self._stored[name]
         where, scales = self.checkpoint.path(stored), self._scales.get(name)
         if scales is None or len(shape) != 2:
-            raise ValueError(f"{where}: {stored}: is int8, wanted its scales as {stored}{SCALES}, found none")
+            name = brief(stored)
+            raise ValueError(f"{where}: {name}: is int8, wanted its scales as {name}{SCALES}, found none")
         if (found := self.checkpoint.shape(scales)) != shape[:1]:
-            raise ValueError(f"{where}: {scales}: wanted the shape {[shape[0]]}, found {list(found)}")
+            raise ValueError(f"{where}: {brief(scales)}: wanted the shape {[shape[0]]}, found {show(list(found))}")
 
     def is_int8(self, name: str) -> bool:
         return self.checkpoint.dtype(self._stored[name]) == "I8"
@@ -221,7 +231,7 @@ class NamedWeights:
         try:
             return Quantized(values, scales)
         except ValueError as error:
-            raise ValueError(f"{self.checkpoint.path(stored)}: {stored}: {error}") from None
+            raise ValueError(f"{self.checkpoint.path(stored)}: {brief(stored)}: {error}") from None
 
     def read(self, name: str) -> Floats:
         if self.is_int8(name):
@@ -252,7 +262,7 @@ class NamedWeights:
         """harmless: a pattern of canonical names whose absence from the model is no news."""
         odd = [stored for name, stored in self.left_over.items() if not re.fullmatch(harmless, name)]
         if odd:
-            message = f"{_where(self.checkpoint)}: tensors not used ({len(odd)}): {', '.join(odd)}"
+            message = f"{_where(self.checkpoint)}: tensors not used ({len(odd)}): {listed(odd)}"
             warnings.warn(message, stacklevel=stacklevel + 1)
 
 

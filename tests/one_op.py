@@ -46,5 +46,6 @@ def run(backend: Backend, op: Callable[..., Op], operands: Sequence[np.ndarray],
             x.columns, x.row_bytes = width, width * 4
         return forward(ops, batch, *(ops.linear(x, placed) for placed in taken))
 
-    program = backend.record(one_op, inputs_embeds=bool(columns), head_mask=batch.head_mask is not None)
+    reads = {name: getattr(batch, name) is not None for name in ("head_mask", "allowed")}
+    program = backend.record(one_op, inputs_embeds=bool(columns), **reads)
     return program(Batch(**fields))

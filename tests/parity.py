@@ -82,6 +82,8 @@ def torch_outputs(folder: Path, dtype: torch.dtype, arguments: dict[str, Any]) -
     tensors = {name: torch.as_tensor(np.array(value)) for name, value in arguments.items()}
     if "inputs_embeds" in tensors:
         tensors["inputs_embeds"] = tensors["inputs_embeds"].to(dtype)
+    if (pairs := tensors.get("attention_mask")) is not None and pairs.ndim == 4:  # transformers adds it to scores
+        tensors["attention_mask"] = torch.zeros(pairs.shape, dtype=dtype).masked_fill(~pairs, torch.finfo(dtype).min)
     mask = tensors.pop("head_mask", None)
     with torch.no_grad(), head_masked(model, mask):
         output = model(**tensors, output_hidden_states=True, output_attentions=True)
@@ -122,12 +124,13 @@ class head_masked:  # noqa: N801
 def flat_outputs(outputs: dict[str, Any], arguments: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each output, and each layer's, with where in it something is computed."""
     B, S = outputs["last_hidden_state"].shape[:2]
-    keys = np.asarray(arguments.get("attention_mask", np.ones((B, S)))).astype(bool)
-    queries = keys.copy()
+    mask = np.asarray(arguments.get("attention_mask", np.ones((B, S)))).astype(bool)
+    pairs = mask.ndim == 4
+    queries = np.ones((B, S), bool) if pairs else mask.copy()
     queries[:, 0] = True
     there = {
         "pooler_output": np.ones(B, bool),
-        "attentions": (queries[:, None, :, None] & keys[:, None, None]),
+        "attentions": mask if pairs else queries[:, None, :, None] & mask[:, None, None],
     }
     flat = {}
     for name in outputs:
@@ -224,6 +227,8 @@ def draw_arguments(config: dict[str, Any], B: int, S: int, seed: int, **given: s
         holes = rng.random((B, S)) < 0.6
         holes[np.arange(B), rng.integers(0, S, B)] = True
         arguments["attention_mask"] = holes.astype(np.int64)
+    elif mask == "pairs":
+        arguments["attention_mask"] = (rng.random((B, 1, S, S)) < 0.5) | np.eye(S, dtype=bool)
     if given.get("types") and "type_vocab_size" in config:
         arguments["token_type_ids"] = rng.integers(0, config["type_vocab_size"], (B, S))
     if given.get("positions"):

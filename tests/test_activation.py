@@ -67,6 +67,10 @@ TRUTH = {
     "relu": torch.relu,
     "silu": torch.nn.functional.silu,
     "tanh": torch.tanh,
+    "gelu_10": lambda x: torch.clip(gelu_erf(x), -10, 10),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "mish": torch.nn.functional.mish,
+    "sigmoid": torch.sigmoid,
 }
 
 
@@ -89,7 +93,17 @@ def test_every_activation_is_there() -> None:
         assert hasattr(activation, name)
 
 
-@pytest.mark.parametrize(("name", "error"), [("gelu_erf", GELU_ERF_ERROR), ("gelu_tanh", 3e-7), ("silu", 3e-7)])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("gelu_erf", GELU_ERF_ERROR),
+        ("gelu_tanh", 3e-7),
+        ("silu", 3e-7),
+        ("gelu_10", GELU_ERF_ERROR),
+        ("quick_gelu", 3e-7),
+        ("mish", 3e-7),
+    ],
+)
 def test_error_beside_the_size_of_x(name: str, error: float) -> None:
     x = all_floats()
     assert_within(name, x, computed(name, x), wide(TRUTH[name], x), error * np.maximum(1, np.abs(x.astype(np.float64))))
@@ -102,6 +116,13 @@ def test_tanh() -> None:
     assert_within("tanh", x, y, wanted, TANH_ULPS * ulp(wanted))
     assert (np.abs(y) <= 1).all()
     np.testing.assert_array_equal(np.sign(y), np.sign(x))
+
+
+def test_sigmoid() -> None:
+    x = all_floats()
+    y = computed("sigmoid", x)
+    assert_within("sigmoid", x, y, wide(torch.sigmoid, x), np.full(len(x), 3e-7))
+    assert ((y >= 0) & (y <= 1)).all()
 
 
 def test_relu_is_exact() -> None:
@@ -131,9 +152,9 @@ def test_power_of_two() -> None:
     assert (far == 2.0**-126).all()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", sorted({*ACTIVATIONS} - {"sigmoid"}))
 def test_zero_stays_zero(name: str) -> None:
-    """Columns behind a row's end are 0, and every op relies on it that they stay 0."""
+    """Columns behind a row's end are 0, and every op relies on it that they stay 0. `linear` clears sigmoid's."""
     assert not computed(name, np.array([0.0, -0.0], np.float32)).any()
 
 
@@ -144,6 +165,8 @@ def test_the_far_ends(name: str) -> None:
     assert np.isfinite(y[:2]).all()
     if name == "tanh":
         assert y[2] == y[1] == -y[0]
+    elif name in ("sigmoid", "gelu_10"):
+        assert y[2] == y[1] == (1 if name == "sigmoid" else 10)
     else:
         assert y[1] == np.float32(LARGEST)
         assert y[2] == np.inf

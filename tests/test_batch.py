@@ -123,6 +123,52 @@ def test_masks_of_any_dtype(dtype: Any) -> None:
     np.testing.assert_array_equal(pack(CONFIG, numbered(2, 3), mask).batch.ids, [0, 2, 3, 4])
 
 
+LOW = float(np.finfo(np.float32).min)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda mask: mask[:, None],
+        lambda mask: mask[:, None, None],
+        lambda mask: mask[:, None].repeat(5, axis=1),
+        lambda mask: mask[:, None, None].repeat(5, axis=2).astype(bool),
+        lambda mask: mask[:, None].repeat(5, axis=1).astype(np.float32),
+        lambda mask: np.where(mask, 0, -np.inf)[:, None, None],
+        lambda mask: np.where(mask, 0, LOW)[:, None, None].repeat(5, axis=2),
+        lambda mask: np.where(mask, 0.0, -10000.0)[:, None, None],
+    ],
+)
+def test_a_mask_that_all_queries_share_is_one_of_keys(form: Any) -> None:
+    mask = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]])
+    found, wanted = pack(CONFIG, numbered(3, 5), form(mask)), pack(CONFIG, numbered(3, 5), mask)
+    assert found.batch.allowed is None
+    for name, array in vars(wanted.batch).items():
+        np.testing.assert_array_equal(getattr(found.batch, name), array, name)
+    np.testing.assert_array_equal(found.rows, wanted.rows)
+    whole = pack(CONFIG, numbered(3, 5), form(np.ones_like(mask)))
+    assert whole.rows is None
+    assert whole.batch.allowed is None
+
+
+@pytest.mark.parametrize(
+    "form",
+    [lambda pairs: pairs, lambda pairs: pairs[:, None], lambda pairs: np.where(pairs, 0, LOW)[:, None]],
+)
+def test_a_mask_of_each_query(form: Any) -> None:
+    """All tokens are there: a key that a query does not see may be another's, or a query itself."""
+    pairs = np.random.default_rng(0).random((3, 5, 5)) < 0.5
+    packed = pack(CONFIG, numbered(3, 5), form(pairs))
+    batch = packed.batch
+    assert packed.rows is None
+    assert packed.kept().all()
+    np.testing.assert_array_equal(batch.key_lens, [5, 5, 5])
+    np.testing.assert_array_equal(batch.allowed, pairs.reshape(-1))
+    parts = list(split(batch, 10))
+    assert [len(part.key_lens) for part in parts] == [2, 1]
+    np.testing.assert_array_equal(np.concatenate([part.allowed for part in parts]), batch.allowed)
+
+
 def test_large_batches_are_as_small_ones() -> None:
     """Beyond what is remembered, the same indices are made anew."""
     B = REMEMBERED_TOKENS // 10 + 1
@@ -160,6 +206,13 @@ def test_integers_of_any_kind(ids: Any) -> None:
 def test_positions_for_all_rows_or_each(shape: tuple[int, int]) -> None:
     positions = np.broadcast_to([5, 4, 3], shape)
     np.testing.assert_array_equal(pack(CONFIG, IDS, None, None, positions).batch.positions, [5, 4, 3, 5, 4, 3])
+
+
+def test_positions_for_all_rows_of_one_token() -> None:
+    """Kernels read them from their address on: a view that repeats one number holds no others."""
+    positions = pack(CONFIG, [[1], [2], [3]], position_ids=[[7]]).batch.positions
+    assert positions.flags.c_contiguous
+    assert positions.tolist() == [7, 7, 7]
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 2)])
@@ -259,11 +312,23 @@ BAD = {
     ),
     "mask's shape": (
         {"input_ids": IDS, "attention_mask": ONES[:1]},
-        "attention_mask: wanted the shape [2, 3], found [1, 3]",
+        "attention_mask: wanted the shape [2, 3], [2, 3, 3] or [2, 1, 3, 3], found [1, 3]",
     ),
     "3-D mask": (
-        {"input_ids": IDS, "attention_mask": np.ones((2, 3, 3))},
-        "attention_mask: wanted the shape [2, 3], found [2, 3, 3]",
+        {"input_ids": IDS, "attention_mask": np.ones((2, 3, 2))},
+        "attention_mask: wanted the shape [2, 3], [2, 3, 3] or [2, 1, 3, 3], found [2, 3, 2]",
+    ),
+    "pair of one half": (
+        {"input_ids": IDS, "attention_mask": changed(np.ones((2, 3, 3)), (1, 2, 0), 0.5)},
+        "attention_mask[1, 2, 0]: wanted 0 or 1, found 0.5",
+    ),
+    "scores of 1": (
+        {"input_ids": IDS, "attention_mask": np.ones((2, 1, 1, 3))},
+        "attention_mask[0, 0, 0, 0]: wanted 0, or -10000 and less: floats of four axes are added to scores, found 1.0",
+    ),
+    "scores of NaN": (
+        {"input_ids": IDS, "attention_mask": changed(np.zeros((2, 1, 3, 3)), (1, 0, 2, 1), np.nan)},
+        "attention_mask[1, 0, 2, 1]: wanted 0, or -10000 and less: floats of four axes are added to scores, found nan",
     ),
     "mask of 2": (
         {"input_ids": IDS, "attention_mask": changed(ONES, (1, 1), 2)},

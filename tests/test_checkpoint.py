@@ -325,10 +325,21 @@ GOOD = {"w": entry("F32", [2], 0, 8)}
 INVALID = r"model\.safetensors: not a valid safetensors (file|header): "
 
 DAMAGED = {
-    "empty": (b"", INVALID),
+    "empty": (b"", r"model\.safetensors: an empty file, as a download that was cut short leaves it: get it again$"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        r"model\.safetensors: a pointer of Git LFS in the pl",
+    ),
+    "a page": (b"<!DOCTYPE html><html>", r"model\.safetensors: a server's answer in the place of the file"),
     "no header": (b"\x10\0\0\0", INVALID),
-    "a header cut short": (raw(GOOD, bytes(8))[:30], INVALID),
-    "data cut short": (raw(GOOD, bytes(7)), INVALID),
+    "a header cut short": (raw(GOOD, bytes(8))[:30], INVALID + r".*; wanted 69 bytes, found 30, as a download that"),
+    "data cut short": (raw(GOOD, bytes(7)), INVALID + r".*; wanted 77 bytes, found 76, as a download that was cut"),
+    "a long name": (
+        raw({"x" * 10**6: entry("F32", [1] * 33, 0, 4)}, bytes(4)),
+        r"model\.safetensors: x{97}\.\.\.: wanted",
+    ),
+    "a long name, bad": (raw({"x" * 10**6: entry("F32", [3], 0, 8)}, bytes(8)), INVALID + ".{,350}$"),
+    "a long key twice": (raw(b'{"%b":1,"%b":1}' % (b"x" * 10**6, b"x" * 10**6)), INVALID + ".{,350}$"),
     "trailing bytes": (raw(GOOD, bytes(9)), INVALID),
     "a hole": (raw({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 8, 12)}, bytes(12)), INVALID),
     "an overlap": (raw({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12)), INVALID),
@@ -390,6 +401,10 @@ def test_nothing_in_a_shape_that_does_not_fit_memory(tmp_path: Path) -> None:
         message = r"model\.safetensors: (w: wanted a shape that fits memory, found|not a valid safetensors file: )"
         with pytest.raises(ValueError, match=message), opened(tmp_path, content) as checkpoint:
             checkpoint.read("w")
+    for shape in ([0, 2**62, 2], [0, 2**63]):
+        content = raw({"w": entry("I8", shape, 0, 0)})
+        with pytest.raises(ValueError, match=message), opened(tmp_path, content) as checkpoint:
+            checkpoint.read_int8("w")
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
@@ -414,8 +429,48 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=message + r"; pytorch_model\.bin is pickled, which npbert does not"):
         Checkpoint.open(tmp_path)
     (tmp_path / SINGLE).symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors: a link that leads nowhere$"):
         Checkpoint.open(tmp_path)
+
+
+INSTEAD = {
+    "model.onnx": r"; found model\.onnx: not read here \(ONNX\): get the model's \.safetensors file, or make it with",
+    "onnx/model.onnx": r"; found onnx/model\.onnx: not read here \(ONNX\)",
+    "tf_model.h5": r"; found tf_model\.h5: not read here \(TensorFlow\)",
+    "model.Q4_K.gguf": r"; found model\.Q4_K\.gguf: not read here \(GGUF\)",
+    "model.pt": r"; found model\.pt: not read here \(pickled\)",
+    "model-00001-of-00002.safetensors": r"; found model-00001-of-00002\.safetensors: shards need their index",
+    "model.safetensors.incomplete": r"; model\.safetensors\.incomplete is of a download that was not finished: get it",
+    ".cache/huggingface/download/x.1f.incomplete": r"; \.cache/huggingface/download/x\.1f\.incomplete is of a download",
+}
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_a_folder_has_in_place_of_weights_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"index\.json, found neither" + INSTEAD[name]):
+        Checkpoint.open(tmp_path)
+
+
+def test_of_many_files_in_place_of_weights_some_are_named(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number:02}{'x' * 200}.onnx").touch()
+    (tmp_path / "flax_model.msgpack").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"found 00x{95}\.\.\., .* and 21 more: not read here \(ONNX, Flax\)"
+    ) as error:
+        Checkpoint.open(tmp_path)
+    assert len(str(error.value)) < 1500
+
+
+def test_an_unfinished_download_in_the_hubs_cache(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshots" / ("1" * 40)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "1f.incomplete").touch()
+    with pytest.raises(FileNotFoundError, match=r"; \.\./\.\./blobs/1f\.incomplete is of a download that was not"):
+        Checkpoint.open(snapshot)
 
 
 SAMPLE = save({"a": np.ones((2, 3), np.float32), "b.c": np.ones(4, np.float16), "d": np.arange(2)})

@@ -53,7 +53,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
 
 def read_lines(output: str) -> tuple[list[str], np.ndarray]:
     lines = [json.loads(line) for line in output.splitlines()]
-    assert all(list(line) == ["text", "embedding"] for line in lines)
+    assert all([*line][-2:] == ["text", "embedding"] for line in lines)
     return [line["text"] for line in lines], np.array([line["embedding"] for line in lines], np.float32)
 
 
@@ -146,8 +146,8 @@ def test_a_failure_leaves_the_file_that_was_there(
 ) -> None:
     output = tmp_path / "out.npy"
     output.write_bytes(b"before")
-    assert main(["embed", str(minilm), "ok", "b\udc80", "--output", str(output)]) == 1
-    assert "lone surrogate" in capsys.readouterr().err
+    assert main(["embed", str(minilm), "b\udc80", "ok", "--output", str(output)]) == 1
+    assert "argument 1: wanted valid Unicode, found a lone surrogate" in capsys.readouterr().err
     assert output.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["out.npy"]
 
@@ -414,12 +414,13 @@ def test_input_refused(
     name: str,
     message: str,
 ) -> None:
+    """What stands before the line is answered."""
     file = tmp_path / name
     if data is not None:
         file.write_bytes(data)
     assert main(["embed", str(minilm), "--input", str(file)]) == 1
     output = capsys.readouterr()
-    assert output.out == ""
+    assert read_lines(output.out)[0] == (["one"] if "line 2" in message else [])
     assert output.err.startswith(f"npbert: error: {tmp_path}/{message}")
     assert output.err.count("\n") == 1
 
@@ -507,13 +508,14 @@ def test_interrupted_while_a_file_is_written(minilm: Path, tmp_path: Path) -> No
     output.write_bytes(b"before")
     given = [sys.executable, "-c", INTERRUPTIBLE, "embed", str(minilm), "--input", str(source), "--output", str(output)]
     with subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not partial.exists():
+        while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1000):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "npbert: interrupted\n")
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output.read_bytes() == b"before"
-    assert not partial.exists()
+    done = f"npbert: interrupted; {partial} keeps what is done, and --resume goes on from there\n"
+    assert error == done
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

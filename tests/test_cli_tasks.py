@@ -189,11 +189,11 @@ def test_misuse(arguments: list[str], message: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
-        ("fill-mask", ["no mask"], "inputs[0]: wanted at least one mask token, [MASK], found none"),
+        ("fill-mask", ["no mask"], "argument 1: wanted at least one mask token, [MASK], found none"),
         ("fill-mask", ["[MASK]", "--top-k", "40000"], "top_k: wanted 1 to 30522, the size of the vocabulary"),
-        ("classify", ["so " * 200], "inputs[0]: wanted 1 to 128 tokens"),
+        ("classify", ["so " * 200], "argument 1: wanted 1 to 128 tokens"),
         ("ner", ["a", "--stride", "2"], "stride: wanted with an aggregation_strategy other than 'none'"),
-        ("qa", ["Who?", ""], "inputs[0]['context']: wanted a text, found an empty one"),
+        ("qa", ["Who?", ""], "argument 1: context: wanted a text, found an empty one"),
         ("zero-shot", ["a", "--labels", ","], "candidate_labels: wanted at least one label, found ','"),
     ],
 )

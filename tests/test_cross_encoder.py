@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sentence_folders import with_files
 from tokenizer_folders import CLASSES
+from tokenizing import edit_json
 from torch import nn
 
 from npbert import CrossEncoder
@@ -169,6 +170,9 @@ def test_every_family(tokenizer_folder: Callable[[str], Path], tmp_path: Path, k
             parameter.add_(0.2 * torch.randn_like(parameter))
     shutil.copytree(tokenizer_folder(kind), tmp_path, dirs_exist_ok=True)
     model.save_pretrained(tmp_path)
+    if kind == "albert":  # as 4.57 does it where nothing says so: docs/versions.md
+        names = ["input_ids", "token_type_ids", "attention_mask"]
+        edit_json(tmp_path / "tokenizer_config.json", model_input_names=names)
     found, truth = CrossEncoder(tmp_path, max_length=40), oracle(tmp_path, max_length=40)
     scores = found.predict(PAIRS)
     assert scores.max() - scores.min() > 1e-3

@@ -126,7 +126,8 @@ def test_gpus_that_can_t_be_used(run: Callable[..., str]) -> None:
     one_gpu = "device: wanted one of the 1 GPUs that are there, found cuda:"
     old = (
         f"device: cuda wants NVIDIA's driver for CUDA {packages} or later, found one for CUDA 12;"
-        " pip install 'npbert[cuda12]' brings packages for CUDA 12"
+        " pip install '.[cuda12]' in a checkout of npbert, or 'FILE.whl[cuda12]' with its wheel,"
+        " brings packages for CUDA 12"
     )
     assert lines == [
         one_gpu + "1",
@@ -149,7 +150,7 @@ for function, status in refusals.items():
     fake_driver.refused.clear()
     assert made() == weights, (function, made())
 model(ids)
-fake_driver.cubins.stored = lambda key, capability: fake_driver.ObjectCode(key[0], b"of another GPU")
+fake_driver.stored.append(fake_driver.ObjectCode("kernel", b"of another GPU"))
 model.backend.device.functions.clear()
 model(ids, output_attentions=True)  # what the driver does not take is compiled anew
 """

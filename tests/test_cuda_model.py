@@ -175,6 +175,18 @@ def test_int8_files_are_read_as_the_numbers_they_stand_for(family_folder: Callab
     assert cosine(found[MASK > 0], wanted[MASK > 0]).min() >= 0.999
 
 
+def test_a_mask_of_each_query_is_refused(family_folder: Callable[..., Path]) -> None:
+    model_type, config = FAMILIES["bert"]
+    model = AutoModel.from_pretrained(family_folder(model_type, **config), device="cuda")
+    pairs = np.tril(np.ones((*IDS.shape, IDS.shape[1]), bool))
+    with pytest.raises(
+        ValueError, match=r"^attention_mask: wanted one for all tokens of a row on a GPU, found one for"
+    ):
+        model(IDS, pairs)
+    found, wanted = model(IDS, MASK[:, None].repeat(IDS.shape[1], axis=1)), model(IDS, MASK)
+    np.testing.assert_array_equal(found.last_hidden_state, wanted.last_hidden_state)
+
+
 @pytest.mark.parametrize("arguments", [{"device": "cuda", "dtype": "int8"}, {"device": "cpu", "dtype": "float16"}])
 def test_dtype_refused(family_folder: Callable[..., Path], arguments: dict[str, str]) -> None:
     model_type, config = FAMILIES["bert"]
@@ -212,7 +224,7 @@ def test_without_numba_s_packages() -> None:
     """Importing npbert works, and asking for a GPU says what is missing, in one line."""
     message = said("sys.modules['cuda'] = sys.modules['cuda.bindings'] = None\ndel sys.modules['cuda']")
     assert message.startswith("device: cuda wants Numba's CUDA packages: ")
-    assert "pip install 'npbert[cuda]'" in message
+    assert "pip install '.[cuda]' in a checkout of npbert, or 'FILE.whl[cuda]' with its wheel," in message
     assert message.count("\n") == 1
 
 

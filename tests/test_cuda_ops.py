@@ -108,6 +108,28 @@ def test_rows(dtype: Dtype, width: int) -> None:
     assert (found["mean"][0] == 0).all()  # a sequence without keys
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nothing_stands_behind_what_sigmoid_makes(dtype: Dtype) -> None:
+    """It makes 1/2 of the zeros behind a row's end, which the norm of a row would count."""
+    rng = np.random.default_rng(0)
+    square = as_stored(rng.standard_normal((40, 40)) / 40, dtype)
+    table, norm = np.zeros((WIDE, 40), np.float32), np.ones(40, np.float32)
+
+    def forward(store: Any) -> Any:
+        linear, rows, each = store.linear(square, None), store.table(table), store.norm(norm, norm, 1e-5)
+
+        def run(ops: Any, batch: Batch) -> dict[str, Any]:
+            others = (rows, batch.positions), (rows, batch.token_types), each
+            x = ops.embed_rows(batch.inputs_embeds, *others)
+            return {"unit": ops.normalize(ops.linear(x, linear, activation="sigmoid"))}
+
+        return run
+
+    batch = Batch(**{**batch_of([2, 3]).__dict__, "ids": None})
+    found, truth = both(dtype, forward, batch, inputs_embeds=True)
+    close(dtype, found, truth, 4)
+
+
 def test_words_that_are_int8_already() -> None:
     """They are placed as the numbers that they stand for."""
     rng = np.random.default_rng(0)

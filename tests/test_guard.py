@@ -75,6 +75,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
         first=whole(*cu_seqlens[1:] - 1),
         inputs_embeds=normal(T, width) if inputs_embeds else None,
         head_mask=normal(1, heads),
+        allowed=copied((rng.random(np.dot(lengths, key_lens)) < 0.7).astype(np.float32), at_end=at_end),
         columns=copied(np.concatenate([columns_of(n, keys) for n, keys in zip(lengths, key_lens)]), at_end=at_end),
         selected=whole(*np.flatnonzero(chosen)),
         cu_selected=whole(*np.concatenate([[0], np.cumsum(chosen)])[cu_seqlens]),
@@ -96,7 +97,8 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
             x = ops.embed_rows(batch.inputs_embeds, *others) if inputs_embeds else ops.embed(w, batch.ids, *others)
             context, probs = ops.attention(
                 ops.linear(x, qkv), batch.cu_seqlens, batch.key_lens,
-                heads=heads, head_size=size, head_mask=batch.head_mask[0], probs=True, dtype=products,
+                heads=heads, head_size=size, head_mask=batch.head_mask[0], allowed=batch.allowed, probs=True,
+                dtype=products,
             )
             y = ops.layer_norm(ops.linear(context, out, residual=x), embed)
             outputs = {"x": x, "probs": probs, "y": y}
@@ -121,7 +123,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
             outputs["joined, normalized"] = ops.normalize(joined)
             return outputs
         return forward
-    flags = {"inputs_embeds": inputs_embeds, "head_mask": True}
+    flags = {"inputs_embeds": inputs_embeds, "head_mask": True, "allowed": True}
     recorded = backend.record(forward_of(backend.store(0, dtype=dtype)), **flags)
     np.empty = guarded_empty
     found = recorded(batch)

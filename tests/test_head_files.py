@@ -124,11 +124,86 @@ def test_a_decoder_that_the_config_gets_wrong(part: str, head_folder: Folders, t
 
 @pytest.mark.parametrize("family", STEMS)
 def test_a_missing_head(family: str, head_folder: Folders) -> None:
-    """What is missing is named, and how the encoder can be had."""
+    """What is missing is named, what the folder has, and how that and the encoder can be had."""
     folder = head_folder(family, "ForTokenClassification")
-    with pytest.raises(ValueError, match=r"missing weights \(2\): qa_outputs\.weight, qa_outputs\.bias; AutoModel"):
+    message = (
+        r"missing weights \(2\): qa_outputs\.weight, qa_outputs\.bias; config\.json names \w+ForTokenClassification: "
+        r"AutoModelForTokenClassification loads it, for the pipeline token-classification; AutoModel loads the encoder"
+    )
+    with pytest.raises(ValueError, match=message):
         npbert.AutoModelForQuestionAnswering.from_pretrained(folder)
     npbert.AutoModel.from_pretrained(folder, add_pooling_layer=False)
+
+
+def test_a_missing_pooler_of_a_head(head_folder: Folders) -> None:
+    folder = head_folder("bert", "ForTokenClassification")
+    message = r"missing weights \(2\): pooler\.dense\.weight, pooler\.dense\.bias; config\.json names BertForTokenC"
+    with pytest.raises(ValueError, match=message):
+        npbert.pipeline("text-classification", folder)
+
+
+@pytest.mark.parametrize("name", ["BertForSomethingElse", "x" * 10**5])
+def test_a_missing_head_of_a_class_that_is_not_known(head_folder: Folders, tmp_path: Path, name: str) -> None:
+    folder = rewritten(head_folder("bert", "ForTokenClassification"), tmp_path, lambda tensors: tensors)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": [name]}))
+    with pytest.raises(ValueError, match=rf"qa_outputs\.bias; config\.json names {name[:97]}.{{,3}}; AutoModel loads"):
+        npbert.AutoModelForQuestionAnswering.from_pretrained(folder)
+
+
+def test_a_head_whose_tensors_have_the_names_of_another(head_folder: Folders, tmp_path: Path) -> None:
+    """It is loaded, as it is asked for, and told: its answers would be wrong in silence."""
+    folder = head_folder("distilbert", "ForTokenClassification")
+    H = json.loads((folder / "config.json").read_text())["dim"]
+
+    def change(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        dense = {"pre_classifier.weight": np.eye(H, dtype=np.float32), "pre_classifier.bias": np.zeros(H, np.float32)}
+        return {**tensors, **dense}
+
+    target = rewritten(folder, tmp_path, change)
+    with pytest.warns(
+        UserWarning, match=r"config\.json names DistilBertForTokenClassification, whose head has tensors"
+    ):
+        npbert.AutoModelForSequenceClassification.from_pretrained(target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        npbert.AutoModelForTokenClassification.from_pretrained(head_folder("bert", "ForTokenClassification"))
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "values", "message"),
+    [
+        (
+            "bert",
+            "ForTokenClassification",
+            {"id2label": {str(n): "a" for n in (0, 1, 2, 3, 9)}},
+            "id2label: wanted a label",
+        ),
+        ("electra", "ForMultipleChoice", {"summary_type": "last"}, "summary_type: wanted 'first', .*, found 'last'$"),
+        ("electra", "ForMultipleChoice", {"summary_activation": 3}, "summary_activation: wanted null or one of .*3$"),
+    ],
+)
+def test_what_only_a_head_reads(
+    family: str, kind: str, values: dict[str, object], message: str, head_folder: Folders, tmp_path: Path
+) -> None:
+    """It is refused, by its key, where the head is loaded, and not with the encoder alone."""
+    target = rewritten(head_folder(family, kind), tmp_path, lambda tensors: tensors)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, "label2id": None, **values}))
+    with pytest.raises(ValueError, match=rf"^{target}/config\.json: {message}"):
+        load(target, family, kind)
+    npbert.AutoModel.from_pretrained(target, add_pooling_layer=False, backend="reference")
+
+
+def test_a_problem_that_is_not_known(head_folder: Folders, tmp_path: Path) -> None:
+    """It matters to a loss alone."""
+    target = rewritten(head_folder("bert", "ForSequenceClassification"), tmp_path, lambda tensors: tensors)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, "problem_type": "guess"}))
+    model = load(target, "bert", "ForSequenceClassification")
+    assert model([[2, 5, 3]]).logits.shape == (1, 5)
+    with pytest.raises(ValueError, match=r"^config\.json: problem_type: wanted null or one of regression, .*'guess'$"):
+        model([[2, 5, 3]], labels=[1])
 
 
 def test_another_number_of_labels(head_folder: Folders, tmp_path: Path) -> None:

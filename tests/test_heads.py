@@ -376,3 +376,32 @@ def test_a_summary_that_is_not_computed(
     (target / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
         npbert.AutoModelForMultipleChoice.from_pretrained(target)
+
+
+TYPELESS = [(family, kind) for family, kind in MODELS if family in ("distilbert", "mpnet")]
+
+
+@pytest.mark.parametrize(("family", "kind"), [("distilbert", "Model"), ("mpnet", "Model"), *TYPELESS])
+def test_token_types_make_no_difference_where_there_are_none(family: str, kind: str, head_folder: Folders) -> None:
+    """transformers 5 takes them too, whatever they are; here that they are integers, and their shape, is checked."""
+    folder = head_folder(family, "ForMaskedLM" if kind == "Model" else kind)
+    model, given = load(folder, family, kind, "reference"), draw(family, kind, 3, 7)
+    ids = given["input_ids"]
+    wanted = dict(model(**given))
+    for types in (np.ones_like(ids), -ids, np.full_like(ids, 2**62)):
+        for key, array in dict(model(**given, token_type_ids=types)).items():
+            np.testing.assert_array_equal(array, wanted[key])
+    plain = torch_output(folder, class_name(family, kind), torch.float32, given)
+    typed = torch_output(
+        folder, class_name(family, kind), torch.float32, {**given, "token_type_ids": np.ones_like(ids)}
+    )
+    for key, array in plain.items():
+        np.testing.assert_array_equal(typed[key], array)
+    rows = ids.reshape(-1, 7).tolist()
+    for one, other in zip(model.predict(rows), model.predict(rows, [[1] * 7 for _ in rows]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for bad, message in ((ids[..., :2], "the shape"), (ids / 2, "integers, found the dtype float64")):
+        with pytest.raises(ValueError, match=rf"^token_type_ids: wanted {message}"):
+            model(**given, token_type_ids=bad)
+    with pytest.raises(ValueError, match=r"^token_types\[0\]: wanted 7 of them"):
+        model.predict(rows, [[0] for _ in rows])

@@ -45,7 +45,7 @@ from npbert.outputs import BaseModelOutputWithPooling
     B=st.integers(1, 5),
     S=st.integers(1, 40),
     seed=st.integers(0, 2**32 - 1),
-    mask=st.sampled_from(["none", "right", "left", "holes"]),
+    mask=st.sampled_from(["none", "right", "left", "holes", "pairs"]),
     types=st.booleans(),
     positions=st.booleans(),
     head_mask=st.booleans(),

@@ -1,26 +1,30 @@
-"""The object store: cold and warm processes, damaged files, folders that can't be written or trusted."""
+"""The CPU's kernels in the store: cold and warm processes, and the name that they are stored by."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from npbert_kernels import object_store
-from npbert_kernels.cpu import compile as compile_module
-from npbert_kernels.cpu import objects, warmup
-from npbert_kernels.cpu.isa import selected
+from npbert_kernels import store_lock
+from npbert_kernels.cpu import library, objects, warmup
+from npbert_kernels.cpu.isa import ISA, X86, selected
+from npbert_kernels.cpu.library import TAKES
 from npbert_kernels.object_store import ObjectCode
 from test_layering import MODULES, imports
 
-COMPILING = f"npbert: compiling kernels for {selected().name}, once on this machine (about 10 s) ...\n"
-ROOT = hasattr(os, "getuid") and os.getuid() == 0
+from npbert.cli import main
+
+MINE = selected().name
+COMPILING = f"npbert: compiling kernels for {MINE} ({TAKES}; once on this machine) ...\n"
+COMPILED = rf"npbert: compiled kernels for {MINE} in \d+ s\n"
+WAITING = f"npbert: waiting for another process that compiles kernels for {MINE} ...\n"
 
 USE = """
 import sys
@@ -28,47 +32,14 @@ from npbert_kernels.cpu import elf, fma_rates, warmup
 assert min(fma_rates(0.001)) > 1e8
 assert "numba" not in sys.modules
 assert not (elf.knows_this_machine() and "llvmlite" in sys.modules)
-print(warmup() or "")
+print(warmup())
 """
-# Compiling takes ten seconds; in its place the code that this session has compiled before.
-QUICK = """
-import os
-from npbert_kernels.cpu import library
-from npbert_kernels.object_store import ObjectCode
-library.compiled = lambda isa: ObjectCode.from_bytes(open(os.environ["COMPILED"], "rb").read())
-"""
-
-
-@pytest.fixture(scope="module")
-def compiled() -> Path:
-    path = warmup()
-    assert path is not None
-    return path
-
-
-@pytest.fixture
-def use(compiled: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """use(folder, before="") -> a process that needs the kernels, with its store in that folder; it ended well."""
-
-    def in_a_process(folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "NPBERT_KERNEL_CACHE": str(folder), "COMPILED": str(compiled)}
-        command = [sys.executable, "-c", QUICK + before + USE]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    return in_a_process
-
-
-def private(folder: Path) -> Path:
-    folder.mkdir(mode=0o700)
-    folder.chmod(0o700)
-    return folder
 
 
 def test_two_cold_processes_then_a_warm_one(tmp_path: Path) -> None:
-    """Nothing is faked here. Both compile, both work, one file is left, and what comes next compiles nothing."""
-    folder, elsewhere = tmp_path / "new" / "kernels", private(tmp_path / "elsewhere")
+    """Nothing is faked here. One compiles, the other waits for it, both work, and what comes next compiles nothing."""
+    folder, elsewhere = tmp_path / "new" / "kernels", tmp_path / "elsewhere"
+    elsewhere.mkdir()
     (elsewhere / "numba.py").write_text("raise ImportError('a file of the user, not numba')\n")
     program = tmp_path / "program.py"
     program.write_text(USE)
@@ -77,19 +48,30 @@ def test_two_cold_processes_then_a_warm_one(tmp_path: Path) -> None:
 
     def started() -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command, env=environment, cwd=elsewhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            cwd=elsewhere,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            umask=0o22,
         )
 
     both = [started(), started()]
+    said = []
     for process in both:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        assert err == COMPILING
         assert out.strip() == str(folder / objects.name(selected()))
-    (file,) = folder.iterdir()
-    if hasattr(os, "getuid"):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        said.append(err)
+    first, second = sorted(said)
+    assert re.fullmatch(re.escape(COMPILING) + COMPILED, first)
+    assert second == WAITING
+    assert {file.name for file in folder.iterdir()} == {objects.name(selected()), store_lock.NAME}
+    file = folder / objects.name(selected())
+    if hasattr(os, "geteuid"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
     before = file.stat()
 
     warm = started()
@@ -98,135 +80,53 @@ def test_two_cold_processes_then_a_warm_one(tmp_path: Path) -> None:
     assert file.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def header(data: bytes) -> int:
-    return data.index(b"\n")
-
-
-def other_symbol(data: bytes) -> bytes:
-    return ObjectCode("no_such_function", ObjectCode.from_bytes(data).code).to_bytes()
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
-    "header alone": lambda data: data[: header(data)],
-    "truncated in the header": lambda data: data[: header(data) // 2],
-    "truncated in the code": lambda data: data[: len(data) // 2],
-    "the last byte gone": lambda data: data[:-1],
-    "a byte more": lambda data: data + b"\0",
-    "all zeros": lambda data: bytes(len(data)),
-    "a bit of the symbol": lambda data: flipped(data, data.index(b"npbert")),
-    "a bit of the digest": lambda data: flipped(data, header(data) - 5),
-    "a bit of the code": lambda data: flipped(data, len(data) // 2),
-    "the last bit": lambda data: flipped(data, len(data) - 1),
-    "no text": lambda data: b"\xff\xfe" + data,
-    "a list": lambda data: b"[]\n" + data,
-    "other fields": lambda data: b'{"symbol": 1, "sha256": 2}\n' + data,
-    "another symbol, and the digest fits": other_symbol,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_replaced(
-    damage: str, use: Callable[..., subprocess.CompletedProcess[str]], compiled: Path, tmp_path: Path
-) -> None:
-    good = compiled.read_bytes()
-    bad = DAMAGE[damage](good)
-    assert bad != good
-    file = private(tmp_path / "kernels") / compiled.name
-    file.write_bytes(bad)
-    file.chmod(0o600)
-    assert use(file.parent).stderr == COMPILING
-    assert file.read_bytes() == good
-    assert use(file.parent).stderr == ""
-    assert list(file.parent.iterdir()) == [file]
-
-
-def cant_be_written(folder: Path) -> str:
-    return COMPILING + (
-        f"npbert: {folder} can't be written, or not by this user alone, so the next process will compile again;"
-        " NPBERT_KERNEL_CACHE names another folder\n"
-    )
-
-
-def test_a_folder_that_can_t_be_made(use: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / "kernels"
-    done = use(folder)
-    assert done.stderr == cant_be_written(folder)
-    assert done.stdout.strip() == ""
-
-
-@pytest.mark.skipif(ROOT, reason="root may write anywhere")
-def test_a_folder_that_can_t_be_written(use: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    folder = private(tmp_path / "kernels")
-    folder.chmod(0o500)
-    assert use(folder).stderr == cant_be_written(folder)
-
-
-def test_a_full_disk(use: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    """What was written of the file is taken away again."""
-    folder = private(tmp_path / "kernels")
-    full = """
-import errno
-def replace(source, target):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-os.replace = replace
+def test_code_without_the_function_is_compiled_anew(tmp_path: Path) -> None:
+    """By a compiler that gives what this session has compiled before, for the real one takes its time."""
+    good = warmup().read_bytes()
+    file = tmp_path / warmup().name
+    file.write_bytes(ObjectCode("no_such_function", ObjectCode.from_bytes(good).code).to_bytes())
+    quick = f"""
+import os
+from npbert_kernels.cpu import library
+from npbert_kernels.object_store import ObjectCode
+library.compiled = lambda isa: ObjectCode.from_bytes(open({str(warmup())!r}, "rb").read())
 """
-    assert use(folder, full).stderr == cant_be_written(folder)
-    assert list(folder.iterdir()) == []
+    environment = {**os.environ, "NPBERT_KERNEL_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", quick + USE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    unused = f"npbert: stored kernels are not used: {file}: no symbol no_such_function\n"
+    assert re.fullmatch(re.escape(unused + COMPILING) + COMPILED, done.stderr)
+    assert file.read_bytes() == good
 
 
-POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes are POSIX's")
-
-
-@POSIX
-@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
-def test_a_folder_that_others_can_write(
-    mode: int, use: Callable[..., subprocess.CompletedProcess[str]], compiled: Path, tmp_path: Path
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes are POSIX's")
+def test_warmup_does_not_say_ready_of_what_nobody_will_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What lies there is not run, though it is whole, and nothing is put there."""
-    folder = private(tmp_path / "kernels")
-    shutil.copy(compiled, folder)
-    folder.chmod(mode)
-    before = (folder / compiled.name).stat()
-    assert use(folder).stderr == cant_be_written(folder)
-    after = (folder / compiled.name).stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    """Though the file is there; and it does not compile for nothing."""
+    shutil.copy(warmup(), tmp_path)
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("NPBERT_KERNEL_CACHE", str(tmp_path))
+    assert main(["warmup"]) == 1
+    said = f"npbert: error: the next process would compile the kernels again: {tmp_path} is not trusted: everybody may"
+    assert capsys.readouterr() == ("", f"{said} write to it\n")
 
 
-@POSIX
-@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_can_write(
-    mode: int, use: Callable[..., subprocess.CompletedProcess[str]], compiled: Path, tmp_path: Path
-) -> None:
-    folder = private(tmp_path / "kernels")
-    file = Path(shutil.copy(compiled, folder))
-    file.chmod(mode)
-    assert use(folder).stderr == COMPILING
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert use(folder).stderr == ""
-
-
-@POSIX
-@pytest.mark.parametrize("which", ["folder", "file"])
-def test_another_owner(
-    which: str, use: Callable[..., subprocess.CompletedProcess[str]], compiled: Path, tmp_path: Path
-) -> None:
-    """As root, what belongs to another; else, this process believes to be another."""
-    folder = private(tmp_path / "kernels")
-    file = Path(shutil.copy(compiled, folder))
-    file.chmod(0o600)
-    assert use(folder).stderr == ""
-    if ROOT:
-        os.chown(folder if which == "folder" else file, 54321, 54321)
-        assert use(folder).stderr == (cant_be_written(folder) if which == "folder" else COMPILING)
-    else:
-        someone = f"os.getuid = lambda: {os.getuid() + 1}\n"
-        assert use(folder, someone).stderr == cant_be_written(folder)
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners are POSIX's")
+def test_warmup_by_the_environment_s_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels are there for all who use the environment, and for this user in other environments."""
+    stored = warmup()
+    monkeypatch.delenv("NPBERT_KERNEL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    mine, ours = tmp_path / "cache/npbert/kernels", tmp_path / "share/npbert/kernels"
+    mine.mkdir(parents=True)
+    shutil.copy(stored, mine)  # else the real compiler would run
+    assert warmup() == ours / stored.name
+    assert (ours / stored.name).read_bytes() == (mine / stored.name).read_bytes() == stored.read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of another user"))
+    monkeypatch.setattr(library, "compiled", lambda isa: pytest.fail("compiled once more"))
+    assert library.kernels().loaded()
 
 
 def test_the_name_is_a_hash_of_all_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,49 +157,25 @@ def test_the_name_is_a_hash_of_all_sources(tmp_path: Path, monkeypatch: pytest.M
 def test_the_name_is_a_hash_of_compiler_and_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     isa = selected()
     name = objects.name(isa)
-    cpu, features = objects.host()
     assert name.startswith(f"{isa.name}-")
-    for attribute, other in (
-        ("_version", lambda package: b"0.0"),
-        ("host", lambda: ("another", features)),
-        ("host", lambda: (cpu, features | {"another"})),
-    ):
+    with monkeypatch.context() as changed:
+        changed.setattr(objects, "_version", lambda package: b"0.0")
+        assert objects.name(isa) != name
+    host = replace(isa, target=None, features="")
+    name, (cpu, features) = objects.name(host), objects.host()
+    for other in (("another", features), (cpu, features | {"another"})):
         with monkeypatch.context() as changed:
-            changed.setattr(objects, attribute, other)
-            assert objects.name(isa) != name
+            changed.setattr(objects, "host", lambda other=other: other)
+            assert objects.name(host) != name
 
 
-def test_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("HOME", "/home/someone")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("NPBERT_KERNEL_CACHE", "/chosen")
-    assert object_store.folder() == Path("/chosen")
-    monkeypatch.setenv("NPBERT_KERNEL_CACHE", "")
-    assert object_store.folder() == Path("/home/someone/.cache/npbert/kernels")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert object_store.folder() == Path("/cache/npbert/kernels")
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert object_store.folder() == Path("/home/someone/Library/Caches/npbert/kernels")
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert object_store.folder() == Path("/local/npbert/kernels")
-
-
-def test_what_does_not_compile_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing = tmp_path / "python"
-    failing.write_text("#!/bin/sh\necho one >&2\necho 'TypeError: the reason' >&2\nexit 1\n")
-    failing.chmod(0o700)
-    monkeypatch.setattr(compile_module.sys, "executable", str(failing))
-    with pytest.raises(RuntimeError, match=rf"could not be compiled for {selected().name}: TypeError: the reason$"):
-        compile_module.compiled(selected())
-    failing.write_text("#!/bin/sh\nexit 3\n")
-    with pytest.raises(RuntimeError, match=r"exit status 3$"):
-        compile_module.compiled(selected())
-
-
-def test_an_object_is_what_it_was() -> None:
-    code = ObjectCode("symbol", b"\n\x00code\n{}\n")
-    data = code.to_bytes()
-    assert ObjectCode.from_bytes(data) == code
-    assert set(json.loads(data[: header(data)])) == {"symbol", "sha256"}
+@pytest.mark.parametrize("isa", [isa for isa in X86 if isa.target], ids=lambda isa: isa.name)
+def test_what_is_compiled_for_a_target_is_for_any_cpu_that_has_it(isa: ISA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever model it is, and whatever else it can."""
+    name = objects.name(isa)
+    monkeypatch.setattr(objects, "host", lambda: ("another", frozenset({"everything"})))
+    assert objects.name(isa) == name
+    for change in ({"target": "another"}, {"features": "+another"}, {"name": "another"}):
+        assert objects.name(replace(isa, **change)) != name
+    monkeypatch.setattr(sys, "platform", "another")
+    assert objects.name(isa) != name

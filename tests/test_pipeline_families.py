@@ -1,4 +1,4 @@
-"""Pipelines of other families than BERT: other tokenizers, other special tokens, no token types."""
+"""Pipelines of other families than BERT: other tokenizers, other special tokens, mostly no token types."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tokenizer_folders
 from tasks import NER, assert_same_answer, make_folder
+from tokenizing import edit_json
 
 import npbert
 
@@ -37,6 +38,9 @@ def make(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
             stem, sizes = FAMILIES[family]
             if family not in tokenizers:
                 tokenizers[family] = tokenizer_folders.make_folder(family, minilm, tmp_path_factory.mktemp(family))
+                if family == "albert":  # as 4.57 does it where nothing says so: docs/versions.md
+                    names = ["input_ids", "token_type_ids", "attention_mask"]
+                    edit_json(tokenizers[family] / "tokenizer_config.json", model_input_names=names)
             tokenizer = npbert.AutoTokenizer.from_pretrained(tokenizers[family])
             ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
             target = tmp_path_factory.mktemp(f"{family}-{head}")

@@ -372,7 +372,10 @@ def test_the_reference_s_bytes() -> None:
         (np.zeros((2, 3), np.int8), np.ones(3, np.float32), r"scales: wanted float32 \[2\], found float32 \[3\]"),
         (np.zeros((2, 3), np.int8), np.ones(2), r"scales: wanted float32 \[2\], found float64 \[2\]"),
         (np.zeros((2, 3), np.int8), np.float32([1, 0]), "scales: wanted positive finite numbers"),
-        (np.zeros((2, 3), np.int8), np.float32([1, np.nan]), "scales: wanted positive finite numbers"),
+        (np.zeros((2, 3), np.int8), np.float32([1, np.nan]), r"scales: wanted positive finite .*, found nan at \[1\]$"),
+        (np.zeros((2, 3), np.int8), np.float32([-1, 1]), r"scales: wanted positive finite .*, found -1 at \[0\]$"),
+        (np.zeros((2, 3), np.int8), np.float32([1e-39, 1]), r"scales: wanted .* from 1\.18e-38 to .*, found 1e-39 at"),
+        (np.zeros((2, 3), np.int8), np.float32([1, 1e38]), r"scales: wanted .* to 2\.66e\+36, found 1e\+38 at \[1\]$"),
     ],
 )
 def test_what_is_not_quantized(values: np.ndarray, scales: np.ndarray, message: str) -> None:
@@ -500,6 +503,10 @@ def test_int8_is_saved_and_loaded(bert_folder: Callable[..., Path], tmp_path: Pa
         (
             lambda arrays, name: arrays.update({f"{name}_scale": np.zeros(len(arrays[name]), np.float32)}),
             "{name}: scales: wanted positive finite numbers",
+        ),
+        (
+            lambda arrays, name: arrays.update({f"{name}_scale": np.full(len(arrays[name]), 1e38, np.float32)}),
+            r"{name}: scales: wanted positive finite numbers, from .*, found 1e\+38 at \[0\]$",
         ),
         (
             lambda arrays, name: arrays.update({f"{name}_scale": np.full(len(arrays[name]), np.nan, np.float32)}),

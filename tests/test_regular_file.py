@@ -21,6 +21,24 @@ def test_a_file_up_to_the_limit(tmp_path: Path) -> None:
             read(path, 2)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "a pointer of Git LFS in the place of the file: `git lfs pull`",
+        ),
+        (b"<!DOCTYPE html>\n<html>", "a server's answer in the place of the file, as where it has none: get it again$"),
+        (b"Entry not found", "a server's answer in the place of the file"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "vocab.txt").write_bytes(content)
+    for read in (read_bounded, check_bounded):
+        with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}/vocab.txt: {message}"):
+            read(tmp_path / "vocab.txt", 100)
+
+
 def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()

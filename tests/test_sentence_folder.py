@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,12 +15,26 @@ import pytest
 from sentence_folders import CLOSE, LETTERS, SAME, TEXTS, WIDTH, modules, oracle, with_files
 
 from npbert import SentenceTransformer
+from npbert.sentence_folder import read_sentence_folder
 
 
 @pytest.fixture
 def folder(minilm: Path, tmp_path: Path) -> Callable[..., Path]:
     """folder({file: content, None to leave it out}) -> all-MiniLM-L6-v2's folder with these files instead."""
     return partial(with_files, minilm, tmp_path)
+
+
+@pytest.fixture
+def folders(minilm: Path, tmp_path: Path) -> Callable[..., Path]:
+    """As `folder`, each time a new one."""
+    numbers = itertools.count()
+
+    def make(files: dict[str, Any]) -> Path:
+        target = tmp_path / str(next(numbers))
+        target.mkdir()
+        return with_files(minilm, target, files)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -271,12 +287,8 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
             "similarity_fn_name: wanted one of cosine, dot, euclidean, manhattan, found {'a': 1}",
         ),
         (
-            {"config_sentence_transformers.json": {"default_prompt_name": "x"}},
-            r"default_prompt_name: wanted one of \[\], found 'x'",
-        ),
-        (
-            {"config_sentence_transformers.json": {"similarity_fn_name": "maxsim"}},
-            "wanted one of cosine, .* found 'maxsim'",
+            {"sentence_bert_config.json": {"max_seq_length": 20.5}},
+            r"sentence_bert_config\.json: max_seq_length: wanted a positive whole number, found 20\.5$",
         ),
         (
             {"config_sentence_transformers.json": {"truncate_dim": 0}},
@@ -292,6 +304,81 @@ def test_folders_refused(folder: Callable[..., Path], files: dict[str, Any], mes
     named = str(path / next(iter(files)))
     assert named in str(caught.value)
     assert isinstance(caught.value, OSError) == (files.get("1_Pooling/config.json", 0) is None)
+
+
+def test_what_changes_no_vector_is_not_refused(folders: Callable[..., Path]) -> None:
+    """As sentence-transformers 6.2 takes it, and 5.1.2 all but the last."""
+    assert not read_sentence_folder(folders({"sentence_bert_config.json": {"do_lower_case": None}})).do_lower_case
+    for name, wanted in (("cos_sim", "cosine"), ("dot_score", "dot"), ("", "cosine")):
+        path = folders({"config_sentence_transformers.json": {"similarity_fn_name": name}})
+        assert read_sentence_folder(path).similarity_fn_name == wanted
+    path = folders({"config_sentence_transformers.json": {"similarity_fn_name": "maxsim"}})
+    with pytest.warns(
+        UserWarning, match=r"similarity_fn_name: wanted one of cosine, .*, found 'maxsim': cosine is used"
+    ):
+        assert read_sentence_folder(path).similarity_fn_name == "cosine"
+
+
+def test_a_default_prompt_is_one_of_all_prompts(folders: Callable[..., Path]) -> None:
+    """Those of the folder, of the caller, and the two that every model has."""
+    load = partial(SentenceTransformer, backend="reference")
+    path = folders({"config_sentence_transformers.json": {"prompts": {"a": "x"}, "default_prompt_name": "b"}})
+    wanted = r"config_sentence_transformers\.json: default_prompt_name: wanted one of \['a', 'document', 'query'\], "
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}/{wanted}found 'b'$"):
+        SentenceTransformer(path)
+    assert load(path, prompts={"b": "y"}).default_prompt_name == "b"
+    assert load(path, default_prompt_name="a").default_prompt_name == "a"
+    path = folders({"config_sentence_transformers.json": {"default_prompt_name": "query"}})
+    assert load(path).default_prompt_name == "query"
+
+
+OPTIONAL = (
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "2_Normalize",
+    "2_Normalize/config.json",
+    "model.safetensors",
+)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_link_to_nowhere_is_no_missing_file(folders: Callable[..., Path], name: str) -> None:
+    """As in a cache that lost a blob: without the file the vectors would be others, in silence."""
+    path = folders({name: None})
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).symlink_to("nowhere")
+    with pytest.raises(OSError, match=rf"^{re.escape(str(path))}/{name}: a link that leads nowhere$"):
+        SentenceTransformer(path)
+
+
+@pytest.mark.parametrize("name", ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"])
+def test_a_file_without_an_end(folders: Callable[..., Path], name: str) -> None:
+    path = folders({name: None})
+    (path / name).symlink_to("/dev/zero")
+    with pytest.raises(OSError, match=rf"{name}: wanted a regular file$"):
+        SentenceTransformer(path)
+
+
+def test_messages_are_bounded_and_show_no_file_that_is_no_models(folders: Callable[..., Path]) -> None:
+    long, secret = "x" * 10**5, {"password": "hidden"}
+    for files in (
+        {"modules.json": [{"type": long, "path": ""}]},
+        {"modules.json": [{"type": "Transformer", "path": long}]},
+        {"modules.json": [{"type": "Transformer", "path": "../" + long}]},
+        {"modules.json": [secret]},
+        {"modules.json": secret},
+        {"modules.json": json.dumps("hidden")},
+        {"sentence_bert_config.json": {"model_args": dict.fromkeys([long, *map(str, range(1000))])}},
+        {"sentence_bert_config.json": {"max_seq_length": long}},
+        {"config_sentence_transformers.json": {"prompts": {long: 3}}},
+        {"config_sentence_transformers.json": {"prompts": {long: ""}, "default_prompt_name": f"{long}y"}},
+        {"1_Pooling/config.json": {"pooling_mode": [long] * 1000}},
+    ):
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 (what is said is others' business)
+            SentenceTransformer(folders(files))
+        assert len(str(caught.value)) < 1500
+        assert "hidden" not in str(caught.value)
 
 
 def test_a_vocabulary_beyond_the_embeddings(folder: Callable[..., Path], minilm: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npbert_kernels.cpu import get_num_threads, launch, layout, processors, set_num_threads, team
+from npbert_kernels.cpu import cgroups, get_num_threads, launch, layout, processors, set_num_threads, team
 from npbert_kernels.cpu.layout import Op
 from npbert_kernels.cpu.team import default_threads
 
@@ -474,38 +473,10 @@ def test_npbert_num_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_this_process_may_use(cores: int, quota: float, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NPBERT_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    monkeypatch.setattr(processors, "_quota", lambda: quota)
+    monkeypatch.setattr(cgroups, "quota", lambda: quota)
     assert default_threads() == wanted
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert default_threads() == wanted
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert default_threads() == 1
-
-
-@pytest.mark.parametrize(
-    ("files", "wanted"),
-    [
-        ({}, math.inf),
-        ({"cpu.max": "max 100000\n"}, math.inf),
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": ""}, math.inf),
-        ({"cpu.max": "what is this"}, math.inf),
-        ({"cpu.max": "1 0"}, math.inf),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "0\n"}, math.inf),
-        ({"cpu/cpu.cfs_quota_us": "50000\n"}, math.inf),
-    ],
-)
-def test_the_quota(files: dict[str, str], wanted: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of cgroups version 2, or 1, or none."""
-    there = {pathlib.Path("/sys/fs/cgroup", name): text for name, text in files.items()}
-
-    def read_text(path: pathlib.Path) -> str:
-        if path not in there:
-            raise FileNotFoundError(path)
-        return there[path]
-
-    monkeypatch.setattr(pathlib.Path, "read_text", read_text)
-    assert processors._quota() == wanted

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from strings import PIECES, random_texts
 from tokenizer_folders import CLASSES
-from tokenizing import EVERYTHING, assert_same, assert_same_with_all_arguments, edit_json, load_oracle
+from tokenizers import AddedToken
+from tokenizing import EVERYTHING, assert_same, assert_same_with_all_arguments, edit_json, load_as_version_4
 
 import npbert
 from npbert.texts import TextError
@@ -39,7 +42,7 @@ def copy(tokenizer_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_thousand_texts(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
-    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_oracle(tokenizer_folder(kind))
+    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_as_version_4(tokenizer_folder(kind))
     texts = [*PIECES, *random_texts(20, 20_000, most=3)]
     found, wanted = tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING)
     assert_same(found, wanted)
@@ -52,7 +55,7 @@ def test_many_thousand_texts(kind: str, tokenizer_folder: Callable[[str], Path])
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pairs(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
-    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_oracle(tokenizer_folder(kind))
+    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_as_version_4(tokenizer_folder(kind))
     texts = random_texts(21, 1000, most=8)
     pairs = texts[::-1]
     found, wanted = tokenizer(texts, pairs, **EVERYTHING), oracle(texts, pairs, **EVERYTHING)
@@ -73,7 +76,7 @@ def test_pairs(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
 def test_all_arguments_together(
     kind: str, words: bool, tokenizer_folder: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_oracle(tokenizer_folder(kind))
+    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_as_version_4(tokenizer_folder(kind))
     for side in ("right", "left"):
         tokenizer.truncation_side = oracle.truncation_side = side
         assert_same_with_all_arguments(tokenizer, oracle, 60, words, side)
@@ -93,7 +96,7 @@ def test_encode_ids(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_vocabulary_and_decoding(kind: str, tokenizer_folder: Callable[[str], Path]) -> None:
-    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_oracle(tokenizer_folder(kind))
+    tokenizer, oracle = AutoTokenizer.from_pretrained(tokenizer_folder(kind)), load_as_version_4(tokenizer_folder(kind))
     assert len(tokenizer) == len(oracle)
     assert tokenizer.vocab_size == oracle.vocab_size
     assert tokenizer.get_vocab() == oracle.get_vocab()
@@ -141,7 +144,7 @@ def test_pair_formats(tokenizer_folder: Callable[[str], Path]) -> None:
         assert joined.replace("▁ ", "▁") == tokens
         assert sum(row["special_tokens_mask"]) == tokenizer.num_special_tokens_to_add(True) == special
         assert set(row["token_type_ids"]) == ({0, 1} if special == 3 else {0})
-        assert ("token_type_ids" in tokenizer("a", "b")) == (kind == "electra")
+        assert ("token_type_ids" in tokenizer("a", "b")) == (kind in ("electra", "albert"))
 
 
 # --- files
@@ -179,14 +182,14 @@ def test_a_tokenizer_json_that_says_all(kind: str, copy: Callable[..., Path]) ->
     folder = copy(kind, "tokenizer.json", "config.json")
     mask = {"bert": "[MASK]", "albert": "[MASK]"}.get(kind, "<mask>")
     edit_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", mask_token=mask)
-    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
+    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_as_version_4(folder)
     assert type(tokenizer) is PreTrainedTokenizerFast
     texts = random_texts(29, 300)
     assert_same(tokenizer(texts, texts[::-1]), oracle(texts, texts[::-1]))
     assert_same(tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING))
     assert tokenizer.special_tokens_map == oracle.special_tokens_map
     tokenizer.save_pretrained(folder)
-    assert_same(tokenizer(texts, **EVERYTHING), load_oracle(folder)(texts, **EVERYTHING))
+    assert_same(tokenizer(texts, **EVERYTHING), load_as_version_4(folder)(texts, **EVERYTHING))
 
 
 @pytest.mark.parametrize("words", [{}, {"add_prefix_space": True}, {"trim_offsets": False}])
@@ -196,7 +199,8 @@ def test_roberta_from_either_kind_of_files(
 ) -> None:
     folder = copy("roberta", *files)
     edit_json(folder / "tokenizer_config.json", tokenizer_class="RobertaTokenizer", **words)
-    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
+    mask = {"mask_token": AddedToken("<mask>", lstrip=True, special=True)} if files else {}  # as 4.57 has it
+    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_as_version_4(folder, **mask)
     texts = [*PIECES, " a <mask> b", "a<mask>", *random_texts(24, 500)]
     assert_same(tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING))
     split = [text.split(" ") for text in texts]
@@ -208,12 +212,12 @@ def test_roberta_from_either_kind_of_files(
 
 @pytest.mark.parametrize("kind", ["distilbert", "electra", "mpnet"])
 def test_switches_of_word_pieces(kind: str, copy: Callable[..., Path]) -> None:
-    folder = copy(kind)
+    folder = copy(kind, "vocab.txt", "config.json", "tokenizer_config.json")
     edit_json(folder / "tokenizer_config.json", do_lower_case=False, tokenize_chinese_chars=False)
-    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
+    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_as_version_4(folder)
     if kind == "electra":
         oracle = load_as_bert(folder)
-    texts = [*PIECES, "Hello <mask> World", *random_texts(25, 500)]
+    texts = [*PIECES, "Hello<mask> World", *random_texts(25, 500)]
     assert_same(tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING))
     assert tokenizer.tokenize("Hello") != tokenizer.tokenize("hello")
 
@@ -222,32 +226,6 @@ def load_as_bert(folder: Path) -> Any:
     import transformers
 
     return transformers.BertTokenizer.from_pretrained(str(folder), local_files_only=True)
-
-
-@pytest.mark.parametrize(
-    "switches",
-    [
-        {"do_lower_case": False},
-        {"keep_accents": True},
-        {"do_lower_case": False, "keep_accents": True},
-        {"add_prefix_space": False},
-    ],
-)
-def test_switches_of_albert(switches: dict[str, bool], copy: Callable[..., Path]) -> None:
-    folder = copy("albert")
-    edit_json(folder / "tokenizer_config.json", **switches)
-    texts = [*PIECES, *random_texts(26, 500)]
-    oracle = load_oracle(folder)
-    wanted = oracle(texts, **EVERYTHING)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert_same(tokenizer(texts, **EVERYTHING), wanted)
-    assert tokenizer.decode(wanted["input_ids"][0]) == oracle.decode(wanted["input_ids"][0])
-    # And back, from a tokenizer.json that has it the other way.
-    tokenizer.save_pretrained(folder)
-    before = {"do_lower_case": True, "keep_accents": False, "add_prefix_space": True}
-    again = AutoTokenizer.from_pretrained(folder, **before)
-    edit_json(folder / "tokenizer_config.json", **before)
-    assert_same(again(texts, **EVERYTHING), load_oracle(folder)(texts, **EVERYTHING))
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -263,7 +241,7 @@ def test_saved_and_read_back_by_transformers(
     (tmp_path / "config.json").write_bytes((tokenizer_folder(kind) / "config.json").read_bytes())
     texts = [*PIECES, *random_texts(27, 300)]
     pairs = texts[::-1]
-    for again in (AutoTokenizer.from_pretrained(tmp_path), load_oracle(tmp_path)):
+    for again in (AutoTokenizer.from_pretrained(tmp_path), load_as_version_4(tmp_path)):
         assert again.padding_side == "left"
         assert again.model_max_length == 77
         assert again.special_tokens_map == tokenizer.special_tokens_map
@@ -307,7 +285,7 @@ def test_added_tokens(kind: str, copy: Callable[..., Path]) -> None:
     decoder = {str(index): token.__getstate__() for index, token in before.added_tokens_decoder.items()}
     decoder = {index: {**token} for index, token in decoder.items()} | {str(i): token for i, token in ids.items()}
     edit_json(folder / "tokenizer_config.json", added_tokens_decoder=decoder)
-    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
+    tokenizer, oracle = AutoTokenizer.from_pretrained(folder), load_as_version_4(folder)
     assert tokenizer.get_added_vocab() == oracle.get_added_vocab()
     texts = [f"go {before.mask_token}  on<new>x <new>", f"a{before.mask_token} b"]
     assert_same(tokenizer(texts, **EVERYTHING), oracle(texts, **EVERYTHING))
@@ -315,14 +293,22 @@ def test_added_tokens(kind: str, copy: Callable[..., Path]) -> None:
         tokenizer.check_vocabulary(len(before))
 
 
-def test_scores_are_read_exactly(copy: Callable[..., Path]) -> None:
-    """Where two ways to split a word have the same sum, the last bit of a score decides."""
+def test_scores_stay_as_they_were_read(copy: Callable[..., Path]) -> None:
+    """`tokenizers` rounds a score twice, once for good: where two ways to split a word tie, its last bit decides."""
     folder = copy("xlm-roberta")
-    values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    long = [[piece, float(np.float32(score * 1.1))] for piece, score in model["vocab"]]
+    edit_json(folder / "tokenizer.json", model={**model, "vocab": long})
+
+    def scores(tokenizer: Any) -> list[Any]:
+        found: list[Any] = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
+        return found
+
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    read = json.loads(tokenizer.backend_tokenizer.to_str())
-    assert read["model"] == values["model"]
-    assert read["added_tokens"] == values["added_tokens"]
+    assert scores(tokenizer) != long
+    assert scores(pickle.loads(pickle.dumps(tokenizer))) == scores(tokenizer)
+    tokenizer.save_pretrained(folder)
+    assert scores(AutoTokenizer.from_pretrained(folder)) == scores(tokenizer)
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "camembert", "albert"])

@@ -86,6 +86,8 @@ def test_stale_truncation_and_padding_are_switched_off(minilm: Path, tmp_path: P
     left, oracle = AutoTokenizer.from_pretrained(folder), load_oracle(folder)
     assert (left.padding_side, left.truncation_side) == (oracle.padding_side, oracle.truncation_side)
     assert left.padding_side == left.truncation_side == "left"
+    texts = ["a b c", "a"]
+    assert_same(left(texts, texts, padding=True), oracle(texts, texts, padding=True))
 
 
 def test_added_tokens(minilm: Path, tmp_path: Path) -> None:
@@ -319,9 +321,10 @@ def test_a_class_that_is_not_known(name: str, minilm: Path, tmp_path: Path, toke
 
 
 def test_a_file_that_is_not_asked_is_not_read(minilm: Path, tmp_path: Path) -> None:
-    """tokenizer_config.json names the class, so the model's config.json has nothing to say."""
+    """tokenizer_config.json says all that the model's config.json could."""
     folder = copy_files(minilm, tmp_path, "tokenizer.json")
-    edit_json(folder / "tokenizer_config.json", tokenizer_class="BertTokenizer", do_lower_case=None)
+    says = {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids"], "do_lower_case": None}
+    edit_json(folder / "tokenizer_config.json", **says)
     (folder / "config.json").write_text("{")
     assert AutoTokenizer.from_pretrained(folder).tokenize("Hello") == ["hello"]
 

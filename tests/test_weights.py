@@ -136,6 +136,26 @@ def test_missing_weights_are_all_listed(load: Any, tensors: Tensors, tmp_path: P
         load(tensors)
 
 
+def test_of_many_missing_weights_the_first_are_listed(load: Any, tensors: Tensors) -> None:
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
+    with pytest.raises(
+        ValueError, match=r"missing weights \((\d\d)\): encoder\..*, encoder\.\S+ and \d+ more$"
+    ) as error:
+        load(kept)
+    assert str(error.value).count("encoder.") == 10
+    others = {f"model.layers.{number}.{'x' * 1000}": np.ones(3, np.float32) for number in range(30)}
+    with pytest.raises(ValueError, match=r"more; found model\.layers\.0\..* and 20 more$") as error:
+        load(others, add_pooling_layer=False)
+    assert len(str(error.value)) < 2500
+
+
+def test_many_tensors_that_are_not_used(load: Any, tensors: Tensors) -> None:
+    others = {f"odd.{number}.{'x' * 1000}": np.ones(3, np.float32) for number in range(30)}
+    with pytest.warns(UserWarning, match=r"tensors not used \(30\): odd\.0\.x{91}\.\.\., .* and 20 more$") as told:
+        load({**tensors, **others})
+    assert len(str(told[0].message)) < 1500
+
+
 def test_half_a_pooler_is_missing_the_other(load: Any, tensors: Tensors) -> None:
     del tensors["pooler.dense.bias"]
     with pytest.raises(ValueError, match=r"missing weights \(1\): pooler\.dense\.bias$"):

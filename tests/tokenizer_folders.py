@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from charsmap import nmt_nfkc
 from strings import PIECES, random_texts
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE, Unigram
+from tokenizers.models import BPE, Unigram, WordPiece
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 from tokenizing import edit_json
 
@@ -42,6 +43,7 @@ def make_folder(kind: str, minilm: Path, folder: Path) -> Path:
     elif kind == "mpnet":
         mpnet = "<s>\n<pad>\n</s>\n<unk>\n" + tokens + "<mask>\n"
         (folder / "vocab.txt").write_text(mpnet, encoding="utf-8")
+        _mpnet(folder / "vocab.txt").save(str(folder / "tokenizer.json"))
     elif kind == "roberta":
         backend = _byte_level_bpe()
         backend.model.save(str(folder))
@@ -53,6 +55,17 @@ def make_folder(kind: str, minilm: Path, folder: Path) -> Path:
     edit_json(folder / "config.json", model_type=kind)
     edit_json(folder / "tokenizer_config.json", tokenizer_class=CLASSES[kind], model_max_length=512)
     return folder
+
+
+def _mpnet(vocabulary: Path) -> Tokenizer:
+    backend = Tokenizer(WordPiece.from_file(str(vocabulary), unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    ends = [(token, backend.token_to_id(token)) for token in ("</s>", "<s>")]
+    backend.post_processor = processors.RobertaProcessing(*ends, add_prefix_space=False)
+    backend.add_special_tokens(["<s>", "<pad>", "</s>", "[UNK]", _mask("<mask>")])
+    return backend
 
 
 def _byte_level_bpe() -> Tokenizer:
@@ -106,7 +119,14 @@ def _unigram(steps: list[Any], tokens: list[str], unknown: str) -> Tokenizer:
     backend.decoder = decoders.Metaspace()
     trainer = UnigramTrainer(vocab_size=1000, special_tokens=tokens, unk_token=unknown, show_progress=False)
     backend.train_from_iterator(random_texts(101, TEXTS), trainer)
-    return backend
+    return _with_short_scores(backend)
+
+
+def _with_short_scores(backend: Tokenizer) -> Tokenizer:
+    """Scores of few digits, which every version of transformers reads as the same numbers."""
+    values = json.loads(backend.to_str())
+    values["model"]["vocab"] = [[piece, round(score, 5)] for piece, score in values["model"]["vocab"]]
+    return Tokenizer.from_str(json.dumps(values))
 
 
 def _set_template(backend: Tokenizer, pair: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ Ints: TypeAlias = NDArray[np.int64]
 Rows: TypeAlias = Any  # what an op returns: [T, width], [B, width] or [R, width], an array or a recorded one
 Placed: TypeAlias = Any  # a weight as the backend keeps it
 
-Activation: TypeAlias = Literal["gelu_erf", "gelu_tanh", "relu", "silu", "tanh"]
-ACTIVATIONS: tuple[Activation, ...] = ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh")
+Activation: TypeAlias = Literal[
+    "gelu_erf", "gelu_tanh", "relu", "silu", "tanh", "gelu_10", "quick_gelu", "mish", "sigmoid"
+]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
@@ -47,7 +49,8 @@ def checked_dtype(dtype: str) -> Dtype:
 class Quantized:
     """A weight [out, in] that is int8 already: values times scales [out], values from -127 to 127.
 
-    Raises ValueError for shapes or dtypes that do not fit, and for scales that are not positive and finite.
+    Raises ValueError for shapes or dtypes that do not fit, and for scales that are not positive, not normal, or so
+    large that what they stand for is not finite.
     """
 
     values: NDArray[np.int8]  # [out, in]
@@ -75,8 +78,12 @@ class Quantized:
             raise ValueError(f"values: wanted int8 [out, in], found {values.dtype} {list(values.shape)}")
         if scales.dtype != np.float32 or scales.shape != (len(values),):
             raise ValueError(f"scales: wanted float32 [{len(values)}], found {scales.dtype} {list(scales.shape)}")
-        if not (np.isfinite(scales) & (scales > 0)).all():
-            raise ValueError("scales: wanted positive finite numbers")
+        least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max / np.float32(128)
+        fine = (scales >= least) & (scales <= most)  # a NaN is neither
+        if not fine.all():
+            row = int(np.argmin(fine))
+            wanted = f"positive finite numbers, from {least:.3g} to {most:.3g}"
+            raise ValueError(f"scales: wanted {wanted}, found {scales[row]:.3g} at [{row}]")
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Batch:
     first: Ints  # [B] the row of each sequence's position 0, or the one at which its pooling begins
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
+    allowed: Floats | None = None  # 1 where a query attends to a key, 0 where not: [length, key_len] of each sequence
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
     selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
@@ -145,6 +153,7 @@ class Ops(Protocol):
         heads: int,
         head_size: int,
         head_mask: Rows | None = None,
+        allowed: Rows | None = None,
         probs: bool = False,
         relative: Placed | None = None,
         columns: Rows | None = None,
@@ -156,6 +165,9 @@ class Ops(Protocol):
         softmax(q k^T / sqrt(D)) v over the first key_lens[b] rows; a sequence without keys gets zeros.
         The first N of head_mask multiply the probabilities. The probabilities come flat: for each sequence
         [N, length, key_len], one after another.
+
+        allowed is the batch's: where it is 0, a query's probability of a key is 0, and what is left of them adds up to
+        1 as ever. A query that may attend to no key gets zeros. On a GPU there is none.
 
         relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the
         columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
@@ -246,5 +258,7 @@ class Backend(Protocol):
         On a GPU the backend has a dtype, which is that of all its stores: what ops return has it as well.
         """
 
-    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> Program:
         """The program of a forward pass; the flags say which optional parts of a Batch it will read."""

@@ -84,12 +84,39 @@ def silu(x: Array) -> Array:
         return x / (1.0 + np.exp(-x))
 
 
+def gelu_10(x: Array) -> Array:
+    """gelu_erf, and never beyond 10; below, it never comes near -10."""
+    return np.minimum(gelu_erf(x), 10)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x s(1.702 x), s the logistic function."""
+    with np.errstate(over="ignore"):
+        return x / (1.0 + np.exp(-1.702 * x))
+
+
+def mish(x: Array) -> Array:
+    """x tanh(log(1 + e^x)): https://arxiv.org/abs/1908.08681"""
+    with np.errstate(invalid="ignore"):  # a NaN stays one
+        y: Array = x * np.tanh(np.logaddexp(0, x).astype(x.dtype, copy=False))
+    return y
+
+
+def sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return 1.0 / (1.0 + np.exp(-x))
+
+
 ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
     "gelu_erf": gelu_erf,
     "gelu_tanh": gelu_tanh,
     "relu": relu,
     "silu": silu,
     "tanh": np.tanh,
+    "gelu_10": gelu_10,
+    "quick_gelu": quick_gelu,
+    "mish": mish,
+    "sigmoid": sigmoid,
 }
 
 
@@ -195,6 +222,7 @@ class ReferenceOps:
         heads: int,
         head_size: int,
         head_mask: Array | None = None,
+        allowed: Floats | None = None,
         probs: bool = False,
         relative: RelativeBias | RelativeKey | None = None,
         columns: Ints | None = None,
@@ -206,6 +234,7 @@ class ReferenceOps:
         scale = 1.0 / math.sqrt(head_size)
         context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
         all_probs: list[Array] = []
+        done = 0  # of allowed
         for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
             rows = qkv[begin:end].reshape(end - begin, 3, heads, head_size)
             q, k, v = factor(rows.transpose(1, 2, 0, 3))  # each [N, length, D]
@@ -215,8 +244,18 @@ class ReferenceOps:
             if relative is not None:
                 assert columns is not None, "relative attention needs columns"
                 scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
-            exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            share = 1.0 / exps.sum(axis=-1, keepdims=True)
+            if allowed is None:
+                exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
+                share = 1.0 / exps.sum(axis=-1, keepdims=True)
+            else:
+                attends = allowed[done : done + (end - begin) * keys].reshape(end - begin, keys) != 0
+                done += attends.size
+                highest = scores.max(axis=-1, keepdims=True, where=attends, initial=-np.inf)
+                exps = np.exp(
+                    scores - np.where(highest == -np.inf, 0, highest), where=attends, out=np.zeros_like(scores)
+                )
+                sums = exps.sum(axis=-1, keepdims=True)
+                share = np.divide(1.0, sums, where=sums != 0, out=np.zeros_like(sums))
             if head_mask is not None:
                 share = share * head_mask[:heads, None, None].astype(share.dtype)
             mixed = factor(exps) @ v[:, :keys] * share  # [N, length, D]
@@ -320,7 +359,9 @@ class Reference:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> ReferenceStore:
         return ReferenceStore(self.dtype, dtype)
 
-    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> ReferenceProgram:
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)
 
 

@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 
+from npbert.commands.models import engine
+from npbert.commands.streams import show
 from npbert.commands.table import table
 from npbert.sentence_transformer import SentenceTransformer
 
@@ -25,10 +27,10 @@ def batches(positions: int) -> dict[str, list[int]]:
 
 def run(given: argparse.Namespace) -> None:
     """Prints the median, the middle half and the best of the times of each batch."""
-    model = SentenceTransformer(given.model, backend=given.backend, dtype=given.dtype)
+    model = SentenceTransformer(given.model, **engine(given))
     config = model.model.config
     generator = np.random.default_rng(0)
-    print(
+    show(
         f"{given.model}: {config.num_hidden_layers} layers of {config.hidden_size}, {given.dtype}, "
         f"{given.backend} backend{_threads(given.backend)}"
     )
@@ -48,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
                 str(len(times)),
             ]
         )
-    print("\n".join(table(rows, "<>>>>>>")))
+    show("\n".join(table(rows, "<>>>>>>")))
 
 
 def _times(

@@ -8,7 +8,9 @@ import time
 import numpy as np
 
 from npbert.commands import DEMO_MODEL
+from npbert.commands.models import engine
 from npbert.commands.process import megabytes, peak_memory, seconds_since_start
+from npbert.commands.streams import show
 from npbert.commands.table import table
 from npbert.sentence_transformer import SentenceTransformer
 
@@ -39,7 +41,7 @@ THROUGHPUT_S = 1.0
 def run(given: argparse.Namespace) -> None:
     """Prints each question's nearest neighbours with scores, then the figures."""
     try:
-        model = SentenceTransformer(given.model, backend=given.backend, dtype=given.dtype)
+        model = SentenceTransformer(given.model, **engine(given))
     except OSError as error:
         if given.model != DEMO_MODEL:
             raise
@@ -51,10 +53,8 @@ def run(given: argparse.Namespace) -> None:
 
     scores = model.similarity(model.encode(QUESTIONS), model.encode(SENTENCES))  # [questions, sentences]
     for question, row in zip(QUESTIONS, scores, strict=True):
-        print(question)
-        for index in np.argsort(-row)[:NEIGHBOURS]:
-            print(f"  {row[index]:5.2f}  {SENTENCES[index]}")
-        print()
+        nearest = np.argsort(-row)[:NEIGHBOURS]
+        show("\n".join([question, *(f"  {row[index]:5.2f}  {SENTENCES[index]}" for index in nearest), ""]))
 
     texts, tokens, seconds = _throughput(model)
     config = model.model.config
@@ -68,7 +68,7 @@ def run(given: argparse.Namespace) -> None:
         ["speed", f"{tokens / seconds:,.0f} tokens a second ({texts / seconds:,.0f} sentences)"],
         ["memory", f"{megabytes(peak)} resident at most" if peak else "unknown here"],
     ]
-    print("\n".join(table(rows, "<<")))
+    show("\n".join(table(rows, "<<")))
 
 
 def _throughput(model: SentenceTransformer) -> tuple[int, int, float]:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import argparse
 
-from npbert.commands.answers import write_answers
-from npbert.commands.texts import read_texts
+from npbert.commands.answers import Work, answer_inputs
+from npbert.commands.inputs import text_form
+from npbert.commands.models import task_pipeline, task_work
 
 
 def run(given: argparse.Namespace) -> None:
-    """Prints {"text", "answers"} for each text; with several masks answers has a list for each."""
-    write_answers(
-        "fill-mask",
-        given,
-        read_texts(given),
-        lambda text, answers: {"text": text, "answers": answers},
-        top_k=given.top_k,
-        targets=given.targets.split(",") if given.targets is not None else None,
-        tokenizer_kwargs={"truncation": given.truncation},
-    )
+    """Writes {"text", "answers"} for each text; with several masks answers has a list for each."""
+
+    def prepare() -> Work:
+        answer = task_pipeline(
+            given,
+            "fill-mask",
+            "masked_lm",
+            top_k=given.top_k,
+            targets=given.targets.split(",") if given.targets is not None else None,
+            tokenizer_kwargs={
+                "truncation": given.truncation or given.max_length is not None,
+                "max_length": given.max_length,
+            },
+        )
+        return task_work(answer, ["answers"], lambda answers: {"answers": answers})
+
+    answer_inputs(given, text_form(given.field), prepare, "fill-mask")

@@ -11,28 +11,26 @@ from pathlib import Path
 from npbert_kernels.ops import CPU_TOKEN_BUDGET
 
 from npbert.checkpoint import Checkpoint
+from npbert.commands.heads import headed
 from npbert.commands.process import megabytes, peak_memory
-from npbert.commands.settings import Settings, read_settings, setting_rows
+from npbert.commands.settings import Settings, folder_rows, read_settings
+from npbert.commands.streams import show
 from npbert.commands.table import table
 from npbert.config import AutoConfig, EncoderConfig
-from npbert.families import family_class
-from npbert.file_names import MODULES_FILE
 from npbert.head_models import HeadModel
 from npbert.heads import tied
-from npbert.hub import resolve
+from npbert.lora import open_weights
 from npbert.model import BareModel
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
+from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import weighted
+from npbert.sentence_names import resolve_sentences
 from npbert.tokenizer import AutoTokenizer
-from npbert.weights import canonical_name, has_pooler, parameter_table
+from npbert.weights import has_pooler, parameter_table
 
 WORDS = "word embeddings"
 TAIL = "after pooling"
 POOLER = "pooler"  # sentence vectors do without it
 HEAD = "head"
-OF_TOKENIZER = ("lower case", "max length")
-LABELLED = {"sequence_classification", "token_classification"}
-MOST_LABELS = 8  # that are shown
 GROUPS = {
     "attention": "encoder",
     "relative positions": "encoder",
@@ -46,11 +44,11 @@ BYTES = 4  # of a float32
 
 def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
-    folder = resolve(given.model, patterns=SENTENCE_FILES)
+    folder = resolve_sentences(given.model)
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
-    with Checkpoint.open(settings.transformer) as checkpoint:
-        model = _headed(config, checkpoint)
+    with open_weights(settings.transformer, config) as checkpoint:
+        model = headed(config, checkpoint)
         # Says what is missing or of another shape.
         named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))
         counts = dict(parameter_table(config, named.shapes))
@@ -67,22 +65,12 @@ def run(given: argparse.Namespace) -> None:
     again = (
         counts.get(WORDS, 0) if model and any(tied(config, config.family.heads[kind]) for kind in model.kinds) else 0
     )
-    print("\n".join(table(_facts(folder, config, settings, weights, model), "<<<")))
-    print()
-    print("\n".join(_parameter_table(counts)))
-    print()
-    print("\n".join(_memory_table(config, counts, int8, settings, again)))
-
-
-def _headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | None:
-    """The class that config.json names, if the file has its head: many name one and leave it out."""
-    name = (config.architectures or [""])[0]
-    model: type[HeadModel] | None = family_class(config.model_type, name[name.find("For") :]) if "For" in name else None
-    if model is None:
-        return None
-    names = {canonical_name(stored, config.family.prefix) for stored in checkpoint}
-    names |= {name for name, others in model.head_aliases(config).items() if not names.isdisjoint(others)}
-    return model if model.head_shapes(config).keys() <= names else None
+    tables = (
+        table(_facts(folder, config, settings, weights, model), "<<<"),
+        _parameter_table(counts),
+        _memory_table(config, counts, int8, settings, again),
+    )
+    show("\n\n".join("\n".join(lines) for lines in tables))
 
 
 def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
@@ -97,13 +85,6 @@ def _facts(
     folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
 ) -> list[list[str]]:
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
-    rows = setting_rows(settings)
-    if model and isinstance(settings, SentenceFolder) and not (folder / MODULES_FILE).exists():
-        rows = [row for row in rows if row[0] in OF_TOKENIZER]  # nobody makes vectors of its texts
-        if LABELLED & {*model.kinds}:
-            labels = [label for _, label in sorted((config.id2label or {}).items())]
-            more = f", ... ({len(labels)})" if len(labels) > MOST_LABELS else ""
-            rows.append(["labels", ", ".join(labels[:MOST_LABELS]) + more, "config.json: id2label"])
     return [
         ["folder", str(folder), ""],
         ["architecture", architecture, "config.json: architectures"],
@@ -116,7 +97,7 @@ def _facts(
         ],
         ["vocabulary", f"{config.vocab_size:,} tokens", "config.json: vocab_size"],
         ["weights", *weights],
-        *rows,
+        *folder_rows(folder, settings, config, model),
     ]
 
 

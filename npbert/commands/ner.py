@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from npbert.commands.answers import write_answers
-from npbert.commands.texts import read_texts
+from npbert.commands.answers import Work, answer_inputs
+from npbert.commands.inputs import text_form
+from npbert.commands.models import task_pipeline, task_work
 
 
 def run(given: argparse.Namespace) -> None:
-    """Prints {"text", "entities"} for each text."""
-    write_answers(
-        "token-classification",
-        given,
-        read_texts(given),
-        lambda text, entities: {"text": text, "entities": entities},
-        aggregation_strategy=given.aggregation_strategy,
-        ignore_labels=[label for label in given.ignore_labels.split(",") if label],
-        stride=given.stride,
-    )
+    """Writes {"text", "entities"} for each text."""
+
+    def prepare() -> Work:
+        answer = task_pipeline(
+            given,
+            "token-classification",
+            "token_classification",
+            given.max_length,
+            aggregation_strategy=given.aggregation_strategy,
+            ignore_labels=[label for label in given.ignore_labels.split(",") if label],
+            stride=given.stride,
+        )
+        return task_work(answer, ["entities"], lambda entities: {"entities": entities})
+
+    answer_inputs(given, text_form(given.field), prepare, "token-classification")

@@ -5,32 +5,44 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from npbert.commands.answers import write_answers
-from npbert.commands.texts import read_inputs
+from npbert.commands.answers import Work, answer_inputs
+from npbert.commands.inputs import Fields, Form
+from npbert.commands.models import task_pipeline, task_work
 
 
 def run(given: argparse.Namespace) -> None:
-    """Prints {"question", "score", "start", "end", "answer"} for each, with --top-k {"question", "answers"}."""
+    """Writes {"question", "score", "start", "end", "answer"} for each, with --top-k {"question", "answers"}."""
 
-    def example(value: Any) -> dict[str, str] | None:
-        made = value if isinstance(value, dict) else {"context": value}
-        pair = {"question": made.get("question", given.question), "context": made.get("context")}
-        return pair if all(isinstance(text, str) for text in pair.values()) else None
+    def prepare() -> Work:
+        answer = task_pipeline(
+            given,
+            "question-answering",
+            "question_answering",
+            top_k=given.top_k,
+            max_answer_len=given.max_answer_len,
+            max_seq_len=given.max_length,
+            doc_stride=given.doc_stride,
+            handle_impossible_answer=given.impossible,
+        )
+        if given.top_k == 1:
+            return task_work(answer, ["score", "start", "end", "answer"])
+        return task_work(answer, ["answers"], lambda found: {"answers": found if isinstance(found, list) else [found]})
 
-    def line(pair: dict[str, str], answer: Any) -> dict[str, Any]:
-        if given.top_k > 1:
-            return {"question": pair["question"], "answers": [answer] if isinstance(answer, dict) else answer}
-        return {"question": pair["question"], **answer}
+    form = example_form(given.question, given.question_field, given.context_field)
+    answer_inputs(given, form, prepare, "question-answering")
 
-    wanted = 'an object with "question" and "context"' if given.question is None else "a context"
-    write_answers(
-        "question-answering",
-        given,
-        read_inputs(given, example, wanted),
-        line,
-        top_k=given.top_k,
-        max_answer_len=given.max_answer_len,
-        max_seq_len=given.max_seq_len,
-        doc_stride=given.doc_stride,
-        handle_impossible_answer=given.impossible,
-    )
+
+def example_form(question: str | None, question_key: str | None, context_key: str | None) -> Form:
+    """An object with a question and a context; where a question is given for all, a context alone will do."""
+    asked, told = question_key or "question", context_key or "context"
+
+    def convert(value: Any) -> tuple[Fields, Fields] | None:
+        given = value if isinstance(value, dict) else {told: value}
+        pair = {"question": given.get(asked, question), "context": given.get(told)}
+        if not all(isinstance(text, str) for text in pair.values()):
+            return None
+        fields = {asked: pair["question"], **given}
+        return pair, {key: value for key, value in fields.items() if key != told}
+
+    wanted = f'an object with "{asked}" and "{told}"' if question is None else "a context"
+    return Form(convert, wanted, {"--question-field": question_key, "--context-field": context_key})

@@ -1,19 +1,28 @@
-"""`npbert rerank`: documents by how well a cross-encoder thinks that they answer a query."""
+"""`npbert rerank`: documents by how well a cross-encoder thinks that they answer a query, or each of several."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from typing import Any
 
-from npbert.commands.texts import read_texts, utf8_output
-from npbert.cross_encoder import CrossEncoder
+from npbert.commands.answers import MOST
+from npbert.commands.inputs import Source, text_form
+from npbert.commands.models import cross_encoder
+from npbert.commands.ranking import Scores, of_queries, rank, read_queries
 
 
 def run(given: argparse.Namespace) -> None:
     """Prints {"corpus_id", "score", "text"} for each document, the best first; equals keep their order."""
-    texts = read_texts(given)
-    model = CrossEncoder(given.model, max_length=given.max_length, backend=given.backend, dtype=given.dtype)
-    output = utf8_output()
-    ranked = model.rank(given.query, texts, top_k=given.top_k, return_documents=True, batch_size=given.batch_size)
-    for item in ranked:
-        print(json.dumps(item, ensure_ascii=False), file=output)
+    queries = read_queries(given)
+    prompts = {"prompt_name": given.prompt_name, "prompt": given.prompt}
+    with Source(given, text_form(given.field)) as source:
+        model = cross_encoder(given)
+        # Checks the model, the prompts, and each query.
+        of_queries(queries, lambda texts: [model.rank(text, [], **prompts) for text in texts])  # type: ignore[misc]
+
+        def score(documents: list[Any]) -> Scores:
+            pairs = [(query.input, document) for query in queries for document in documents]
+            scores: Scores = model.predict(pairs, batch_size=given.batch_size, show_progress_bar=False, **prompts)
+            return scores.reshape(len(queries), len(documents))
+
+        rank(given, queries, source, score, MOST)

@@ -5,24 +5,59 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+from npbert.commands.heads import VERBS, headed, is_cross_encoder, named_class
+from npbert.config import AutoConfig, EncoderConfig
 from npbert.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
-from npbert.json_file import read_json_object
-from npbert.sentence_folder import SETTINGS_FILE, SentenceFolder, read_sentence_folder
+from npbert.file_names import MODULES_FILE
+from npbert.head_models import HeadModel
+from npbert.lora import open_weights
+from npbert.sentence_folder import SentenceFolder, read_sentence_folder
 from npbert.sentence_modules import ACTIVATIONS, Dense, LayerNorm, Module
 
 Settings: TypeAlias = SentenceFolder | CrossEncoderFolder
+SEQUENCES = "sequence_classification"
+LABELLED = {SEQUENCES, "token_classification"}
+MOST_LABELS = 8  # that are shown
+OF_TOKENIZER = ("lower case", "max length")
+ARCHITECTURES = "config.json: architectures"
 NAMES = {function: name for name, function in ACTIVATIONS.items()}
 
 
 def read_settings(folder: Path) -> Settings:
-    """A cross-encoder's where sentence-transformers' settings say that it is one, else those for vectors.
+    """A cross-encoder's where the folder is one, else those for vectors.
 
     Raises:
         OSError, ValueError: as the readers of either.
     """
-    file = folder / SETTINGS_FILE
-    kind = read_json_object(file).get("model_type") if file.exists() else None
-    return read_cross_encoder_folder(folder) if kind == "CrossEncoder" else read_sentence_folder(folder)
+    if is_cross_encoder(folder) or (not (folder / MODULES_FILE).exists() and _scores_pairs(folder)):
+        return read_cross_encoder_folder(folder)
+    return read_sentence_folder(folder)
+
+
+def _scores_pairs(folder: Path) -> bool:
+    """Whether a model gives one number: it has a head for classification, with one label."""
+    config = AutoConfig.from_pretrained(folder)
+    named = named_class(config)
+    if named is None or SEQUENCES not in named.kinds or config.num_labels != 1:
+        return False
+    with open_weights(folder, config) as checkpoint:
+        return headed(config, checkpoint) is not None
+
+
+def folder_rows(
+    folder: Path, settings: Settings, config: EncoderConfig, model: type[HeadModel] | None
+) -> list[list[str]]:
+    """As `setting_rows`, of a model with a head only what counts there, and the head and its labels."""
+    rows = setting_rows(settings)
+    if model and isinstance(settings, SentenceFolder) and not (folder / MODULES_FILE).exists():
+        verbs = [verb for kind in model.kinds for verb in VERBS.get(kind, ())]
+        rows = [row for row in rows if row[0] in OF_TOKENIZER]  # nobody makes vectors of its texts
+        rows.append(["head", f"{model.__name__}, for {' or '.join(verbs) or 'no verb'}", ARCHITECTURES])
+        if LABELLED & {*model.kinds}:
+            labels = [label for _, label in sorted((config.id2label or {}).items())]
+            more = f", ... ({len(labels)})" if len(labels) > MOST_LABELS else ""
+            rows.append(["labels", ", ".join(labels[:MOST_LABELS]) + more, "config.json: id2label"])
+    return rows
 
 
 def setting_rows(settings: Settings) -> list[list[str]]:

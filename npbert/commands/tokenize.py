@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
+from typing import Any
 
-from npbert.commands.texts import read_texts, utf8_output
+from npbert.commands.answers import Work, answer_inputs
+from npbert.commands.inputs import text_form
 from npbert.tokenizer import AutoTokenizer
-
-BLOCK = 512  # texts between two writes
 
 
 def run(given: argparse.Namespace) -> None:
-    """Prints {"text", "tokens", "input_ids"} for each text."""
-    texts = read_texts(given)
-    tokenizer = AutoTokenizer.from_pretrained(given.model)
-    output = utf8_output()
-    for start in range(0, len(texts), BLOCK):
-        block = texts[start : start + BLOCK]
-        encoding = tokenizer(
-            block,
-            add_special_tokens=not given.no_special_tokens,
-            truncation=given.max_length is not None,
-            max_length=given.max_length,
-        )
-        for text, row in zip(block, encoding.encodings, strict=True):
-            line = {"text": text, "tokens": row.tokens, "input_ids": row.ids}
-            print(json.dumps(line, ensure_ascii=False), file=output)
+    """Writes {"text", "tokens", "input_ids"} for each text."""
+
+    def prepare() -> Work:
+        tokenizer = AutoTokenizer.from_pretrained(given.model)
+
+        def compute(texts: list[str]) -> list[dict[str, Any]]:
+            encoding = tokenizer(
+                texts,
+                add_special_tokens=not given.no_special_tokens,
+                truncation=given.max_length is not None,
+                max_length=given.max_length,
+            )
+            return [{"tokens": row.tokens, "input_ids": row.ids} for row in encoding.encodings]
+
+        compute([""])  # checks the arguments
+        return Work(compute, ["tokens", "input_ids"])
+
+    answer_inputs(given, text_form(given.field), prepare, "Tokenizing")

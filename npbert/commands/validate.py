@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import argparse
 
-from npbert.checkpoint import Checkpoint
-from npbert.commands.settings import read_settings, setting_rows
+from npbert.commands.heads import headed, named_class
+from npbert.commands.settings import ARCHITECTURES, folder_rows, read_settings
+from npbert.commands.streams import show
 from npbert.commands.table import table
 from npbert.config import AutoConfig
+from npbert.cross_encoder_folder import CrossEncoderFolder
 from npbert.families import family_class
-from npbert.hub import resolve
-from npbert.sentence_folder import SENTENCE_FILES, SentenceFolder
+from npbert.file_names import MODULES_FILE
+from npbert.lora import open_weights
+from npbert.sentence_folder import SentenceFolder
 from npbert.sentence_forward import check_weights, weighted
+from npbert.sentence_names import resolve_sentences
 from npbert.tokenizer import AutoTokenizer
 
-WHOLE = "tensors, all there and of their shapes"
+WHOLE = "all there and of their shapes"
 
 
 def run(given: argparse.Namespace) -> None:
     """Prints the settings and what was checked; a failure is an error that names the file."""
-    folder = resolve(given.model, patterns=SENTENCE_FILES)
+    folder = resolve_sentences(given.model)
     settings = read_settings(folder)
     config = AutoConfig.from_pretrained(settings.transformer)
-    rows = [["folder", str(folder), ""], *setting_rows(settings)]
-    AutoTokenizer.from_pretrained(settings.transformer).check_vocabulary(config.vocab_size)
-    rows.append(["tokenizer", "its ids are rows of the word embeddings", ""])
-    modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
-    kind = "Model" if isinstance(settings, SentenceFolder) else "ForSequenceClassification"
-    model = family_class(config.model_type, kind)
-    with Checkpoint.open(settings.transformer) as checkpoint:
+    with open_weights(settings.transformer, config) as checkpoint:
+        found = headed(config, checkpoint)
+        rows = [["folder", str(folder), ""], *folder_rows(folder, settings, config, found)]
+        named = named_class(config)
+        if found is None and named is not None and not (folder / MODULES_FILE).exists():
+            rows.append(["head", f"none: {named.__name__}'s is not in the file", ARCHITECTURES])
+        AutoTokenizer.from_pretrained(settings.transformer).check_vocabulary(config.vocab_size)
+        rows.append(["tokenizer", "its ids are rows of the word embeddings", ""])
+        kind = "ForSequenceClassification" if isinstance(settings, CrossEncoderFolder) else "Model"
+        model = found or family_class(config.model_type, kind)
         shapes = model.named_weights(config, checkpoint, pooler=model.uses_pooler()).shapes
-        rows.append(["weights", f"{len(shapes)} {WHOLE}", ", ".join(path.name for path in checkpoint.paths)])
-    for module in modules:
+        files = ", ".join(path.name for path in checkpoint.paths)
+    head = model.head_shapes(config)
+    rows.append(["weights", f"{len(shapes) - len(head)} tensors, {WHOLE}", files])
+    if head:
+        names = ", ".join(f"{name} {list(shape)}" for name, shape in head.items())
+        rows.append(["head's weights", f"{len(head)} tensors, {WHOLE}: {names}", files])
+    for module in weighted(settings.modules) if isinstance(settings, SentenceFolder) else []:
         file = module.folder.relative_to(folder) / check_weights(module)
-        rows.append(["weights", f"{len(module.weight_shapes)} {WHOLE}", str(file)])
-    print("\n".join(table(rows, "<<<")))
+        rows.append(["weights", f"{len(module.weight_shapes)} tensors, {WHOLE}", str(file)])
+    show("\n".join(table(rows, "<<<")))

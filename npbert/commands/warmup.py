@@ -7,11 +7,14 @@ import time
 
 from npbert_kernels import cpu
 
+from npbert.commands.streams import show
+
 
 def run(given: argparse.Namespace) -> None:
     """Says where the kernels are. An image that is built without them is a failure."""
     started = time.perf_counter()
-    path = cpu.warmup()
-    if path is None:
-        raise OSError("the kernels were compiled, but could not be stored")
-    print(f"kernels for this machine ready after {time.perf_counter() - started:.1f} s: {path}")
+    try:
+        path = cpu.warmup()
+    except OSError as error:
+        raise OSError(f"the next process would compile the kernels again: {error}") from error
+    show(f"kernels for this machine ready after {time.perf_counter() - started:.1f} s: {path}")

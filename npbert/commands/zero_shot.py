@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from npbert.commands.answers import write_answers
-from npbert.commands.texts import read_texts
+from npbert.commands.answers import Work, answer_inputs
+from npbert.commands.inputs import text_form
+from npbert.commands.models import task_pipeline, task_work
 
 
 def run(given: argparse.Namespace) -> None:
-    """Prints {"sequence", "labels", "scores"} for each text."""
-    write_answers(
-        "zero-shot-classification",
-        given,
-        read_texts(given),
-        lambda text, answer: answer,
-        candidate_labels=given.labels,
-        hypothesis_template=given.hypothesis_template,
-        multi_label=given.multi_label,
-    )
+    """Writes {"sequence", "labels", "scores"} for each text."""
+
+    def prepare() -> Work:
+        answer = task_pipeline(
+            given,
+            "zero-shot-classification",
+            "sequence_classification",
+            given.max_length,
+            candidate_labels=given.labels,
+            hypothesis_template=given.hypothesis_template,
+            multi_label=given.multi_label,
+        )
+        return task_work(answer, ["labels", "scores"], lambda found: {key: found[key] for key in ("labels", "scores")})
+
+    answer_inputs(given, text_form(given.field, "sequence"), prepare, "zero-shot-classification")

@@ -56,7 +56,7 @@ class XLMRobertaConfig(BertConfig):
 
     @property
     def padding_position(self) -> int | None:
-        check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
+        check_int("pad_token_id", self.pad_token_id, -1, self.vocab_size - 1)  # -1: positions begin at 0
         return self.pad_token_id
 
 

@@ -82,7 +82,6 @@ class Pipeline(ABC):
         self.batch_size = _checked_batch_size(batch_size)
         self.show_progress_bar = show_progress_bar
         tokenizer.check_vocabulary(model.config.vocab_size)
-        self._takes_types = "token_type_ids" in tokenizer.model_input_names
         self._given = self.checked_arguments(arguments, type(self).__init__)
         self._settle({})
 
@@ -175,7 +174,7 @@ class Pipeline(ABC):
 
     def _outputs(self, rows: Sequence[Row]) -> list[Floats]:
         """What the model says of each row."""
-        types = [row.token_types for row in rows] if self._takes_types else None
+        types = None if rows[0].token_types is None else [row.token_types for row in rows]
         if rows[0].columns is None:
             found: list[Floats] = self.model.predict([row.ids for row in rows], types)
         else:
@@ -196,7 +195,7 @@ class Pipeline(ABC):
 
     def row(self, encoding: Encoding, columns: list[int] | None = None) -> Row:
         """A row of the tokenizer's as one for the model."""
-        return Row(encoding.ids, encoding.type_ids if self._takes_types else None, encoding, columns)
+        return Row(encoding.ids, encoding.type_ids if self.tokenizer.gives_token_types else None, encoding, columns)
 
     def rows_of_texts(self, texts: Sequence[Text], **tokenizer_arguments: Any) -> list[list[Row]]:
         """A row for each text or pair."""

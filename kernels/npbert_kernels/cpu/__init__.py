@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import object_store
 from ..ops import CPU_TOKEN_BUDGET, Dtype, Forward
-from . import layout, library, objects
+from . import layout, library
 from .isa import VECTORS, selected
 from .launch import launch_steps
 from .memory import address
@@ -33,8 +33,10 @@ class Cpu:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)
 
-    def record(self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
-        return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask))
+    def record(
+        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> Program:
+        return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask, allowed=allowed))
 
 
 backend = Cpu()
@@ -60,8 +62,19 @@ def fma_rates(seconds: float = 0.2, dtype: Dtype = "float32") -> list[float]:
     return rates
 
 
-def warmup() -> pathlib.Path | None:
-    """Compile and store the kernels where that was not done yet; their file, or None if it can't be written."""
-    library.entry()
-    path = object_store.folder() / objects.name(selected())
-    return path if path.exists() else None
+def warmup() -> pathlib.Path:
+    """Compile and store the kernels where that was not done yet; a file that the next process loads them from.
+
+    Raises:
+        OSError: why the next process will compile again.
+    """
+    kernels = library.kernels()
+    files, errors = [], []
+    for place in object_store.places_to_warm():
+        try:
+            files.append(kernels.warmed(place))
+        except OSError as error:
+            errors.append(error)
+    if not files:
+        raise errors[-1]
+    return files[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ..ops import ACTIVATIONS
+
 WORD = 8  # bytes
 LINE = 64  # bytes of a cache line
 
@@ -62,7 +64,7 @@ MOST_K = (2**31 - 1) // (255 * 128)  # products that an int8 sum holds in any ca
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
     FRAME_CU_SELECTED,  # address: [B + 1]
-    FRAME_PROBS_AT,  # address: [B], where each sequence's probabilities begin, in floats a head
+    FRAME_PAIRS_AT,  # address: [B], where what each sequence has for pairs of query and key begins, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
     FRAME_WORDS,
 ) = range(18)
@@ -92,10 +94,11 @@ EMBED_SCALES = 14  # address: of int8 words; 0: words are floats
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
 (LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or BFLOAT16 where x and W are reduced
+LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
-ATTENTION_DTYPE = 14  # of QKV: FLOAT32 or BFLOAT16
+(ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV: FLOAT32 or BFLOAT16; a buffer
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
 (NORM_CONVERTED, NORM_DTYPE) = range(8, 10)
 (TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)
@@ -107,7 +110,7 @@ ATTENTION_DTYPE = 14  # of QKV: FLOAT32 or BFLOAT16
 (RATE_ROUNDS, RATE_TARGET, RATE_DTYPE) = range(1, 4)
 
 ACTIVATION_NONE = 0
-ACTIVATION_CODES = {"gelu_erf": 1, "gelu_tanh": 2, "relu": 3, "silu": 4, "tanh": 5}
+ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS, 1)}
 POOL_CODES = {"mean": 0, "max": 1, "mean_sqrt_len_tokens": 2, "weightedmean": 3, "lasttoken": 4}
 RELATIVE_NONE, RELATIVE_BIAS, RELATIVE_KEY, RELATIVE_KEY_QUERY = range(4)
 

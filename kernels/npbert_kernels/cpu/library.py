@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import functools
 import os
 import sys
 import threading
 
-from .. import object_store
+from ..compile_once import Kernels
 from ..object_store import ObjectCode
 from . import elf, objects
 from .compile import compiled
-from .isa import ISA, selected
+from .isa import selected
+
+TAKES = "10 to 60 s, longer where the machine is busy"  # to compile
 
 _lock = threading.Lock()
 _loaded: Entry | None = None
@@ -63,26 +65,11 @@ def _symbols() -> dict[str, int]:
     return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
 
 
-def _load(isa: ISA) -> Entry:
-    name = objects.name(isa)
-    stored = object_store.read(name)
-    if stored is not None:
-        with contextlib.suppress(ValueError):  # not what its name says: written anew
-            return Entry(stored)
-    print(
-        f"npbert: compiling kernels for {isa.name}, once on this machine (about 10 s) ...",
-        file=sys.stderr,
-        flush=True,
-    )
-    kernels = compiled(isa)
-    if object_store.write(name, kernels) is None:
-        print(
-            f"npbert: {object_store.folder()} can't be written, or not by this user alone, so the next process will"
-            " compile again; NPBERT_KERNEL_CACHE names another folder",
-            file=sys.stderr,
-            flush=True,
-        )
-    return Entry(kernels)
+def kernels() -> Kernels[Entry]:
+    """Those for the selected ISA."""
+    isa = selected()
+    make = functools.partial(compiled, isa)
+    return Kernels(objects.name(isa), f"kernels for {isa.name}", TAKES, make, Entry)
 
 
 def entry() -> Entry:
@@ -91,7 +78,7 @@ def entry() -> Entry:
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                _loaded = _load(selected())
+                _loaded = kernels().loaded()
     return _loaded
 
 

@@ -1,8 +1,9 @@
-"""The name of this machine's compiled kernels in the store of `object_store`."""
+"""The name of compiled kernels in the store of `object_store`."""
 
 from __future__ import annotations
 
 import pathlib
+import platform
 import sys
 from importlib.util import find_spec
 
@@ -11,15 +12,18 @@ from .isa import ISA, host
 
 
 def name(isa: ISA) -> str:
-    """The hash of all kernel sources, the compiler's versions, the CPU and its features, and the ISA."""
+    """The hash of all kernel sources, the compiler's versions, the ISA and what CPU is compiled for.
+
+    That is the ISA's target, which runs on any CPU that has it, or where it has none this machine's.
+    """
     here = pathlib.Path(__file__).parent
     digest = source_hash(
         [*sorted(here.glob("kernels/*.py")), *(here / f"{m}.py" for m in ("isa", "layout", "blocking", "compile"))]
     )
-    cpu, features = host()
+    cpu, features = (isa.target, isa.features.split(",")) if isa.target else host()
     for package in ("numba", "llvmlite"):
         digest.update(_version(package))
-    for fact in (sys.platform, cpu, *sorted(features), isa.name):
+    for fact in (sys.platform, platform.machine(), cpu, *sorted(features), isa.name):
         digest.update(fact.encode() + b"\n")
     return f"{isa.name}-{digest.hexdigest()[:32]}.o"
 

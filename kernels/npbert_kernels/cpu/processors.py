@@ -6,29 +6,15 @@ import ctypes
 import functools
 import math
 import os
-import pathlib
 from collections.abc import Callable
+
+from . import cgroups
 
 
 def usable() -> int:
-    """How many: the process's affinity or its cgroup's quota, whichever is less."""
+    """How many: the process's affinity or its cgroups' quotas, whichever is less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
-
-
-def _quota() -> float:
-    """CPUs that the cgroup grants; infinity where it sets no limit."""
-    try:
-        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
-    try:
-        base = pathlib.Path("/sys/fs/cgroup/cpu")
-        quota_us = int((base / "cpu.cfs_quota_us").read_text())
-        return quota_us / int((base / "cpu.cfs_period_us").read_text()) if quota_us > 0 else math.inf
-    except (OSError, ValueError, ZeroDivisionError):
-        return math.inf
+    return max(1, math.ceil(min(cores, cgroups.quota())))
 
 
 @functools.cache

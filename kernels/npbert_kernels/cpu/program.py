@@ -59,7 +59,7 @@ class Program:
         self._free: list[Workspace] = []
         buffers = recording.buffers
         self._inputs = [(b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.uses]
-        self._probs = any(b.flat for b in recording.outputs.values())
+        self._pairs = any(b.flat for b in recording.outputs.values()) or any(s == "allowed" for _, s in self._inputs)
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
         return self._run(batch)
@@ -99,7 +99,7 @@ class Program:
         for at, source in self._inputs:
             buffers[at] = address(getattr(batch, source))
         offsets = None
-        if self._probs:
+        if self._pairs:
             sizes = (cu_seqlens[1:] - cu_seqlens[:-1]) * batch.key_lens  # of a head
             offsets = np.concatenate([[0], np.cumsum(sizes)])
         arrays: dict[int, Floats] = {}
@@ -116,7 +116,7 @@ class Program:
             address(batch.key_lens),
         )
         words[layout.FRAME_CU_SELECTED] = 0 if batch.cu_selected is None else address(batch.cu_selected)
-        words[layout.FRAME_PROBS_AT] = 0 if offsets is None else address(offsets)
+        words[layout.FRAME_PAIRS_AT] = 0 if offsets is None else address(offsets)
         words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
         keeps = self, workspace, batch, bounds, arrays, offsets, cycles
         flops = tokens * longest * recording.flops_per_pair

@@ -170,6 +170,7 @@ class Recorder:
                 layout.LINEAR_ROWS: x.rows,
                 layout.LINEAR_DTYPE: weights.dtype,
                 layout.LINEAR_OUT_DTYPE: FLOAT32,
+                layout.LINEAR_COLUMNS: weights.columns,
             },
         )
         return out
@@ -213,6 +214,7 @@ class Recorder:
         heads: int,
         head_size: int,
         head_mask: tuple[Buffer, int] | None = None,
+        allowed: Buffer | None = None,
         probs: bool = False,
         relative: Relative | None = None,
         columns: Buffer | None = None,
@@ -243,6 +245,7 @@ class Recorder:
                 layout.ATTENTION_SCALE: bits(head_size**-0.5),
                 layout.ATTENTION_MASK: mask,
                 layout.ATTENTION_MASK_ROW: row,
+                layout.ATTENTION_ALLOWED: allowed,
                 layout.ATTENTION_PROBS: shares,
                 layout.ATTENTION_COLUMNS: None if relative is None else columns,
                 layout.ATTENTION_RELATIVE: layout.RELATIVE_NONE if relative is None else relative.kind,
@@ -381,7 +384,7 @@ class Recorder:
                 buffer.last -= buffer.last > at
 
 
-def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recording:
+def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: bool) -> Recording:
     """Run a forward pass on symbols."""
     recorder = Recorder()
 
@@ -397,6 +400,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool) -> Recordi
         first=symbol("first", Axis.SEQUENCES),
         inputs_embeds=symbol("inputs_embeds", Axis.TOKENS, inputs_embeds),
         head_mask=symbol("head_mask", Axis.FIXED, head_mask),
+        allowed=symbol("allowed", Axis.FIXED, allowed),
         columns=symbol("columns", Axis.TOKENS),
         selected=symbol("selected", Axis.SELECTED),
         cu_selected=symbol("cu_selected", Axis.FIXED),

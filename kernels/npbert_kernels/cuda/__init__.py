@@ -32,7 +32,11 @@ class Cuda:
         """dtype: the backend's, whatever is asked for: see ops.Backend."""
         return Store(self.device, self.dtype)
 
-    def record(self, forward: ops.Forward, *, inputs_embeds: bool = False, head_mask: bool = False) -> Program:
+    def record(
+        self, forward: ops.Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
+    ) -> Program:
+        if allowed:
+            raise ValueError("attention_mask: wanted one for all tokens of a row on a GPU, found one for each of them")
         recording = record(forward, self.dtype, inputs_embeds=inputs_embeds, head_mask=head_mask)
         return Program(self.device, recording)
 

@@ -25,6 +25,11 @@ class Assembly:
     ptx: str
 
 
+def installing(extra: str) -> str:
+    """The command for one of npbert's extras: they are in no registry, but in its sources and its wheel."""
+    return f"pip install '.[{extra}]' in a checkout of npbert, or 'FILE.whl[{extra}]' with its wheel,"
+
+
 def missing() -> str | None:
     """What is not installed, in one line, or None. Nothing is imported."""
     for name in ("numba", "llvmlite", "cuda.bindings", "numba_cuda"):
@@ -33,7 +38,7 @@ def missing() -> str | None:
         except (ImportError, ValueError):
             found = None
         if found is None:
-            return f"no module {name}; pip install 'npbert[cuda]' brings what is needed"
+            return f"no module {name}; {installing('cuda')} brings what is needed"
     return None
 
 

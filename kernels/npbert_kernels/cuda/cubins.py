@@ -10,13 +10,16 @@ import functools
 import hashlib
 import importlib.metadata
 import pathlib
-import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from .. import object_store
+from ..compile_once import Kernels
 from ..object_store import ObjectCode
-from . import compiler
-from .makers import make
+from . import compiler, makers
 from .tiles import Key
+
+T = TypeVar("T")
 
 SOURCES = ("compiler", "makers", "tiles")  # besides all of kernels/
 # What makes code: Numba, NVVM (a wheel of its own for CUDA 13, in the compiler's for 12) and nvJitLink.
@@ -55,23 +58,13 @@ def name(key: Key, capability: tuple[int, int]) -> str:
     return f"{target}-{key[0]}-{digest.hexdigest()[:32]}.cubin"
 
 
-def stored(key: Key, capability: tuple[int, int]) -> ObjectCode | None:
-    return object_store.read(name(key, capability))
-
-
-@functools.cache
-def _say(line: str) -> None:
-    """Once a process."""
-    print(f"npbert: {line}", file=sys.stderr, flush=True)
+def loaded(key: Key, capability: tuple[int, int], load: Callable[[ObjectCode], T]) -> T:
+    """What load makes of a kernel for a GPU of that compute capability. It raises ValueError for what no GPU takes."""
+    what = f"kernels for compute capability {capability[0]}.{capability[1]}"
+    make = functools.partial(compiled, key, capability)
+    return Kernels(name(key, capability), what, "", make, load).loaded()
 
 
 def compiled(key: Key, capability: tuple[int, int]) -> ObjectCode:
-    _say(f"compiling kernels for compute capability {capability[0]}.{capability[1]}, once on this machine ...")
-    assembly = compiler.assembled(make(key), capability)
-    code = ObjectCode(assembly.symbol, compiler.linked(assembly, capability)[0])
-    if object_store.write(name(key, capability), code) is None:
-        _say(
-            f"{object_store.folder()} can't be written, or not by this user alone, so the next process will compile"
-            " again; NPBERT_KERNEL_CACHE names another folder"
-        )
-    return code
+    assembly = compiler.assembled(makers.make(key), capability)
+    return ObjectCode(assembly.symbol, compiler.linked(assembly, capability)[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -151,7 +152,7 @@ class Gpu:
         if version // 1000 < wanted:  # what the packages compile is not what such a driver loads
             raise DeviceError(
                 f"device: cuda wants NVIDIA's driver for CUDA {wanted} or later, found one for CUDA {version // 1000};"
-                " pip install 'npbert[cuda12]' brings packages for CUDA 12"
+                f" {compiler.installing('cuda12')} brings packages for CUDA 12"
             )
         if not 0 <= index < count:
             raise DeviceError(f"device: wanted one of the {count} GPUs that are there, found cuda:{index}")
@@ -207,13 +208,9 @@ class Gpu:
 
     def _function(self, key: Key) -> Any:
         """From the store; what the driver doesn't take is compiled anew."""
-        stored = cubins.stored(key, self.capability)
-        if stored is not None:
-            with contextlib.suppress(DeviceError):
-                return self._loaded(stored, key)
-        return self._loaded(cubins.compiled(key, self.capability), key)
+        return cubins.loaded(key, self.capability, functools.partial(self._loaded, key))
 
-    def _loaded(self, kernel: ObjectCode, key: Key) -> Any:
+    def _loaded(self, key: Key, kernel: ObjectCode) -> Any:
         driver = self.driver
         # Up to 48 KiB need no asking; more do, on every GPU.
         dynamic = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

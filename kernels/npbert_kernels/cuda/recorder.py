@@ -222,7 +222,8 @@ class Recorder:
             return tiles[0]
 
         def key(bucket: Bucket) -> Key:
-            made = (tile_of(bucket), activation, residual is not None)
+            end = (weights.n,) if activation == "sigmoid" else ()
+            made = (tile_of(bucket), activation, residual is not None, *end)
             return ("gemm_single", *made) if single else ("gemm_half", self.dtype, *made)
 
         if residual is not None and not single:
@@ -255,6 +256,7 @@ class Recorder:
         heads: int,
         head_size: int,
         head_mask: HeadMask | None = None,
+        allowed: None = None,  # see Cuda.record
         probs: bool = False,
         relative: Relative | None = None,
         columns: Input | None = None,

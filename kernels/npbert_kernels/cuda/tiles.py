@@ -86,8 +86,8 @@ def attention_shared(size: int, relative: int) -> int:
 
 
 _SHARED: dict[str, Callable[..., int]] = {
-    "gemm_half": lambda name, tile, activation, residual: tile.shared(2),
-    "gemm_single": lambda tile, activation, residual: tile.shared(4),
+    "gemm_half": lambda name, tile, *made: tile.shared(2),
+    "gemm_single": lambda tile, *made: tile.shared(4),
     "attention_tensor": lambda name, size, true_size, relative, probs: attention_shared(size, relative),
 }
 

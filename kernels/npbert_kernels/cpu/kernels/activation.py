@@ -2,19 +2,22 @@
 
 The coefficients are fits of this project's own (kernels/fit.py makes them). Errors, against float64 over all of
 float32's range where nothing else is said: exponential 2 ulp on [-87, 87]; gelu_erf 2.2e-7 max(1, |x|);
-gelu_tanh and silu 3e-7 max(1, |x|); tanh 5 ulp, and never beyond 1. Without fused multiply-add gelu_erf 3e-7 and
-tanh 6 ulp. tests/test_activation.py holds them to it.
+gelu_tanh, silu, quick_gelu and mish 3e-7 max(1, |x|); sigmoid 3e-7; tanh 5 ulp, and never beyond 1; gelu_10 as
+gelu_erf. Without fused multiply-add gelu_erf 3e-7 and tanh 6 ulp. tests/test_activation.py holds them to it.
 A NaN stays one: a clamp has its limit first, since minimum and maximum give the second operand for a NaN.
 """
 
 from __future__ import annotations
 
 from ..layout import ACTIVATION_CODES
-from .simd import BYTES, fma, inlined, kernel, load, maximum, minimum, round_even, store, times_power_of_two
+from .simd import BYTES, broadcast, fma, inlined, kernel, load, maximum, minimum, round_even, store, times_power_of_two
 
 LOG2_E = 1.44269502
 LN2, LN2_REST = 0.693359375, -2.12194440e-4  # log(2) in two parts: whole multiples of the first are exact
-GELU_ERF, GELU_TANH, RELU, SILU, TANH = (ACTIVATION_CODES[n] for n in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh"))
+GELU_ERF, GELU_TANH, RELU, SILU, TANH, GELU_10, QUICK_GELU, MISH, SIGMOID = (
+    ACTIVATION_CODES[name]
+    for name in ("gelu_erf", "gelu_tanh", "relu", "silu", "tanh", "gelu_10", "quick_gelu", "mish", "sigmoid")
+)
 
 
 @inlined
@@ -70,6 +73,31 @@ def silu(x):
 
 
 @inlined
+def gelu_10(x):
+    return minimum(10.0, gelu_erf(x))
+
+
+@inlined
+def quick_gelu(x):
+    """x / (1 + e^-1.702x)"""
+    return x / (exponential(x * -1.702) + 1.0)
+
+
+@inlined
+def sigmoid(x):
+    """1 / (1 + e^-x). The only one that makes something of 0."""
+    return broadcast(1.0) / (exponential(x * -1.0) + 1.0)
+
+
+@inlined
+def mish(x):
+    """x tanh(log(1 + y)) = x n / (n + 2) with y = e^x and n = y (y + 2); from 20 on it is x."""
+    y = exponential(minimum(20.0, x))
+    n = y * (y + 2.0)
+    return x * (n / (n + 2.0))
+
+
+@inlined
 def gelu_tanh(x):
     """x (1 + tanh u) / 2 = x / (1 + e^-2u) with u = sqrt(2 / pi) (x + 0.044715 x^3)"""
     square = x * x
@@ -118,5 +146,13 @@ def activate(c, ldc, rows, code):
         each(relu, c, ldc, rows)
     elif code == SILU:
         each(silu, c, ldc, rows)
-    else:
+    elif code == TANH:
         each(tanh, c, ldc, rows)
+    elif code == GELU_10:
+        each(gelu_10, c, ldc, rows)
+    elif code == QUICK_GELU:
+        each(quick_gelu, c, ldc, rows)
+    elif code == MISH:
+        each(mish, c, ldc, rows)
+    else:
+        each(sigmoid, c, ldc, rows)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..blocking import ROW_PADDING
 from ..layout import (
+    ATTENTION_ALLOWED,
     ATTENTION_COLUMNS,
     ATTENTION_DTYPE,
     ATTENTION_HEADS,
@@ -29,7 +30,7 @@ from ..layout import (
     FLOAT32,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
-    FRAME_PROBS_AT,
+    FRAME_PAIRS_AT,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
@@ -138,6 +139,26 @@ def add_relative(relative, row, i, n, q, keys, ldkeys, size, scale):
         add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, kind == RELATIVE_KEY_QUERY)
 
 
+@kernel
+def forbid(row, n, allowed):
+    """A row's scores, where `allowed` [n] is 0, lower than any other, and finite when they are scaled."""
+    for j in range(n):
+        if load_float(allowed + j * 4) == 0:
+            store_float(row + j * 4, -1.0e38)
+
+
+@kernel
+def zero_forbidden(row, n, allowed):
+    """Of e^(...) the ones that `allowed` [n] has 0 for; returns whether there are others."""
+    others = False
+    for j in range(n):
+        if load_float(allowed + j * 4) == 0:
+            store_float(row + j * 4, 0.0)
+        else:
+            others = True
+    return others
+
+
 @inlined
 def product(dtype, height, a, lda, w, ldw, k, zeros, c, ldc):
     """c [height, PANEL] = a [height, k] w [k, PANEL], k in words."""
@@ -159,10 +180,11 @@ def pack_pairs(v, ldv, n, size, target):
 
 
 @kernel
-def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative):
+def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative, allowed):
     """One head: q [queries, size], keys and v [n, size] of a dtype -> out [queries, size]; probs [queries, n] or 0.
 
     n >= 1, size a multiple of PANEL. relative: (kind, address of the sequence's columns, the head's table, P - 1).
+    allowed: [queries, n] of 0 and 1, or 0 where every query attends to every key.
     scratch: panels of keys, bfloat16 values, then the scores of ROWS queries, then PANEL zeros.
     """
     panels = (n + PANEL - 1) // PANEL
@@ -192,7 +214,12 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
             at = scores + i * ldscores
             if relative[0] != RELATIVE_NONE:
                 add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
+            if allowed != 0:
+                forbid(at, n, allowed + (row + i) * n * 4)
             share = factor / softmax_row(at, n, scale)
+            # A forbidden key has no more than 2^-126 in the sum, which the largest of the others makes 1 at least.
+            if allowed != 0 and not zero_forbidden(at, n, allowed + (row + i) * n * 4):
+                share = np.float32(0.0)
             store_float(at + panels * PANEL_BYTES, share)
             if probs != 0:  # the context is made as without them, to the bit
                 for j in range(n):
@@ -219,7 +246,11 @@ def attention(frame, rank, chunk, step, slot):
     dtype = word(step, ATTENTION_DTYPE)
     head_bytes = size * 4 // PER_WORD[dtype]
     scratch = word(frame, FRAME_SCRATCH) + rank * word(frame, FRAME_SCRATCH_BYTES)
-    mask, probs_buffer = word(step, ATTENTION_MASK), word(step, ATTENTION_PROBS)
+    mask, probs_buffer, allowed_buffer = (
+        word(step, ATTENTION_MASK),
+        word(step, ATTENTION_PROBS),
+        word(step, ATTENTION_ALLOWED),
+    )
     kind, table, columns = word(step, ATTENTION_RELATIVE), word(step, ATTENTION_TABLE), 0
     if kind != RELATIVE_NONE:
         columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
@@ -244,8 +275,11 @@ def attention(frame, rank, chunk, step, slot):
             )
         probs = 0
         if probs_buffer != NONE:
-            at = word(word(frame, FRAME_PROBS_AT), sequence) * heads + head * queries * n
+            at = word(word(frame, FRAME_PAIRS_AT), sequence) * heads + head * queries * n
             probs = locate(frame, probs_buffer, chunk) + at * 4
+        allowed = 0
+        if allowed_buffer != NONE:
+            allowed = locate(frame, allowed_buffer, chunk) + word(word(frame, FRAME_PAIRS_AT), sequence) * 4
         keys = q + heads * head_bytes
         v = keys + heads * head_bytes
         relative = (
@@ -254,4 +288,4 @@ def attention(frame, rank, chunk, step, slot):
             table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
             word(step, ATTENTION_LAST),
         )
-        attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative)
+        attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative, allowed)

@@ -17,6 +17,7 @@ from ..layout import (
     INT8,
     LINEAR_ACTIVATION,
     LINEAR_BIAS,
+    LINEAR_COLUMNS,
     LINEAR_DTYPE,
     LINEAR_K,
     LINEAR_OUT,
@@ -31,10 +32,10 @@ from ..layout import (
     PER_WORD,
     ROW_HEADER,
 )
-from .activation import activate
+from .activation import SIGMOID, activate
 from .convert import narrow
 from .frame import locate, next_of, row_bytes, rows_of, word
-from .simd import BYTES, PANEL, ROWS, inlined, kernel, load, store
+from .simd import BYTES, LANES, PANEL, ROWS, inlined, keep_first, kernel, load, store
 from .ukernel import tile, tile_bfloat16, tile_int8
 
 PANEL_BYTES = 4 * PANEL
@@ -47,6 +48,15 @@ def add_bias(c, ldc, rows, bias):
         at = c + i * ldc
         store(at, load(at) + low)
         store(at + BYTES, load(at + BYTES) + high)
+
+
+@inlined
+def clear_behind(c, ldc, rows, columns):
+    """Zeros behind the first `columns` of a micro-tile."""
+    for i in range(rows):
+        at = c + i * ldc
+        store(at, keep_first(load(at), min(columns, LANES), 0.0))
+        store(at + BYTES, keep_first(load(at + BYTES), max(columns - LANES, 0), 0.0))
 
 
 @kernel
@@ -62,7 +72,7 @@ def linear(frame, rank, chunk, step, slot):
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     weights, bias = word(step, LINEAR_W), word(step, LINEAR_BIAS)
-    panels, code = word(step, LINEAR_PANELS), word(step, LINEAR_ACTIVATION)
+    panels, columns, code = word(step, LINEAR_PANELS), word(step, LINEAR_COLUMNS), word(step, LINEAR_ACTIVATION)
     dtype, out_dtype = word(step, LINEAR_DTYPE), word(step, LINEAR_OUT_DTYPE)
     k = (word(step, LINEAR_K) + PER_WORD[dtype] - 1) // PER_WORD[dtype]  # words
     header = PANEL_HEADER[dtype]
@@ -114,5 +124,7 @@ def linear(frame, rank, chunk, step, slot):
                         add_bias(c, ldc, height, bias + column)
                     if code != ACTIVATION_NONE:
                         activate(c, ldc, height, code)
+                    if code == SIGMOID and columns < (panel + 1) * PANEL:  # 0 becomes 1/2
+                        clear_behind(c, ldc, height, columns - panel * PANEL)
                     if out_dtype != FLOAT32:
                         narrow(c, ldc, height, out + row * ldout + column // 2, ldout)

@@ -34,6 +34,25 @@ def tanh(x):
     return d.tanh(x)
 
 
+def gelu_10(x):
+    y = d.f32(0.5) * x * (d.f32(1) + d.erf(x * d.f32(ROOT_HALF)))
+    return d.select(y > d.f32(10), d.f32(10), y)  # NaN stays
+
+
+def quick_gelu(x):
+    return x / (d.f32(1) + d.exp(d.f32(-1.702) * x))
+
+
+def sigmoid(x):
+    return d.f32(1) / (d.f32(1) + d.exp(-x))
+
+
+def mish(x):
+    y = d.exp(d.select(x > d.f32(20), d.f32(20), x))
+    n = y * (y + d.f32(2))
+    return x * (n / (n + d.f32(2)))
+
+
 ACTIVATIONS = {
     name: d.device_function(function)
     for name, function in {
@@ -43,5 +62,9 @@ ACTIVATIONS = {
         "relu": relu,
         "silu": silu,
         "tanh": tanh,
+        "gelu_10": gelu_10,
+        "quick_gelu": quick_gelu,
+        "mish": mish,
+        "sigmoid": sigmoid,
     }.items()
 }

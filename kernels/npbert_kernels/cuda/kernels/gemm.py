@@ -19,7 +19,20 @@ from .device import primitives as d
 from .elements import FORMATS
 
 
-def make_half(name, tile, activation, residual):
+def activated(activation, columns):
+    """(y, its column) -> what the activation makes of it. With `columns`, 0 from there on, as 0 would not stay 0."""
+    act = ACTIVATIONS[activation]
+
+    def everywhere(y, column):
+        return act(y)
+
+    def before_the_end(y, column):
+        return d.select(column < columns, act(y), d.f32(0))
+
+    return d.device_function(everywhere if columns is None else before_the_end)
+
+
+def make_half(name, tile, activation, residual, columns=None):
     """bfloat16 or float16, on tensor cores: mma.sync m16n8k16, sums in float32. With residual, out is float32 rows.
 
     K has units of 64; part r of PARTS are the units from r U / PARTS on, up to (r + 1) U / PARTS, whatever the tile. A
@@ -33,7 +46,7 @@ def make_half(name, tile, activation, residual):
     With blocks_k a block has one part, and writes its sums as they are: out is [rows, PARTS, N] float32.
     """
     f = FORMATS[name]
-    mma, act, load_chunk, store_chunk = f.mma, ACTIVATIONS[activation], f.load_chunk, f.store_chunk
+    mma, act, load_chunk, store_chunk = f.mma, activated(activation, columns), f.load_chunk, f.store_chunk
     store_floats = FORMATS["float32"].store_chunk
     m, n, stages, warps_n, warps_k = tile.m, tile.n, tile.stages, tile.warps_n, tile.warps_k
     threads, chunks = tile.threads, UNIT * warps_k // 8  # of 16 bytes in a row of a stage
@@ -222,7 +235,7 @@ def make_half(name, tile, activation, residual):
                     store_floats(inside, out + row * out_row + column * 4 + 16, y, 4)
                 else:
                     for e in range(8):
-                        y[e] = act(y[e])
+                        y[e] = act(y[e], column + e)
                     store_chunk(inside, out + row * out_row + column * 2, y, 0)
 
     return gemm
@@ -232,12 +245,12 @@ def make_half(name, tile, activation, residual):
 CHAIN = 8
 
 
-def make_single(tile, activation, residual):
+def make_single(tile, activation, residual, columns=None):
     """float32 by fused multiply-adds: 16 x 8 threads, each with m / 8 rows and n / 16 columns.
 
     Rows in shared memory are 4 floats longer than k: 8 of them in a row begin in 8 different 16-byte places of 128.
     """
-    act = ACTIVATIONS[activation]
+    act = activated(activation, columns)
     m, n, k, stages = tile.m, tile.n, tile.k, tile.stages
     threads, chunks = tile.threads, k // 4
     rm, rn, row_bytes = m // 8, n // 16, (k + 4) * 4
@@ -316,6 +329,6 @@ def make_single(tile, activation, residual):
                 y = total[i * rn + j] + start
                 if residual:
                     y += d.load_float(row < rows, other + row * other_row + column * 4)
-                d.store_float(row < rows, out + row * out_row + column * 4, act(y))
+                d.store_float(row < rows, out + row * out_row + column * 4, act(y, column))
 
     return gemm
