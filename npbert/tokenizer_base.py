@@ -39,7 +39,7 @@ from npbert.tokenizer_files import (
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
 from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
 from npbert.tokenizer_settings import checked_settings
-from npbert.tokenizer_switches import switches
+from npbert.tokenizer_switches import Switch, switches
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     family: ClassVar[TokenizerFamily] = GENERIC
     is_fast = True
+    do_lower_case, strip_accents, keep_accents, tokenize_chinese_chars = Switch(), Switch(), Switch(), Switch()
+    add_prefix_space, trim_offsets = Switch(), Switch()
 
     def __init__(
         self,
@@ -548,7 +550,6 @@ class PreTrainedTokenizerFast(Vocabulary):
         """
         tokenizer, items, alone = self._backend, texts.items(), None
         if lengths.truncation is not None and lengths.max_length is not None:
-            special = [self.num_special_tokens_to_add(pair) if add_special_tokens else 0 for pair in (False, True)]
             side = _checked_side("truncation_side", self.truncation_side)
             # Truncation is state of a `tokenizers.Tokenizer`, which may not be set while another thread uses it. So
             # a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
@@ -556,11 +557,13 @@ class PreTrainedTokenizerFast(Vocabulary):
             tokenizer.enable_truncation(
                 lengths.max_length, stride=overflow or 0, strategy=lengths.truncation, direction=side
             )
+            special = self.num_special_tokens_to_add if add_special_tokens else (lambda pair: 0)
             if overflow is not None:
                 fast = self._words if texts.words else self._fast
-                check_overflow(items, lambda text: len(fast([text])[0]), lengths, overflow, special)
-            elif lengths.truncation == "longest_first":
-                alone = PairTruncation(self._backend, lengths.max_length - special[True], side)
+                rooms = [lengths.max_length - special(pair) for pair in (False, True)]
+                check_overflow(items, lambda text: len(fast([text])[0]), lengths, overflow, rooms)
+            elif lengths.truncation == "longest_first" and any(second is not None for second in texts.second):
+                alone = PairTruncation(self._backend, lengths.max_length - special(True), side)
         encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
         given = {"is_pretokenized": texts.words, "add_special_tokens": add_special_tokens}
         for piece in in_pieces(items):

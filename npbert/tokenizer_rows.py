@@ -95,7 +95,7 @@ class PairTruncation:
 
 
 def check_overflow(
-    items: Sequence[Any], count: Callable[[Any], int], lengths: Lengths, stride: int, special: Sequence[int]
+    items: Sequence[Any], count: Callable[[Any], int], lengths: Lengths, stride: int, rooms: Sequence[int]
 ) -> None:
     """Checks that there is an end of what overflows, before it is made.
 
@@ -104,7 +104,7 @@ def check_overflow(
         count: gives the number of tokens of a text.
         lengths: how long rows become.
         stride: how many tokens each overflowing row repeats.
-        special: how many special tokens there are besides one text, and besides two.
+        rooms: how many tokens of one text a row has, and how many of two.
 
     Raises:
         ValueError: a text has too many rows; its index is named.
@@ -112,7 +112,7 @@ def check_overflow(
     length, strategy = lengths.max_length or 0, lengths.truncation
     for index, item in enumerate(items):
         texts = item if isinstance(item, tuple) else (item,)
-        room = length - special[len(texts) - 1]
+        room = rooms[len(texts) - 1]
         # A character is three tokens at most, but for a few.
         if _count_rows([3 * size(text) for text in texts], room, stride, strategy) * length <= MOST_OVERFLOW:
             continue

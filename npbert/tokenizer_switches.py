@@ -24,8 +24,33 @@ from tokenizers.processors import RobertaProcessing
 from npbert.config_values import show
 from npbert.keywords import KeywordError
 from npbert.tokenizer_config import TokenizerConfig
+from npbert.tokenizer_errors import guarded
 from npbert.tokenizer_families import ALBERT, BERT_DEFAULTS, ROBERTA, ROBERTA_DEFAULTS, SWITCHES, TokenizerFamily
 from npbert.tokenizer_pipeline import steps_of
+
+
+class Switch:
+    """`do_lower_case` and its like: what the steps of a tokenizer do. They are made when it is loaded.
+
+    Raises:
+        AttributeError: it has no such step; or it is set, which would change nothing.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tokenizer: Any, owner: type | None = None) -> Any:
+        if tokenizer is None:
+            return self
+        with guarded("tokenizer"):
+            found = switches(tokenizer.backend_tokenizer, tokenizer.family)
+        if self._name not in found:
+            raise AttributeError(f"{type(tokenizer).__name__} has no attribute {self._name!r}")
+        return found[self._name]
+
+    def __set__(self, tokenizer: Any, value: object) -> None:
+        wanted = f"from_pretrained(..., {self._name}={show(value)})"
+        raise AttributeError(f"{self._name}: wanted {wanted}: a tokenizer that is loaded has its steps, and keeps them")
 
 
 def taken_switches(backend: Tokenizer, family: TokenizerFamily) -> set[str]:

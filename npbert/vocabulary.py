@@ -156,6 +156,21 @@ class Vocabulary:
     additional_special_tokens = extra_special_tokens  # the older name
 
     @property
+    @guarded("tokenizer")
+    def split_special_tokens(self) -> bool:
+        """Whether special tokens that stand in a text are split as any text is. To be set, but not among threads.
+
+        Raises:
+            ValueError: set to neither True nor False.
+        """
+        return self._backend.encode_special_tokens
+
+    @split_special_tokens.setter
+    def split_special_tokens(self, value: bool) -> None:
+        check_bool("split_special_tokens", value)
+        self._backend.encode_special_tokens = value
+
+    @property
     def all_special_tokens(self) -> list[str]:
         """All special tokens, each once."""
         return list(dict.fromkeys([*self._settings.tokens.values(), *self._settings.extra_special_tokens]))

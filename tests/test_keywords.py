@@ -145,3 +145,12 @@ def test_a_switch_of_a_tokenizer_that_says_all_itself(minilm: Path) -> None:
     assert load(minilm, do_lower_case=True).tokenize("Hello") == ["hello"]
     with pytest.raises(KeywordError, match=r"do_lower_case: wanted True, as this tokenizer's steps have it"):
         load(minilm, do_lower_case=False)
+
+
+def test_a_switch_that_is_set_too_late(minilm: Path) -> None:
+    """Nothing would come of it, in transformers as here."""
+    tokenizer = npbert.AutoTokenizer.from_pretrained(minilm)
+    assert (tokenizer.do_lower_case, tokenizer.strip_accents, tokenizer.tokenize_chinese_chars) == (True, None, True)
+    assert not hasattr(tokenizer, "add_prefix_space")
+    with pytest.raises(AttributeError, match=r"^do_lower_case: wanted from_pretrained\(..., do_lower_case=False\)"):
+        tokenizer.do_lower_case = False

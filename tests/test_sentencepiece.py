@@ -201,3 +201,25 @@ def test_a_model_under_another_name(tmp_path: Path) -> None:
         AutoTokenizer.from_pretrained(folder)
     with pytest.raises(ValueError, match=r"^vocab: wanted the path of a sentencepiece model, found \["):
         npbert.XLMRobertaTokenizer(vocab=[("a", 1.0)])
+
+
+@pytest.mark.parametrize("kind", ["roberta", "albert"])
+def test_a_vocabulary_that_is_no_file(kind: str, tokenizer_folder: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("npbert.tokenizer_vocabulary.MOST_BYTES", 1000)
+    monkeypatch.setattr("npbert.sentencepiece_file.MOST_BYTES", 1000)
+    for name in ("vocab.json", "merges.txt") if kind == "roberta" else ("spiece.model",):
+        folder = tmp_path / name
+        folder.mkdir()
+        if kind == "roberta":
+            for other in ("vocab.json", "merges.txt"):
+                (folder / other).write_bytes((tokenizer_folder(kind) / other).read_bytes()[:900])
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": CLASSES[kind]}))
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_bytes(b" " * 1001)
+        with pytest.raises(ValueError, match=f"{name}: wanted at most 1000 bytes, found 1001"):
+            AutoTokenizer.from_pretrained(folder)
+        for place, message in (("/dev/zero", "wanted a regular file"), ("nowhere", "a link that leads nowhere")):
+            (folder / name).unlink()
+            (folder / name).symlink_to(place)
+            with pytest.raises(OSError, match=f"{name}: {message}"):
+                AutoTokenizer.from_pretrained(folder)

@@ -166,3 +166,12 @@ def test_what_can_be_no_special_token(name: str, value: Any, message: str, pair:
     with pytest.raises(ValueError, match=f"^{message}"):
         setattr(pair[0], name, value)
     assert pair[0].special_tokens_map == before
+
+
+def test_special_tokens_are_split(pair: tuple[BertTokenizer, Any]) -> None:
+    own, oracle = pair
+    assert not own.split_special_tokens
+    own.split_special_tokens = oracle.split_special_tokens = True
+    assert own("a [MASK]")["input_ids"] == oracle("a [MASK]")["input_ids"] == [101, 1037, 1031, 7308, 1033, 102]
+    with pytest.raises(ValueError, match=r"^split_special_tokens: wanted True or False, found 1"):
+        own.split_special_tokens = 1  # type: ignore[assignment]
