@@ -337,6 +337,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "util":
+        return importlib.import_module("npbert.util")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_MODULES[name]), name)

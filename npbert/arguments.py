@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import numbers
 import operator
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from npbert.config_values import show
 
 
-def check_bool(name: str, value: object) -> None:
-    """Raises ValueError for anything but True and False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}: wanted True or False, found {show(value)}")
+def check_bool(name: str, value: object, none: bool = False) -> None:
+    """Raises ValueError for anything but True and False, NumPy's among them; and None, where that is one."""
+    if not is_bool(value) and not (none and value is None):
+        raise ValueError(f"{name}: wanted {'True, False or None' if none else 'True or False'}, found {show(value)}")
+
+
+def is_bool(value: object) -> bool:
+    """Whether it is True or False, NumPy's among them."""
+    kind = type(value)  # NumPy is not loaded for a tokenizer
+    return kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"))
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raises ValueError where a value is none of those, which are strings, True, False and None."""
+    if is_bool(value):
+        value = bool(value)
     # An array is equal to nothing that `if` takes.
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         raise ValueError(f"{name}: wanted one of {', '.join(map(repr, choices))}, found {show(value)}")
@@ -29,19 +42,51 @@ def checked_count(name: str, value: Any, least: int) -> int:
     Raises:
         ValueError: it is none.
     """
-    try:
-        count = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = -1
-    if count < least:
+    count = as_count(value)
+    if count is None or count < least:
         raise ValueError(f"{name}: wanted a whole number, {least} or more, found {show(value)}")
     if count > sys.maxsize:
         raise ValueError(f"{name}: wanted a whole number, {least} to {sys.maxsize}, found {show(value)}")
     return count
 
 
+def as_count(value: Any) -> int | None:
+    """A whole number of any library's as Python's, None for anything else. True and False are none, nor is 20.0."""
+    try:
+        return None if is_bool(value) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def checked_number(name: str, value: Any) -> float:
+    """A finite number of any library's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = math.nan
+    if isinstance(value, numbers.Real) and not is_bool(value):
+        with contextlib.suppress(OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: wanted a finite number, found {show(value)}")
+    return number
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """Where something is written to.
+
+    Raises:
+        ValueError: it is no path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name}: wanted a path, found {show(value)}")
+    return Path(value)
+
+
 def check_no_tensor(convert_to_tensor: object) -> None:
     """Raises ValueError where a tensor is asked for."""
+    check_bool("convert_to_tensor", convert_to_tensor, none=True)
     if convert_to_tensor:
         raise ValueError(
             "convert_to_tensor: wanted False, found True: npbert gives NumPy arrays; "

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, pairwise
-from typing import Any, NamedTuple, NoReturn
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from npbert_kernels.ops import Batch, Floats, Ints
 from numpy.typing import ArrayLike, NDArray
 
+from npbert.arrays import as_array, checked_floats, checked_integers, checked_lists, flat_integers, place, wrong
 from npbert.config import EncoderConfig
 
 ANY = 2**64  # a limit that no integer reaches
@@ -72,23 +73,30 @@ def pack(
         raise ValueError("wanted one of input_ids and inputs_embeds, found both")
     ids: Ints | None = None
     embeds: Floats | None = None
+    counted = position_ids is None  # positions, which end somewhere
     if input_ids is not None:
-        ids = checked_integers("input_ids", input_ids, config.vocab_size)
+        found = as_array("input_ids", input_ids)
+        if found.ndim == 2:
+            _check_length(config, "input_ids", found.shape[1], counted)
+        ids = checked_integers("input_ids", found, config.vocab_size)
         if ids.ndim != 2:
-            _wrong("input_ids", "the shape [sequences, tokens]", list(ids.shape))
+            wrong("input_ids", "the shape [sequences, tokens]", list(ids.shape))
         shape, name = ids.shape, "input_ids"
         ids = ids.reshape(-1)
     elif inputs_embeds is not None:
-        embeds = _floats("inputs_embeds", inputs_embeds)
+        found = as_array("inputs_embeds", inputs_embeds)
+        if found.ndim == 3:
+            _check_length(config, "inputs_embeds", found.shape[1], counted)
+        embeds = checked_floats("inputs_embeds", found)
         if embeds.ndim != 3 or embeds.shape[2] != config.embedding_size:
-            _wrong("inputs_embeds", f"the shape [sequences, tokens, {config.embedding_size}]", list(embeds.shape))
+            wrong("inputs_embeds", f"the shape [sequences, tokens, {config.embedding_size}]", list(embeds.shape))
         shape, name = embeds.shape[:2], "inputs_embeds"
         embeds = embeds.reshape(-1, config.embedding_size)
     else:
         raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
     B, S = shape
     if S == 0 and B > 0:
-        _wrong(name, "at least one token in each row", f"the shape {[B, S]}")
+        wrong(name, "at least one token in each row", f"the shape {[B, S]}")
 
     columns, token_types, cu_seqlens, key_lens, first = (
         _layout(B, S) if B * S <= REMEMBERED_TOKENS else _layout.__wrapped__(B, S)
@@ -98,21 +106,16 @@ def pack(
     else:
         positions = checked_integers("position_ids", position_ids, config.max_position_embeddings)
         if positions.shape not in ((B, S), (1, S)):
-            _wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
+            wrong("position_ids", f"the shape {[B, S]} or {[1, S]}", list(positions.shape))
         # A copy: of rows of one token it would stay a view in which all are one number.
         positions = np.ascontiguousarray(np.broadcast_to(positions, (B, S))).reshape(-1)
     if token_type_ids is not None:
         given = checked_integers("token_type_ids", token_type_ids, _type_limit(config))
         if given.shape != (B, S):
-            _wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
+            wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
         if config.family.token_types:
             token_types = given.reshape(-1)
-    stands = None
-    if config.relative_attention:
-        stands = columns
-        if config.max_position_embeddings < S:
-            _wrong(name, f"rows of at most {config.max_position_embeddings} tokens (max_position_embeddings)", S)
-
+    stands = columns if config.relative_attention else None
     factors = None if head_mask is None else _head_mask(config, head_mask)
     kept, allowed = (None, None) if attention_mask is None else _read_mask(attention_mask, (B, S))
     if kept is None:
@@ -147,24 +150,26 @@ def pack_lists(
     Raises:
         ValueError: a list is empty, too long, or holds an id or a column out of range; its index is named.
     """
+    ids = checked_lists("ids", ids)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     longest = config.max_tokens
     if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
         b = int(np.argmax((lengths < 1) | (lengths > longest)))
-        _wrong(f"ids[{b}]", f"1 to {longest} tokens (max_position_embeddings)", int(lengths[b]))
+        wrong(f"ids[{b}]", f"1 to {longest} tokens (max_position_embeddings)", int(lengths[b]))
     cu_seqlens = np.zeros(len(ids) + 1, np.int64)
     np.cumsum(lengths, out=cu_seqlens[1:])
     first = cu_seqlens[:-1]
     types = np.zeros(cu_seqlens[-1], np.int64)
     if token_types is not None:
+        token_types = checked_lists("token_types", token_types)
         for b, row in enumerate(token_types):
             if b < len(ids) and len(row) != lengths[b]:
-                _wrong(f"token_types[{b}]", f"{lengths[b]} of them, as of ids", len(row))
+                wrong(f"token_types[{b}]", f"{lengths[b]} of them, as of ids", len(row))
         if len(token_types) != len(ids):
-            _wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
-        given = _flat("token_types", token_types, _type_limit(config), first)
+            wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
+        given = flat_integers("token_types", token_types, _type_limit(config), first)
         types = given if config.family.token_types else types
-    flat = _flat("ids", ids, config.vocab_size, first)
+    flat = flat_integers("ids", ids, config.vocab_size, first)
     columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
     positions = columns
     if (padding := config.padding_position) is not None and len(flat):
@@ -187,15 +192,16 @@ def pack_lists(
 
 def _selected(select: Sequence[Sequence[int]], lengths: Ints, first: Ints) -> tuple[Ints, Ints]:
     """selected [R], cu_selected [B + 1]."""
+    select = checked_lists("columns", select)
     if len(select) != len(lengths):
-        _wrong("columns", f"{len(lengths)} lists, as of ids", len(select))
+        wrong("columns", f"{len(lengths)} lists, as of ids", len(select))
     cu_selected = np.zeros(len(select) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, select), np.int64, len(select)), out=cu_selected[1:])
-    columns = _flat("columns", select, int(lengths.max(initial=0)), cu_selected[:-1])
+    columns = flat_integers("columns", select, int(lengths.max(initial=0)), cu_selected[:-1])
     for b, (begin, end) in enumerate(pairwise(cu_selected)):
         row = columns[begin:end]
         if begin < end and (row[-1] >= lengths[b] or (np.diff(row) <= 0).any()):
-            _wrong(f"columns[{b}]", f"ascending numbers of 0 to {lengths[b] - 1}", row.tolist())
+            wrong(f"columns[{b}]", f"ascending numbers of 0 to {lengths[b] - 1}", row.tolist())
     return columns + np.repeat(first, np.diff(cu_selected)), cu_selected
 
 
@@ -229,6 +235,7 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
             columns=None if batch.columns is None else batch.columns[t0:t1],
             selected=selected,
             cu_selected=cu_selected,
+            pooled_from=None if batch.pooled_from is None else batch.pooled_from[begin:end] - t0,
         )
         begin = end
 
@@ -249,6 +256,7 @@ def one_token(like: Batch, config: EncoderConfig) -> Batch:
         columns=None if like.columns is None else zeros,
         selected=None if like.selected is None else zeros,
         cu_selected=None if like.cu_selected is None else ends,
+        pooled_from=None if like.pooled_from is None else zeros,
     )
 
 
@@ -283,7 +291,7 @@ def unpack_probs(packed: Packed, probs: Floats, heads: int) -> Floats:
 def _layout(B: int, S: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """columns [T], token_types [T], cu_seqlens [B + 1], key_lens, first [B] where nothing is dropped."""
     cu_seqlens = np.arange(B + 1) * S
-    arrays = np.tile(np.arange(S), B), np.zeros(B * S, np.int64), cu_seqlens, np.full(B, S), cu_seqlens[:-1]
+    arrays = np.tile(np.arange(S if B else 0), B), np.zeros(B * S, np.int64), cu_seqlens, np.full(B, S), cu_seqlens[:-1]
     for array in arrays:
         array.flags.writeable = False  # they are shared between calls
     return arrays
@@ -296,10 +304,10 @@ def _read_mask(attention_mask: ArrayLike, shape: tuple[int, int]) -> tuple[NDArr
     """
     mask = as_array("attention_mask", attention_mask)
     if mask.dtype.kind not in "biuf":
-        _wrong("attention_mask", "0 and 1, as integers, floats or bool", f"the dtype {mask.dtype}")
+        wrong("attention_mask", "0 and 1, as integers, floats or bool", f"the dtype {mask.dtype}")
     B, S = shape
     if mask.shape not in (shape, (B, S, S), (B, 1, S), (B, 1, S, S), (B, 1, 1, S)):
-        _wrong("attention_mask", f"the shape {[B, S]}, {[B, S, S]} or {[B, 1, S, S]}", list(mask.shape))
+        wrong("attention_mask", f"the shape {[B, S]}, {[B, S, S]} or {[B, 1, S, S]}", list(mask.shape))
     # transformers adds floats of four axes to scores as they are.
     added = mask.ndim == 4 and mask.dtype.kind == "f"
     kept: NDArray[np.bool_] = mask == (0 if added else 1)
@@ -310,7 +318,7 @@ def _read_mask(attention_mask: ArrayLike, shape: tuple[int, int]) -> tuple[NDArr
     if keeps + np.count_nonzero(drops) != mask.size:
         where = tuple(np.argwhere(~kept & ~drops)[0])
         wanted = f"0, or {LOWEST_SCORE} and less: floats of four axes are added to scores" if added else "0 or 1"
-        _wrong(f"attention_mask[{', '.join(map(str, where))}]", wanted, mask[where])
+        wrong(place("attention_mask", where), wanted, mask[where])
     if mask.ndim == 2:
         return kept, None
     kept = kept.reshape(B, -1, S)
@@ -345,19 +353,28 @@ def _keep_all(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
     return (order + begins[:, None]).reshape(-1), np.arange(B + 1) * S, key_lens, first
 
 
+def _check_length(config: EncoderConfig, name: str, S: int, counted: bool) -> None:
+    """Before anything of that length is made. RoBERTa's kin count tokens alone, without padding: in `_positions`."""
+    longest = config.max_position_embeddings if config.relative_attention else config.max_tokens
+    if longest < S and (config.relative_attention or (counted and config.padding_position is None)):
+        wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", S)
+
+
 def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints, shape: tuple[int, int]) -> Ints:
     """[B * S], where the caller gives none. HF's rule for RoBERTa: padding is told by its id, not by the mask."""
     longest, padding = config.max_tokens, config.padding_position
-    if padding is None or ids is None:
+    if padding is None:
+        return columns
+    if ids is None:
         if shape[1] > longest:
-            _wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", shape[1])
-        return columns if padding is None else columns + (padding + 1)
+            wrong(name, f"rows of at most {longest} tokens (max_position_embeddings)", shape[1])
+        return columns + (padding + 1)
     real = ids.reshape(shape) != padding
     counted = np.cumsum(real, axis=1)
     if shape[1] > longest and (over := counted[:, -1] > longest).any():
         row = int(np.argmax(over))
         wanted = f"at most {longest} tokens besides padding (max_position_embeddings)"
-        _wrong(f"{name}[{row}]", wanted, counted[row, -1])
+        wrong(f"{name}[{row}]", wanted, counted[row, -1])
     positions: Ints = (counted * real + padding).reshape(-1)
     return positions
 
@@ -370,76 +387,11 @@ def _type_limit(config: EncoderConfig) -> int:
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:
     """[L, the most heads that a layer keeps]: those of kept heads first, where some are pruned."""
     L, N = len(config.layer_weights), config.num_attention_heads
-    factors = _floats("head_mask", head_mask)
+    factors = checked_floats("head_mask", head_mask)
     if factors.shape not in ((N,), (L, N)):
-        _wrong("head_mask", f"the shape {[N]} or {[L, N]}", list(factors.shape))
+        wrong("head_mask", f"the shape {[N]} or {[L, N]}", list(factors.shape))
     heads = [config.kept_heads(weights) for weights in config.layer_weights]
     rows = np.ones((L, max(map(len, heads))), np.float32)
     for row, kept, given in zip(rows, heads, np.broadcast_to(factors, (L, N)), strict=True):
         row[: len(kept)] = given[kept]
     return rows
-
-
-def _flat(name: str, lists: Sequence[Sequence[int]], limit: int, first: Ints) -> Ints:
-    """[T] from lists whose rows begin at first."""
-    found = np.array(list(chain.from_iterable(lists)) or np.zeros(0, np.int64))
-    if found.dtype.kind not in "iu" or found.ndim != 1:
-        _wrong(name, "lists of integers", f"the dtype {found.dtype}" if found.ndim == 1 else "lists of lists")
-    flat = np.ascontiguousarray(found, np.int64)
-    if (row := _outside(flat, limit)) is not None:
-        b = int(np.searchsorted(first, row, side="right")) - 1
-        _wrong(f"{name}[{b}][{row - first[b]}]", f"0 to {limit - 1}", found[row])
-    return flat
-
-
-def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """An argument as an array: what NumPy takes, but torch's tensors, which may live elsewhere.
-
-    Raises:
-        ValueError: it is none; names it.
-    """
-    if isinstance(value, np.ndarray):
-        return value
-    if type(value).__module__.partition(".")[0] == "torch":
-        _wrong(name, "a NumPy array", "a torch tensor: call its .numpy()")
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{name}: wanted an array, or lists of one length: {error}") from None
-
-
-def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
-    """A copy: int64, C-contiguous, each in 0 to limit - 1. What was checked is what is used, whoever writes to it."""
-    found = as_array(name, value)
-    if found.dtype.kind not in "iu":
-        _wrong(name, "integers", f"the dtype {found.dtype}")
-    integers = np.array(found, np.int64, order="C")
-    if (flat := _outside(integers.reshape(-1), limit)) is not None:
-        where = np.unravel_index(flat, found.shape)
-        _wrong(f"{name}[{', '.join(map(str, where))}]", f"0 to {limit - 1}", found[where])
-    return integers
-
-
-def _outside(flat: Ints, limit: int) -> int | None:
-    """The index of the first number that is not in 0 to limit - 1."""
-    # As unsigned, negative numbers are large ones: one pass finds both. Nearly every call ends here.
-    if flat.size == 0 or int(np.maximum.reduce(flat.view(np.uint64))) < limit:
-        return None
-    return int(np.argmax(flat.view(np.uint64) >= limit))
-
-
-def _floats(name: str, value: ArrayLike) -> Floats:
-    """float32, C-contiguous, finite."""
-    found = as_array(name, value)
-    if found.dtype.kind not in "iuf":
-        _wrong(name, "numbers", f"the dtype {found.dtype}")
-    with np.errstate(over="ignore"):
-        floats = np.ascontiguousarray(found, np.float32) if found.ndim else found.astype(np.float32)
-    if not np.isfinite(floats).all():
-        where = tuple(np.argwhere(~np.isfinite(floats))[0])
-        _wrong(f"{name}[{', '.join(map(str, where))}]", "a finite float32", found[where])
-    return floats
-
-
-def _wrong(name: str, wanted: str, found: object) -> NoReturn:
-    raise ValueError(f"{name}: wanted {wanted}, found {found}")

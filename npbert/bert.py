@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from npbert_kernels.ops import Batch, Dtype, Floats, Forward, Ops, Placed, Quantized, Rows
+from npbert_kernels.ops import Batch, Dtype, Forward, Ops, Placed, Rows, TableRows
 
 from npbert.config import EncoderConfig
 
@@ -49,7 +49,7 @@ class Encoder:
     """An encoder's weights, placed in a backend's store."""
 
     config: EncoderConfig
-    word_rows: Floats | Quantized  # [V, E]
+    word_rows: TableRows  # [V, E]
     words: Placed  # [V, E]
     positions: Placed  # [max_position_embeddings, E]
     token_types: Placed  # [type_vocab_size, E]
@@ -151,18 +151,19 @@ def embed_forward(
     *,
     normalize: bool = False,
     skip: bool = False,
+    skip_cls: bool = False,
 ) -> Forward:
     """One vector for each sequence, [B, width]: what `pooling` gives side by side, then `tail`, then its direction.
 
-    With `skip`, pooling begins at the rows that the batch has in `first`.
+    With `skip`, pooling begins at the rows that the batch has in `pooled_from`; "cls" does so with `skip_cls`.
     """
 
     def forward(ops: Ops, batch: Batch) -> dict[str, Rows]:
         if pooling == ("cls",):  # the last layer is then needed for those rows alone
-            vectors, _ = encode(encoder, ops, batch, rows=batch.first)
+            vectors, _ = encode(encoder, ops, batch, rows=batch.pooled_from if skip_cls else batch.first)
         else:
             x, _ = encode(encoder, ops, batch)
-            parts = [pool(ops, batch, x, mode, skip=skip) for mode in pooling]  # [B, H] each
+            parts = [pool(ops, batch, x, mode, skip=skip_cls if mode == "cls" else skip) for mode in pooling]  # [B, H]
             vectors = parts[0] if len(parts) == 1 else ops.concat(parts)
         if tail is not None:
             vectors = tail(ops, vectors)
@@ -174,5 +175,5 @@ def embed_forward(
 def pool(ops: Ops, batch: Batch, x: Rows, mode: Pool, *, skip: bool = False) -> Rows:
     """[T, H] -> [B, H]."""
     if mode == "cls":
-        return ops.take(x, batch.first)
-    return ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, **({"first": batch.first} if skip else {}))
+        return ops.take(x, batch.pooled_from if skip else batch.first)
+    return ops.pool(x, batch.cu_seqlens, batch.key_lens, mode, **({"first": batch.pooled_from} if skip else {}))

@@ -17,6 +17,7 @@ from npbert.folder_contents import instead_of_weights
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists
 from npbert.safetensors_file import Entry, SafetensorsFile
+from npbert.stored_table import StoredTable
 
 _SUFFIX = ".safetensors"
 _LONGEST = 255  # bytes of a file's name
@@ -25,8 +26,7 @@ _LONGEST = 255  # bytes of a file's name
 class Checkpoint:
     """The tensors of a model folder by name, read one at a time.
 
-    Nothing is read but the headers until a tensor is asked for. Keep it open while arrays of `map` are in
-    use, and call `check_unchanged` before they are.
+    Nothing is read but the headers until a tensor is asked for. Keep it open while what `table` gives is in use.
     """
 
     def __init__(self, files: dict[str, SafetensorsFile]) -> None:
@@ -73,14 +73,18 @@ class Checkpoint:
         """The files, each once."""
         return [file.path for file in self._distinct]
 
-    def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    def read(
+        self, name: str, rows: tuple[int, int] | None = None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """A tensor as a C-contiguous float32 array of the caller's own; with (begin, end) so many rows of it.
+
+        out: such an array to read it into.
 
         Raises:
             OSError: the file can't be read, or has changed since it was opened.
             ValueError: the tensor is not stored as F32, F16, BF16 or F64, or holds a NaN or Inf.
         """
-        return self._files[name].read(name, rows)
+        return self._files[name].read(name, rows, out)
 
     def read_int8(self, name: str) -> NDArray[np.int8]:
         """A tensor that is stored as I8.
@@ -90,32 +94,24 @@ class Checkpoint:
         """
         return self._files[name].read_int8(name)
 
-    def map(self, name: str) -> NDArray[np.float32]:
-        """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
-
-        As `read` where the file does not hold it as float32, aligned to 4 bytes.
+    def table(self, name: str, scales: str | None = None) -> StoredTable:
+        """A tensor [V, E] whose rows stay in the file: stored as F32, F16 or BF16, or as I8 with the scales [V] named.
 
         Raises:
             OSError, ValueError: as `read`.
         """
-        return self._files[name].map(name)
+        (file, stored), (beside, witness) = self.place(name), self.place(scales or name)
+        floats = None if scales is None else self.read(scales)
+        # Of int8 the scales answer, which no training leaves as they are: all of it need not be read.
+        file.keep(witness if beside is file else stored)
+        return StoredTable(file, stored, floats)
 
-    def map_int8(self, name: str) -> NDArray[np.int8]:
-        """A tensor that is stored as I8 and holds something, as `map` does.
-
-        Raises:
-            OSError: as `read`.
-        """
-        return self._files[name].map_int8(name)
-
-    def check_unchanged(self) -> None:
-        """Raises OSError if a file that is mapped was written to or cut short. One fstat for each."""
-        for file in self._distinct:
-            if file.mapped:
-                file.check_unchanged()
+    def place(self, name: str) -> tuple[SafetensorsFile, str]:
+        """The file that holds a tensor, and its name there."""
+        return self._files[name], name
 
     def close(self) -> None:
-        """Closes the files; no more can be read. Arrays that were given out stay valid."""
+        """Closes the files; no more can be read."""
         for file in self._distinct:
             file.close()
 

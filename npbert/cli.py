@@ -7,6 +7,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
 from npbert.commands import MisuseError
@@ -18,7 +19,10 @@ INTERRUPTED = 130  # as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit status."""
+    """Runs one command and gives its exit status.
+
+    arguments: where None the process's own, which Ctrl-C may then end from within a library's call.
+    """
     given = argparse.Namespace(kept=None, unfinished=None)
 
     def end() -> NoReturn:
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with prepared():
         try:
-            with heard(end):
+            with heard(end) if arguments is None else nullcontext():
                 given = command_parser().parse_args(arguments, given)
                 _run(given)
         except MisuseError as error:

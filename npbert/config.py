@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from npbert_kernels.ops import Activation
 
+from npbert.arguments import checked_path
 from npbert.config_values import (
     check_int,
     check_number,
@@ -388,7 +389,7 @@ class EncoderConfig:
         for key in _WRITTEN_IF_SET:
             if values[key] == defaults[key]:
                 del values[key]
-        folder = Path(save_directory)
+        folder = checked_path("save_directory", save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ def show(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, a list that is nested as deep
         return f"<{type(value).__name__}>"
+    text = " ".join(line.strip() for line in text.splitlines())  # arrays have several
     return text if len(text) <= MOST else text[: MOST - 3] + "..."
 
 

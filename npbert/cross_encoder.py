@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from npbert_kernels.ops import Dtype, Floats
 
-from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
+from npbert.arguments import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path
+from npbert.arrays import as_array
 from npbert.auto import AutoModelForSequenceClassification
-from npbert.config_values import is_int, show
+from npbert.config_values import show
 from npbert.cross_encoder_folder import SCORES, read_cross_encoder_folder
 from npbert.keywords import names_of, refuse_unknown
 from npbert.pipelines.scores import softmax
@@ -21,7 +21,8 @@ from npbert.prompts import checked_default, checked_prompts, chosen_prompt
 from npbert.sentence_names import RERANKERS, resolve_sentences
 from npbert.sentence_save import save_cross_encoder
 from npbert.sentence_tokenizer import read_tokenizer
-from npbert.texts import TextError, check_texts, check_unicode
+from npbert.sequences import as_list, described
+from npbert.texts import TextError, check_texts, check_unicode, checked_texts
 
 Pair: TypeAlias = Sequence[str]  # two texts
 Activation: TypeAlias = Callable[[Any], Any]
@@ -122,10 +123,11 @@ class CrossEncoder:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         least, most = self.tokenizer.num_special_tokens_to_add(pair=True), self.config.max_tokens
-        if not is_int(value) or not least <= value <= most:
+        count = as_count(value)
+        if count is None or not least <= count <= most:
             raise ValueError(f"max_length: wanted a whole number from {least} to {most}, found {show(value)}")
-        self._max_seq_length = value
-        self.tokenizer.model_max_length = value  # where it is saved
+        self._max_seq_length = count
+        self.tokenizer.model_max_length = count  # where it is saved
 
     max_length = max_seq_length
 
@@ -182,9 +184,12 @@ class CrossEncoder:
                 logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)
 
-        scores = np.asarray(function(logits), np.float32)
+        scores = as_array("activation_fn", function(logits))
         if scores.shape != logits.shape:
             raise ValueError(f"activation_fn: wanted an array {list(logits.shape)}, found {list(scores.shape)}")
+        if scores.dtype.kind not in "biuf":
+            raise ValueError(f"activation_fn: wanted an array of numbers, found the dtype {scores.dtype}")
+        scores = scores.astype(np.float32, copy=False)
         if self.num_labels == 1:
             scores = scores[:, 0]
         elif apply_softmax:
@@ -228,12 +233,9 @@ class CrossEncoder:
             top_k = checked_count("top_k", top_k, 1)
         check_bool("return_documents", return_documents)
         if not isinstance(query, str):
-            raise TextError(f"query: wanted a text (str), found {type(query).__name__}")
+            raise TextError(f"query: wanted a text (str), found {described(query)}")
         check_unicode(query, "query")
-        if not isinstance(documents, Iterable) or isinstance(documents, (str, bytes, bytearray, dict)):
-            raise TextError(f"documents: wanted a list of texts, found {type(documents).__name__}")
-        texts = list(documents)
-        check_texts(texts, "documents")
+        texts = checked_texts("documents", documents)
         scores = self.predict(
             [(query, text) for text in texts],
             prompt_name,
@@ -257,7 +259,7 @@ class CrossEncoder:
             OSError: a file can't be written, or the model's own can't be read any more.
             ValueError: activation_fn is a function of the caller's own, which no file can hold.
         """
-        save_cross_encoder(self, Path(path))
+        save_cross_encoder(self, checked_path("path", path))
 
     save = save_pretrained
 
@@ -276,15 +278,17 @@ def _function(given: Activation) -> Callable[[Floats], Any]:
 
 def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:
     """The pairs, and whether it was one alone."""
-    if isinstance(inputs, (str, bytes, bytearray, dict)) or not isinstance(inputs, Iterable):
-        raise TextError(f"inputs: wanted a pair of texts, or a list of pairs, found {type(inputs).__name__}")
-    items = list(inputs)
+    rows = isinstance(inputs, np.ndarray) and inputs.ndim == 2
+    items = inputs.tolist() if rows else as_list(inputs)
+    if items is None:
+        raise TextError(f"inputs: wanted a pair of texts, or a list of pairs, found {described(inputs)}")
     single = bool(items) and isinstance(items[0], str)
     pairs = []
     for index, item in enumerate([items] if single else items):
         where = "inputs" if single else f"inputs[{index}]"
-        if isinstance(item, (str, bytes, dict)) or not isinstance(item, Sequence | np.ndarray) or len(item) != 2:
+        pair = as_list(item)
+        if pair is None or len(pair) != 2:
             raise TextError(f"{where}: wanted a pair of texts, found {show(item)}")
-        check_texts(list(item), where)
-        pairs.append((str(item[0]), str(item[1])))
+        check_texts(pair, where)
+        pairs.append((str(pair[0]), str(pair[1])))
     return pairs, single

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from npbert.arguments import as_count, checked_count
+from npbert.config_values import show
 from npbert.tokenizer_errors import guarded
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class BatchEncoding(dict[str, Any]):
 
     Raises:
         KeyError, AttributeError: there is no such key.
+        ValueError: what should be a number of a row, token, word or character is none.
         IndexError: there is no such row, as in what `pad` gives, which has none.
         ValueError: a number of a token, a word or a character is below 0 (a token's may count from the row's end).
 
@@ -45,8 +48,10 @@ class BatchEncoding(dict[str, Any]):
         self._encodings = list(encodings)
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, int | slice):
+        if isinstance(key, slice):
             return self._encodings[key]
+        if (row := as_count(key)) is not None:
+            return self._encodings[row]
         return super().__getitem__(key)
 
     def __getattr__(self, name: str) -> Any:
@@ -81,17 +86,17 @@ class BatchEncoding(dict[str, Any]):
     @guarded("row")
     def tokens(self, batch_index: int = 0) -> list[str]:
         """The tokens of a row, as strings."""
-        return self._encodings[batch_index].tokens
+        return self._row(batch_index).tokens
 
     @guarded("row")
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row: 0 in the first text, 1 in the second, None for special tokens."""
-        return self._encodings[batch_index].sequence_ids
+        return self._row(batch_index).sequence_ids
 
     @guarded("row")
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row the number of its word, None for special tokens."""
-        return self._encodings[batch_index].word_ids
+        return self._row(batch_index).word_ids
 
     @guarded("row")
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
@@ -119,7 +124,7 @@ class BatchEncoding(dict[str, Any]):
     ) -> TokenSpan | None:
         """The tokens of a word, or None."""
         row, word = self._place(batch_or_word_index, word_index)
-        span = row.word_to_tokens(word, sequence_index)
+        span = row.word_to_tokens(word, checked_count("sequence_index", sequence_index, 0))
         return TokenSpan(*span) if span is not None else None
 
     @guarded("row")
@@ -128,7 +133,7 @@ class BatchEncoding(dict[str, Any]):
     ) -> CharSpan | None:
         """The characters of a word, or None."""
         row, word = self._place(batch_or_word_index, word_index)
-        span = row.word_to_chars(word, sequence_index)
+        span = row.word_to_chars(word, checked_count("sequence_index", sequence_index, 0))
         return CharSpan(*span) if span is not None else None
 
     @guarded("row")
@@ -137,7 +142,7 @@ class BatchEncoding(dict[str, Any]):
     ) -> int | None:
         """The token that a character is in, or None."""
         row, char = self._place(batch_or_char_index, char_index)
-        return row.char_to_token(char, sequence_index)
+        return row.char_to_token(char, checked_count("sequence_index", sequence_index, 0))
 
     @guarded("row")
     def char_to_word(
@@ -145,12 +150,20 @@ class BatchEncoding(dict[str, Any]):
     ) -> int | None:
         """The number of the word that a character is in, or None."""
         row, char = self._place(batch_or_char_index, char_index)
-        return row.char_to_word(char, sequence_index)
+        return row.char_to_word(char, checked_count("sequence_index", sequence_index, 0))
+
+    def _row(self, index: int) -> Encoding:
+        count = as_count(index)
+        if count is None:
+            raise ValueError(f"batch_index: wanted the number of a row, found {show(index)}")
+        return self._encodings[count]
 
     def _place(self, first: int, second: int | None) -> tuple[Encoding, int]:
-        return (self._encodings[0], first) if second is None else (self._encodings[first], second)
+        row, index = (self._row(0), first) if second is None else (self._row(first), second)
+        return row, checked_count("index", index, 0)
 
     def _token(self, first: int, second: int | None) -> tuple[Encoding, int]:
         """As `_place`, where a negative token counts from the row's end."""
-        row, token = self._place(first, second)
-        return row, token if token >= 0 else len(row) + token
+        row, token = (self._row(0), first) if second is None else (self._row(first), second)
+        count = as_count(token)
+        return row, checked_count("index", token if count is None or count >= 0 else len(row) + count, 0)

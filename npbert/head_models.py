@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from npbert_kernels.ops import Floats, Quantized, Store
+from npbert_kernels.ops import Floats, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert import losses
-from npbert.batch import as_array
+from npbert.arrays import as_array, checked_lists
 from npbert.checkpoint import Checkpoint
 from npbert.config import PROBLEM_TYPES, EncoderConfig
 from npbert.config_values import wrong
@@ -70,9 +70,7 @@ class HeadModel(EncoderModel):
         warnings.warn(f"{checkpoint.paths[0].parent}: tie_word_embeddings is true, {found}", stacklevel=4)
         return replace(config, tie_word_embeddings=False)
 
-    def _place_head(
-        self, config: EncoderConfig, weights: NamedWeights, store: Store, words: Floats | Quantized
-    ) -> None:
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
         self._heads: dict[str, Head] = {kind: place_head(config, weights, store, kind, words) for kind in self.kinds}
 
     def _run_heads(self, *arguments: Any, padding: bool = False) -> Called:
@@ -91,7 +89,8 @@ class HeadModel(EncoderModel):
         columns: Sequence[Sequence[int]] | None = None,
     ) -> list[Floats]:
         """The only head's logits, an array for each list; of tokens all, or those in `columns`."""
-        selected = columns is not None
+        ids, selected = checked_lists("ids", ids), columns is not None
+        columns = None if columns is None else checked_lists("columns", columns)
         forward = partial(head_forward, self._encoder, self._heads, selected=selected)
         (rows,) = self.run_lists(("lists", selected), forward, ids, token_types, columns).values()
         if ROWS[self.kinds[0]] == "first":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from npbert_kernels.ops import Activation, Batch, Floats, Forward, Ops, Placed, Quantized, Rows, Store
+from npbert_kernels.ops import Activation, Batch, Forward, Ops, Placed, Rows, Store, TableRows
 
 from npbert.bert import Encoder, encode, pooler
 from npbert.checkpoint import Checkpoint
@@ -115,9 +115,7 @@ def check_heads(config: EncoderConfig, kinds: Iterable[str]) -> None:
         activation_of(config, config.family.heads[kind])
 
 
-def place_head(
-    config: EncoderConfig, weights: NamedWeights, store: Store, kind: str, words: Floats | Quantized
-) -> Head:
+def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind: str, words: TableRows) -> Head:
     """Places a head's weights in a store; a tied one is packed from the word embeddings [V, E], as the encoder's are.
 
     Those of int8 are packed as the float32 that they stand for.
@@ -125,10 +123,7 @@ def place_head(
     names = config.family.heads[kind]
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
-    if not tied(config, names):
-        weight = weights.read(f"{names.out}.weight")
-    else:  # floats are read again: mapped ones would stay resident
-        weight = words[:] if isinstance(words, Quantized) else weights.read(WORDS)
+    weight = words[:] if tied(config, names) else weights.read(f"{names.out}.weight")
     out = store.linear(weight, weights.read(bias_name(config, names)))
     return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
 

@@ -168,9 +168,11 @@ class _Merged(Checkpoint):
     def paths(self) -> list[Path]:
         return [*self._base.paths, *self._adapter.paths]
 
-    def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    def read(
+        self, name: str, rows: tuple[int, int] | None = None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         holder, inner = self._holder(name)
-        values = holder.read(inner, rows)
+        values = holder.read(inner, rows, out)
         if name in self._pairs:
             pair = self._pairs[name]
             with np.errstate(all="ignore"):  # what overflows is found below
@@ -183,17 +185,10 @@ class _Merged(Checkpoint):
         holder, inner = self._holder(name)
         return holder.read_int8(inner)
 
-    def map(self, name: str) -> NDArray[np.float32]:
+    def place(self, name: str) -> tuple[SafetensorsFile, str]:
+        assert name not in self._pairs, f"{name} is merged, and in no file"
         holder, inner = self._holder(name)
-        return self.read(name) if name in self._pairs else holder.map(inner)
-
-    def map_int8(self, name: str) -> NDArray[np.int8]:
-        holder, inner = self._holder(name)
-        return holder.map_int8(inner)
-
-    def check_unchanged(self) -> None:
-        self._base.check_unchanged()
-        self._adapter.check_unchanged()
+        return holder.place(inner)
 
     def close(self) -> None:
         self._base.close()

@@ -9,7 +9,7 @@ import numpy as np
 from npbert_kernels.ops import Floats, Ints
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.batch import as_array
+from npbert.arrays import as_array, place
 
 IGNORED = -100  # a label that counts for nothing
 
@@ -33,7 +33,7 @@ def checked_labels(name: str, value: ArrayLike, shape: tuple[int, ...], limit: i
     if outside.any():
         where = tuple(np.argwhere(outside)[0])
         wanted = f"0 to {limit - 1}" + ("" if ignored is None else f", or {ignored} for none")
-        raise ValueError(f"{_place(name, where)}: wanted {wanted}, found {found[where]}")
+        raise ValueError(f"{place(name, where)}: wanted {wanted}, found {found[where]}")
     return found.astype(np.int64)
 
 
@@ -50,7 +50,7 @@ def checked_targets(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Doub
         raise ValueError(f"{name}: wanted the shape {list(shape)}, found {list(found.shape)}")
     if not np.isfinite(found).all():
         where = tuple(np.argwhere(~np.isfinite(found))[0])
-        raise ValueError(f"{_place(name, where)}: wanted a finite number, found {found[where]}")
+        raise ValueError(f"{place(name, where)}: wanted a finite number, found {found[where]}")
     return found.astype(np.float64)
 
 
@@ -79,7 +79,3 @@ def binary_cross_entropy(logits: Floats, targets: Doubles) -> float:
         return float("nan")
     x = logits.astype(np.float64)
     return float((np.maximum(x, 0) - x * targets + np.log1p(np.exp(-np.abs(x)))).mean())
-
-
-def _place(name: str, where: tuple[np.intp, ...]) -> str:
-    return f"{name}[{', '.join(map(str, where))}]" if where else name

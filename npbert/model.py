@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert import architectures
 from npbert import batch as batches
+from npbert.arguments import check_bool, checked_count, checked_path
+from npbert.arrays import checked_integers, checked_lists
 from npbert.bert import (
     EMBEDDING,
     LAST_HIDDEN_STATE,
@@ -42,6 +44,7 @@ from npbert.lora import open_weights
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.regular_file import exists
 from npbert.safetensors_file import write_safetensors
+from npbert.sequences import as_list
 from npbert.weights import (
     EMBEDDING_PARTS,
     SCALES,
@@ -63,22 +66,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedding:
-    """The word embeddings, read-only: as they stand in the file where that holds them as float32, or as int8."""
+    """The word embeddings, which stay in the model's file, but for int8 made of floats and on systems without pread."""
 
-    rows: Floats | Quantized  # [V, E]
+    rows: TableRows  # [V, E]
 
     @property
     def weight(self) -> Floats:
-        """float32 [V, E]; those of int8 are made anew each time."""
-        return self.rows[:]
+        """float32 [V, E], read-only; read from the file each time.
+
+        Raises:
+            OSError: the file can't be read, or has changed since the model was loaded.
+        """
+        weight: Floats = self.rows[:].view()
+        weight.flags.writeable = False
+        return weight
 
     def __call__(self, input_ids: ArrayLike) -> Floats:
         """Rows of the table: integers [...] -> float32 [..., E].
 
         Raises:
             ValueError: an id that is no integer or out of range.
+            OSError: as of `weight`.
         """
-        rows: Floats = self.rows[batches.checked_integers("input_ids", input_ids, self.num_embeddings)]
+        rows: Floats = self.rows[checked_integers("input_ids", input_ids, self.num_embeddings)]
         return rows
 
     @property
@@ -236,9 +246,7 @@ class EncoderModel:
         """The config that fits the file, where the file tells what the config gets wrong."""
         return config
 
-    def _place_head(
-        self, config: EncoderConfig, weights: NamedWeights, store: Store, words: Floats | Quantized
-    ) -> None:
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
         """Called after the encoder's weights were placed, and again whenever heads are pruned.
 
         words: the encoder's word embeddings [V, E].
@@ -347,7 +355,6 @@ class EncoderModel:
         return self._programs.setdefault(key, self._backend.record(forward, **reads))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
-        self._weights.checkpoint.check_unchanged()
         tokens = len(batch.positions)
         if not tokens:  # nothing to run: the shapes of something, and none of its rows
             return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
@@ -388,16 +395,17 @@ class EncoderModel:
             OSError: it can't be written, or the model's own file can't be read.
             ValueError: the folder has an adapter.
         """
-        if exists(Path(save_directory) / ADAPTER_CONFIG):  # it would be merged once more
-            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {save_directory}")
-        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(save_directory)
+        folder = checked_path("save_directory", save_directory)
+        if exists(folder / ADAPTER_CONFIG):  # it would be merged once more
+            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
+        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
         head = self.head_shapes(self.config)
         prefix = self.config.family.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
         shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
         words = self._encoder.word_rows
         reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
-        reduced |= {WORDS} if isinstance(words, Quantized) else set()
+        reduced |= {WORDS} if isinstance(words, Quantized) or self._weights.is_int8(WORDS) else set()
         int8 = [written for written, name in names.items() if name in reduced]
         scales = {written + SCALES: names[written] for written in int8}
         shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
@@ -406,23 +414,26 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = words if name == WORDS else self._weights.read_matrix(name)
+            matrix = words if name == WORDS and isinstance(words, Quantized) else self._weights.read_matrix(name)
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
-        write_safetensors(Path(save_directory) / SINGLE_WEIGHTS, shapes, read, int8)
+        write_safetensors(folder / SINGLE_WEIGHTS, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
         """The word embeddings, a float32 or int8 table [V, E].
 
         Raises:
-            OSError: the file of the word embeddings was changed while it is in use.
+            OSError: the file can't be read, or has changed since the model was loaded.
         """
-        self._weights.checkpoint.check_unchanged()
-        return Embedding(self._encoder.word_rows)
+        rows = self._encoder.word_rows
+        _ = rows[:0]  # of none of them, to hear of that now
+        return Embedding(rows)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, as transformers counts them. All of them are trainable."""
+        check_bool("only_trainable", only_trainable)
+        check_bool("exclude_embeddings", exclude_embeddings)
         return sum(
             count for part, count in self.parameter_table() if not (exclude_embeddings and part in EMBEDDING_PARTS)
         )
@@ -485,6 +496,7 @@ class BareModel(EncoderModel):
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
         refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        check_bool("add_pooling_layer", add_pooling_layer)
         folder = resolve(
             pretrained_model_name_or_path,
             subfolder=subfolder,
@@ -563,6 +575,7 @@ class BareModel(EncoderModel):
         *,
         tail: Tail | None = None,
         skip: int = 0,
+        skip_cls: bool = False,
     ) -> Floats:
         """One vector for each list of ids, pooled as part of the forward pass; any number of lists.
 
@@ -574,6 +587,7 @@ class BareModel(EncoderModel):
             token_types: as ids; None is 0 everywhere.
             tail: further ops on the vectors before they are normalized, with weights in the `backend`'s store.
             skip: so many tokens at the beginning of each list are not pooled; its last token always is.
+            skip_cls: "cls" is the first token that is pooled then, and not the list's first in any case.
 
         Returns:
             float32 [B, H times the number of poolings], or as wide as the tail makes it.
@@ -581,15 +595,19 @@ class BareModel(EncoderModel):
         Raises:
             ValueError, OSError: as a call of the model.
         """
-        modes = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        if not modes or not set(modes) <= set(POOLS):
-            raise ValueError(f"pooling: wanted some of {', '.join(POOLS)}, found {pooling!r}")
+        modes = _modes(pooling)
+        check_bool("normalize", normalize)
+        skip = checked_count("skip", skip, 0)
+        check_bool("skip_cls", skip_cls)
+        skip_cls = skip > 0 and bool(skip_cls)
+        if tail is not None and not callable(tail):
+            raise wrong("tail", "None or a function of ops and rows", tail)
         batch = batches.pack_lists(self.config, ids, token_types)
         if skip:
-            batch = replace(batch, first=batch.first + np.minimum(skip, batch.key_lens - 1))
-        key = (modes, tail, normalize, skip > 0)
+            batch = replace(batch, pooled_from=batch.first + np.minimum(skip, batch.key_lens - 1))
+        key = (modes, tail, bool(normalize), skip > 0, skip_cls)
         program = self._programs.get(key) or self._record(
-            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0)
+            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0, skip_cls=skip_cls)
         )
         return self._run(program, batch)[EMBEDDING]
 
@@ -606,18 +624,26 @@ class BareModel(EncoderModel):
         Raises:
             ValueError, OSError: as a call of the model.
         """
+        ids = checked_lists("ids", ids)
         states = self.run_lists("predict", partial(_states_forward, self._encoder), ids, token_types)
-        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if len(ids) else []
+        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if ids else []
 
 
 def _states_forward(encoder: Encoder) -> Forward:
     return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
 
 
+def _modes(pooling: Any) -> tuple[Pool, ...]:
+    """Ways of pooling, in their order."""
+    modes = [pooling] if isinstance(pooling, str) else as_list(pooling)
+    if not modes or not all(isinstance(mode, str) and mode in POOLS for mode in modes):
+        raise wrong("pooling", f"some of {', '.join(POOLS)}", pooling)
+    return tuple(modes)
+
+
 def _flag(name: str, given: bool | None, default: bool) -> bool:
     """An argument of a call that is True or False; None is what the config says."""
     if given is None:
         return default
-    if not isinstance(given, bool | np.bool_):
-        raise wrong(name, "True, False or None", given)
+    check_bool(name, given, none=True)
     return bool(given)

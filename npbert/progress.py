@@ -13,6 +13,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from npbert.arguments import check_bool
+
 DELAY_S = 0.5  # what is over sooner needs no bar
 
 
@@ -45,14 +47,13 @@ class Progress:
     def __init__(
         self, total: int | Callable[[], int | None] | None, description: str, unit: str, show: bool | None = None
     ) -> None:
-        if show is not None and not isinstance(show, bool):
-            raise ValueError(f"show_progress_bar: wanted True, False or None, found {show!r}")
+        check_bool("show_progress_bar", show, none=True)
         self._total = total
         self._description = description
         self._unit = unit
         self._done = 0
         self._delay = 0.0 if show else DELAY_S
-        self._wanted = is_terminal(sys.stderr) if show is None else show and usable(sys.stderr)
+        self._wanted = is_terminal(sys.stderr) if show is None else bool(show) and usable(sys.stderr)
         self._started = time.monotonic()
         self._bar: Any = None
 

@@ -41,6 +41,7 @@ def chosen_prompt(prompts: Mapping[str, str], default: str | None, prompt_name: 
     name = default if prompt_name is None else prompt_name
     if name is None:
         return ""
+    prompts = checked_prompts("prompts", prompts)  # an attribute, which may be anything by now
     if not isinstance(name, str) or name not in prompts:
         raise ValueError(f"prompt_name: wanted one of {show(sorted(prompts))}, found {show(name)}")
     return prompts[name]

@@ -21,7 +21,7 @@ _REFUSALS = (b"<!doctype html", b"<html", b"entry not found")
 """What the answers of a server begin with that has no such file, in lower case."""
 
 # Opening a FIFO would wait for a writer for ever; for a regular file the flag means nothing.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
@@ -62,15 +62,26 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     Raises:
         OSError: there is none, it can't be read, or is no regular file.
     """
-    exists(path)
-    _check_kind(path, os.stat(path))  # before it is opened: opening a device may do something
-    descriptor = os.open(path, _FLAGS)
+    look(path)
+    descriptor = os.open(path, FLAGS)
     try:
-        _check_kind(path, os.fstat(descriptor))  # what is there now
+        check_kind(path, os.fstat(descriptor))  # what is there now
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def look(path: str | os.PathLike[str]) -> os.stat_result:
+    """What the system says of a file before it is opened: opening a device may do something.
+
+    Raises:
+        OSError: there is none, or it is no regular file.
+    """
+    exists(path)
+    found = os.stat(path)
+    check_kind(path, found)
+    return found
 
 
 def check_whole(path: str | os.PathLike[str], begin: bytes | bytearray) -> None:
@@ -116,7 +127,8 @@ def _read(path: str | os.PathLike[str], file: BinaryIO, most: int) -> bytes:
     return data
 
 
-def _check_kind(path: str | os.PathLike[str], found: os.stat_result) -> None:
+def check_kind(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    """Raises OSError for what is no regular file."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"{os.fspath(path)}: wanted a regular file")
 

@@ -1,7 +1,7 @@
-"""One safetensors file -> float32 arrays, read or mapped.
+"""One safetensors file -> float32 arrays, or tables whose rows stay in it.
 
-The safetensors library judges the file. The bytes are then read here and not through its mapping, since
-mapped pages count as resident memory: a model would take its weights' size twice while it loads.
+The safetensors library judges the file, and bytes are read here. Nothing is mapped: mapped pages count as resident
+memory, and one that is gone, since the file was cut short or its disk fails, ends the process.
 Format: https://huggingface.co/docs/safetensors/index#format
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
 import threading
-import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 
 from npbert.config_values import brief, show
 from npbert.json_file import unique_keys
-from npbert.regular_file import LFS_POINTER, check_whole, open_regular
+from npbert.open_file import Identity, OpenFile
+from npbert.regular_file import LFS_POINTER, check_whole
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -36,11 +35,14 @@ FLOATS: dict[str, np.dtype[Any]] = {
 }
 """What weights may be stored as -> the bits that are read."""
 
+STORED = {**FLOATS, "I8": np.dtype(np.int8)}
+
 MAX_HEADER = 10**8  # bytes, the library's limit
 MAX_DIMENSIONS = 32  # NumPy 1's limit; NumPy 2's is 64
 CHUNK = 2**16  # elements: what was just read is checked and converted while it is in the second-level cache
 
-_Identity: TypeAlias = tuple[int, int, int, int]  # what fstat says of a file: inode, device, size, time written
+GROUP = 2**7  # elements whose sum tells what they were: no more than a row of embeddings
+_BEGINS = np.arange(0, CHUNK, GROUP)
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,20 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = open_regular(path)
-        self._closer = weakref.finalize(self, os.close, self._fd)
-        self._seeking = threading.Lock()
-        self.mapped = False  # whether an array over the mapped file was given out
+        self._file = OpenFile(path)
+        self._digests: dict[tuple[int, int, bool], int] = {}  # of what was read
+        self._kept: dict[str, Entry] = {}
         try:
-            self._identity = self._identify()
+            self._identity = self._file.identity()
             self.entries = self._read_header()
         except BaseException:
             self.close()
             raise
 
     def _read_header(self) -> dict[str, Entry]:
-        check_whole(self.path, self._read_bytes(min(self._identity[2], len(LFS_POINTER)), 0))
+        check_whole(self.path, self._read_bytes(min(self._identity.size, len(LFS_POINTER)), 0))
         try:
-            with safe_open(self.path, framework="numpy"):
+            with safe_open(self.path, framework="numpy", backend="pread"):
                 pass
         except SafetensorError as error:
             why = f"{brief(error, 300)}{self._cut_short()}"
@@ -94,8 +95,11 @@ class SafetensorsFile:
         if (found.st_ino, found.st_dev) != self._identity[:2]:
             raise OSError(f"{self.path}: replaced by another file while it was opened")
         length = int.from_bytes(self._read_bytes(8, 0), "little")
+        if 8 + length > self._identity.size:
+            raise self._changed(self._file.identity())
         text = self._read_bytes(length, 8)
-        self.check_unchanged()  # else it may not be the header that the library saw
+        if self._file.identity() != self._identity:  # then it may not be the header that the library saw
+            raise self._changed(self._file.identity())
         try:
             header = json.loads(text, object_pairs_hook=unique_keys)
         except ValueError as error:
@@ -113,7 +117,7 @@ class SafetensorsFile:
 
     def _cut_short(self) -> str:
         """What there is to add to the library's error where the header speaks of more bytes than the file has."""
-        size = self._identity[2]
+        size = self._identity.size
         try:
             wanted = 8 + (0 if size < 8 else int.from_bytes(self._read_bytes(8, 0), "little"))
             if wanted <= min(size, MAX_HEADER):
@@ -126,27 +130,21 @@ class SafetensorsFile:
             return ""
         return f"; wanted {wanted} bytes, found {size}, as a download that was cut short leaves: get it again"
 
-    def read(self, name: str, rows: tuple[int, int] | None = None) -> Floats:
+    def read(self, name: str, rows: tuple[int, int] | None = None, out: Floats | None = None) -> Floats:
         """A tensor as a C-contiguous float32 array of the caller's own; with (begin, end) so many rows of it.
+
+        out: such an array to read it into.
 
         Raises:
             OSError: the file can't be read, or has changed since it was opened.
             ValueError: the tensor is not stored as floats, or holds a NaN or Inf.
         """
-        whole = self._float_entry(name)
-        entry = whole if rows is None else whole.rows(*rows)
-        first = (entry.start - whole.start) // FLOATS[entry.stored].itemsize
-        values = np.empty(entry.size, np.float32)
-        in_place = FLOATS[entry.stored] == values.dtype
-        with np.errstate(all="ignore"):  # an F64 beyond float32's range is found below, as Inf
-            for begin, chunk in self._chunks(entry, values if in_place else None):
-                part = values[begin : begin + chunk.size]
-                if entry.stored == "BF16":
-                    np.left_shift(chunk, np.uint32(16), out=part.view(np.uint32), dtype=np.uint32)
-                elif not in_place:
-                    part[...] = chunk
-                self._check_finite(name, first + begin, part)
-        self.check_unchanged()
+        entry = self._float_entry(name)
+        entry = entry if rows is None else entry.rows(*rows)
+        values = np.empty(entry.size, np.float32) if out is None else out.reshape(-1)
+        descriptor = self.descriptor()
+        self._read_floats(name, entry, values)
+        self.check(descriptor)
         return self._shaped(name, values, entry.shape)
 
     def read_int8(self, name: str) -> NDArray[np.int8]:
@@ -157,75 +155,90 @@ class SafetensorsFile:
         """
         entry = self._int8_entry(name)
         values = np.empty(entry.size, np.int8)
-        self._read_into(values.view(np.uint8).data, entry.start)
-        self.check_unchanged()
+        descriptor = self.descriptor()
+        self.read_into(values.view(np.uint8).data, entry.start)
+        self.check(descriptor)
         return self._shaped(name, values, entry.shape)
 
-    def map(self, name: str) -> Floats:
-        """A tensor as a read-only float32 array over the mapped file; only pages in use become resident.
-
-        As `read` where the file does not hold it as aligned float32. Whoever reads the array calls
-        `check_unchanged` first: the pages of a file that was cut short can't be read.
+    def keep(self, name: str) -> None:
+        """From now on `descriptor` and `check` answer for this tensor, which is read if it was not yet.
 
         Raises:
-            OSError, ValueError: as `read`.
+            OSError, ValueError: as `read`; what is stored as I8 may be kept, too.
         """
-        entry = self._float_entry(name)
-        if FLOATS[entry.stored] != np.float32 or entry.start % 4 or not entry.size:
-            return self.read(name)
-        with np.errstate(all="ignore"):
-            for begin, chunk in self._chunks(entry, None):  # through the mapping, every page would become resident
-                self._check_finite(name, begin, chunk)
-        self.check_unchanged()
-        return self._shaped(name, self._pages(entry, np.dtype(np.float32)), entry.shape)
+        entry = self.entries[name] if self.entries[name].stored == "I8" else self._float_entry(name)
+        descriptor = self.descriptor()
+        if name not in self._kept:
+            self._read_floats(name, entry, None)
+        self.check(descriptor)
+        self._kept[name] = entry
 
-    def map_int8(self, name: str) -> NDArray[np.int8]:
-        """A tensor that is stored as I8 and holds something, as `map` does.
+    def descriptor(self) -> int:
+        """What to read the file by, and then `check`. One fstat.
+
+        Raises:
+            OSError: the file was written to or cut short since it was opened.
+        """
+        self._compare(self._file.identity())
+        return self._file.descriptor
+
+    def check(self, descriptor: int, failed: int = 0) -> None:
+        """Raises OSError if what was read by a descriptor may not be what the file held when it was opened. One fstat.
+
+        failed: the errno of a read that failed, or a negative number where the file had ended; else 0.
+        """
+        found = self._file.found(descriptor)
+        if found is None:
+            raise OSError(f"{self.path}: something else in this process closed it while it was read")
+        self._compare(found)
+        if failed > 0:
+            raise OSError(failed, os.strerror(failed), str(self.path))
+        if failed:
+            raise OSError(f"{self.path}: it ended while it was read")
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fills a buffer with the file's bytes from `offset` on; `descriptor` and `check` are for the caller to call.
 
         Raises:
             OSError: as `read`.
         """
-        entry = self._int8_entry(name)
-        self.check_unchanged()
-        return self._shaped(name, self._pages(entry, np.dtype(np.int8)), entry.shape)
-
-    def _pages(self, entry: Entry, dtype: np.dtype[Any]) -> NDArray[Any]:
-        before = entry.start % mmap.ALLOCATIONGRANULARITY
-        length, offset = before + dtype.itemsize * entry.size, entry.start - before
-        if hasattr(mmap, "MAP_PRIVATE"):
-            pages = mmap.mmap(self._descriptor(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset)
-        else:
-            pages = mmap.mmap(self._descriptor(), length, access=mmap.ACCESS_READ, offset=offset)
-        self.mapped = True
-        return np.frombuffer(pages, dtype, entry.size, before)
-
-    def check_unchanged(self) -> None:
-        """Raises OSError if the file was written to or cut short since it was opened. One fstat."""
-        found = self._identify()
-        if found != self._identity:
-            size, was = found[2], self._identity[2]
-            how = f"wanted {was} bytes, found {size}" if size != was else "it was written to"
-            raise OSError(f"{self.path}: the file has changed since it was opened: {how}")
+        try:
+            self._file.read_into(buffer, offset)
+        except OSError:
+            self._compare_times(self._file.identity())  # which says more
+            raise
 
     def close(self) -> None:
-        """Arrays that were given out stay valid."""
-        self._closer()
+        """No more can be read."""
+        self._file.close()
 
-    def _descriptor(self) -> int:
-        # Once it is closed, the same number may stand for another file.
-        if not self._closer.alive:
-            raise ValueError(f"{self.path}: the checkpoint is closed")
-        return self._fd
+    def _compare(self, found: Identity) -> None:
+        """Another name or other rights change the last of a file's times as well as writing does, and what was written
+        may have got the other times of what was there: then the tensors that are kept are read once more.
+        """
+        if found != self._identity:
+            self._compare_times(found)
+            for name, entry in list(self._kept.items()):
+                try:
+                    self._read_floats(name, entry, None)
+                except ValueError:  # they were finite
+                    raise self._changed(found) from None
+            self._identity = found
 
-    def _identify(self) -> _Identity:
-        found = os.fstat(self._descriptor())
-        return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
+    def _compare_times(self, found: Identity) -> None:
+        if found[:-1] != self._identity[:-1]:
+            raise self._changed(found)
+
+    def _changed(self, found: Identity) -> OSError:
+        size, was = found.size, self._identity.size
+        how = f"wanted {was} bytes, found {size}" if size != was else "it was written to"
+        todo = "load the model again, and rename a new file into its place rather than write over it"
+        return OSError(f"{self.path}: the file has changed since it was opened: {how}: {todo}")
 
     def _float_entry(self, name: str) -> Entry:
         entry = self.entries[name]
         if entry.stored not in FLOATS:
-            wanted = f"weights stored as {', '.join(FLOATS)}"
-            raise ValueError(f"{self.path}: {brief(name)}: wanted {wanted}, found {entry.stored}")
+            raise ValueError(f"{self.path}: {name}: wanted weights stored as {', '.join(FLOATS)}, found {entry.stored}")
         return entry
 
     def _int8_entry(self, name: str) -> Entry:
@@ -233,41 +246,44 @@ class SafetensorsFile:
         assert entry.stored == "I8", f"{name}: {entry.stored}"
         return entry
 
-    def _chunks(self, entry: Entry, whole: Floats | None) -> Iterator[tuple[int, NDArray[Any]]]:
-        """(first element, elements as stored), read into `whole` or else into a buffer that is used again."""
-        stored = FLOATS[entry.stored]
-        buffer = np.empty(min(CHUNK, entry.size), stored)
-        for begin in range(0, entry.size, CHUNK):
-            count = min(CHUNK, entry.size - begin)
-            chunk = buffer[:count] if whole is None else whole[begin : begin + count]
-            self._read_into(chunk.view(np.uint8).data, entry.start + begin * stored.itemsize)
+    def _read_floats(self, name: str, entry: Entry, values: Floats | None) -> None:
+        """A tensor, or rows of it, into an array, or only to see that they are finite, and what they were before.
+
+        They are told by sums, which say at once that they are finite: of a whole chunk where it goes into an array; of
+        what stays in the file, of a GROUP, or each number of a vector.
+        """
+        stored, kept = STORED[entry.stored], values is None
+        first = (entry.start - self.entries[name].start) // stored.itemsize
+        in_place = values is not None and stored == values.dtype
+        digest = 0
+        with np.errstate(all="ignore"):  # an F64 beyond float32's range is found below, as Inf
+            for begin, chunk in self._chunks(entry, values if in_place else None):
+                out = None if values is None else values[begin : begin + chunk.size]
+                floats = chunk if in_place else as_floats(chunk, entry.stored, out)
+                sums = np.add.reduceat(floats, _BEGINS[: -(-floats.size // GROUP) if kept else 1])
+                self._check_finite(name, first + begin, floats, sums)
+                digest = hash((digest, (floats if kept and len(entry.shape) == 1 else sums).tobytes()))
+        if self._digests.setdefault((entry.start, entry.size, kept), digest) != digest:
+            raise self._changed(self._identity)
+
+    def _chunks(self, entry: Entry, values: NDArray[Any] | None) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(first element, elements as stored), read into `values` or else into a buffer that is used again."""
+        stored, size = STORED[entry.stored], entry.size
+        buffer = np.empty(min(CHUNK, size) if values is None else 0, stored)
+        for begin in range(0, size, CHUNK):
+            count = min(CHUNK, size - begin)
+            chunk = buffer[:count] if values is None else values[begin : begin + count]
+            self.read_into(chunk.view(np.uint8).data, entry.start + begin * stored.itemsize)
             yield begin, chunk
 
     def _read_bytes(self, size: int, offset: int) -> bytearray:
         data = bytearray(size)
-        self._read_into(memoryview(data), offset)
+        self.read_into(memoryview(data), offset)
         return data
 
-    def _read_into(self, buffer: memoryview, offset: int) -> None:
-        descriptor = self._descriptor()
-        done = 0
-        while done < len(buffer):
-            if hasattr(os, "preadv"):
-                count = os.preadv(descriptor, [buffer[done:]], offset + done)
-            else:
-                with self._seeking:
-                    os.lseek(descriptor, offset + done, os.SEEK_SET)
-                    data = os.read(descriptor, len(buffer) - done)
-                count = len(data)
-                buffer[done : done + count] = data
-            if count == 0:
-                self.check_unchanged()
-                raise OSError(f"{self.path}: wanted {len(buffer)} bytes at {offset}, found {done}")
-            done += count
-
-    def _check_finite(self, name: str, begin: int, part: NDArray[Any]) -> None:
-        # A finite sum has only finite terms; one that is not may be an overflow, so each term is looked at.
-        if np.isfinite(np.add.reduce(part)):
+    def _check_finite(self, name: str, begin: int, part: Floats, sums: Floats) -> None:
+        # Finite sums have only finite terms; one that is not may be an overflow, so each term is looked at.
+        if np.isfinite(np.add.reduce(sums)):
             return
         wrong = np.flatnonzero(~np.isfinite(part))
         if wrong.size:
@@ -282,6 +298,19 @@ class SafetensorsFile:
         except (ValueError, OverflowError) as error:  # as [0, 2^63], which holds nothing
             where, found = f"{self.path}: {brief(name)}", show(shape)
             raise ValueError(f"{where}: wanted a shape that fits memory, found {found}: {error}") from None
+
+
+def as_floats(values: NDArray[Any], stored: str, out: Floats | None = None) -> Floats:
+    """What a file holds, as the float32 that it stands for; int8 without its scales."""
+    if stored == "BF16":
+        bits = None if out is None else out.view(np.uint32)
+        wide: Floats = np.left_shift(values, np.uint32(16), out=bits, dtype=np.uint32).view(np.float32)
+        return wide
+    if out is None:
+        floats: Floats = values.astype(np.float32, copy=False)
+        return floats
+    out[...] = values
+    return out
 
 
 def write_safetensors(

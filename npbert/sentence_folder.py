@@ -1,14 +1,16 @@
 """What a sentence-transformers folder asks for: modules.json and the files beside it, read and checked.
 
-Old folders, those of 5.4 and those of 6.0 name the same modules by different paths, so only the last part of
-a module's type counts. Where each setting came from is kept, for `npbert info` and `npbert validate`.
+Old folders, those of 5.4 and those of 6.0 name the same modules by different paths within the package, so only its
+name and the last part of a module's type count. Where each setting came from is kept, for `npbert info` and
+`npbert validate`.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,7 +45,11 @@ SENTENCE_FILES = (
 MAX_PATH = 255  # characters of a module's
 OTHER_SIMILARITIES = {"cos_sim": "cosine", "dot_score": "dot", "dot_product": "dot"}
 """Names of the same functions elsewhere in sentence-transformers."""
+PACKAGE = "sentence_transformers"
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
+CONFIGURED = ("Pooling", "Dense", "LayerNorm")  # by a config.json in a folder of their own
+CLS_BEHIND_PROMPT = (5, 5)
+"""From this version on, what "cls" takes of a text whose prompt is not pooled is the first token behind the prompt."""
 TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 """The one modality_config that is what a Transformer does without one."""
 TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
@@ -69,6 +75,7 @@ class SentenceFolder:
     default_prompt_name: str | None = None
     similarity_fn_name: str = "cosine"
     truncate_dim: int | None = None
+    saved_by: str | None = None  # the version of sentence-transformers that wrote the folder, where that is told
     sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
     module_sources: tuple[str, ...] = ()  # of each of `modules`
 
@@ -98,6 +105,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     if entries:
         path = folder / entries[1][1]
         pooling, key = read_pooling(path, width)
+        pooling = replace(pooling, cls_behind_prompt=_version(settings["saved_by"]) >= CLS_BEHIND_PROMPT)
         sources["pooling"] = f"{path.relative_to(folder) / 'config.json'}: {key}"
         width *= len(pooling.modes)
         for index, (kind, where) in enumerate(entries[2:], 2):
@@ -143,19 +151,21 @@ def read_modules(folder: Path) -> list[tuple[str, str]]:
         raise ValueError(f"{file}: wanted at most {MAX_MODULES} modules, found {len(entries)}")
     modules: list[tuple[str, str]] = []
     for index, entry in enumerate(entries):
-        kind, path = entry.get("type"), entry.get("path", "")
+        kind, path = entry.get("type"), entry.get("path")
         if not isinstance(kind, str) or not isinstance(path, str):
             found = f"a type {show(kind)} and a path {show(path)}"
             raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {found}")
         if not _stays_inside(path):
             raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {show(path)}")
-        kind = kind.rsplit(".", 1)[-1]
-        if kind not in MODULES:
-            raise ValueError(
-                f"{file}: module {index} ({brief(path) or 'the folder itself'}) is a {brief(entry['type'])}, "
-                f"which is not supported; supported are {', '.join(MODULES)}"
-            )
-        modules.append((kind, path))
+        parts = kind.split(".")
+        what = f"{file}: module {index} ({brief(path) or 'the folder itself'}) is a {brief(kind)}"
+        if parts[0] != PACKAGE or len(parts) < 3:
+            raise ValueError(f"{what}, which is none of {PACKAGE}' own and not supported: its code is not run")
+        if (name := parts[-1]) not in MODULES:
+            raise ValueError(f"{what}, which is not supported; supported are {', '.join(MODULES)}")
+        if name in CONFIGURED and PurePosixPath(path) in [PurePosixPath(other) for _, other in modules]:
+            raise ValueError(f"{what}: wanted a folder of its own, found that of another module")
+        modules.append((name, path))
     return modules
 
 
@@ -272,11 +282,21 @@ def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[st
         name = "cosine"
     settings["similarity_fn_name"] = name
 
+    versions = values.get("__version__")
+    saved_by = versions.get("sentence_transformers") if isinstance(versions, Mapping) else None
+    settings["saved_by"] = saved_by if isinstance(saved_by, str) else None
+
     dim = values.get("truncate_dim")
     settings["truncate_dim"] = None if dim is None else _whole_number(file, "truncate_dim", dim)
     for key in ("similarity_fn_name", "truncate_dim"):
         sources[key] = _source(file, values, key)
     return settings
+
+
+def _version(text: str | None) -> tuple[int, int]:
+    """(5, 1) of 5.1.2; (0, 0) where it is none."""
+    found = re.match(r"(\d{1,9})\.(\d{1,9})", text or "")
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def read_prompts(file: Path, values: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:

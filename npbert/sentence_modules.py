@@ -44,6 +44,7 @@ class Pooling:
 
     modes: tuple[Pool, ...] = ("mean",)  # in the order in which their vectors are joined
     include_prompt: bool = True  # False: a prompt's tokens are not pooled
+    cls_behind_prompt: bool = False  # and then "cls" is the first token that is, not the text's first
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,21 @@ def read_module(kind: str, folder: Path, width: int) -> tuple[Module | None, str
 
 
 def torch_name(file: Path, key: str, path: Any, supported: Collection[str]) -> str:
-    """The last part of a dotted name in torch.nn.
+    """The last part of a dotted name in torch.nn: where torch keeps it, or as torch.nn has it.
 
     Raises:
         ValueError: it is no such name, or not one of those supported.
     """
-    name = path.rsplit(".", 1)[-1] if isinstance(path, str) and path.startswith("torch.nn.") else None
-    if name is None or name not in supported:
+    name = next((name for name in supported if path in (torch_path(name), f"torch.nn.{name}")), None)
+    if name is None:
         names = ", ".join(f"torch.nn.{name}" for name in supported)
         raise ValueError(f"{file}: {key}: supported are {names}, found {show(path)}")
     return name
+
+
+def torch_path(name: str) -> str:
+    """Where torch.nn keeps an activation: sentence-transformers imports the path as it stands."""
+    return f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"
 
 
 def _width(file: Path, values: dict[str, Any], key: str, wanted: int | None) -> int:

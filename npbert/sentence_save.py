@@ -12,7 +12,7 @@ from npbert.cross_encoder_folder import SCORES
 from npbert.file_names import CONFIG_FILE, MODULES_FILE, SINGLE_WEIGHTS
 from npbert.json_file import read_json_object
 from npbert.sentence_folder import SETTINGS_FILE, TRANSFORMER_FILE
-from npbert.sentence_modules import ACTIVATIONS, POOLING_FLAGS, Dense, LayerNorm, Module
+from npbert.sentence_modules import ACTIVATIONS, POOLING_FLAGS, Dense, LayerNorm, Module, torch_path
 
 if TYPE_CHECKING:
     from npbert.cross_encoder import CrossEncoder
@@ -40,6 +40,7 @@ def save_folder(model: SentenceTransformer, folder: Path) -> None:
         folder / SETTINGS_FILE,
         {
             "model_type": "SentenceTransformer",
+            **({"__version__": {"sentence_transformers": settings.saved_by}} if settings.saved_by else {}),
             "prompts": model.prompts,
             "default_prompt_name": model.default_prompt_name,
             "similarity_fn_name": model.similarity_fn_name,
@@ -87,11 +88,6 @@ def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
         },
     )
     _write(folder / MODULES_FILE, [{"idx": 0, "name": "0", "path": "", "type": CLASSES + "Transformer"}])
-
-
-def torch_path(name: str) -> str:
-    """Where torch.nn keeps an activation: sentence-transformers imports the path as it stands."""
-    return f"torch.nn.modules.{'linear' if name == 'Identity' else 'activation'}.{name}"
 
 
 def _pooling(model: SentenceTransformer) -> dict[str, Any]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from npbert_kernels.ops import Dtype
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.arguments import check_bool, check_choice, check_no_tensor, checked_count
+from npbert.arguments import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path
 from npbert.auto import AutoModel
-from npbert.config_values import is_int, show
+from npbert.config_values import show
 from npbert.keywords import names_of, refuse_unknown
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
@@ -24,8 +23,8 @@ from npbert.sentence_forward import place
 from npbert.sentence_modules import Normalize
 from npbert.sentence_names import resolve_sentences
 from npbert.sentence_tokenizer import read_tokenizer
-from npbert.similarity import SIMILARITIES, pairwise, similarity, unit_rows
-from npbert.texts import TextError, check_texts, check_unicode
+from npbert.similarity import SIMILARITIES, Vectors, pairwise, similarity, unit
+from npbert.texts import check_unicode, checked_texts
 
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -117,12 +116,13 @@ class SentenceTransformer:
         positions: int = self.model.config.max_tokens
         if value is None:
             value = positions
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= positions:
+        count = as_count(value)
+        if count is None or not 1 <= count <= positions:
             raise ValueError(
                 f"max_seq_length: wanted a whole number from 1 to {positions}, the model's "
-                f"max_position_embeddings, found {value!r}"
+                f"max_position_embeddings, found {show(value)}"
             )
-        self._max_seq_length = value
+        self._max_seq_length = count
 
     @property
     def similarity_fn_name(self) -> str:
@@ -222,7 +222,7 @@ class SentenceTransformer:
                     items += tokens
                     continue
                 vectors = self.embed_ids(ids, skip=skip)[:, :dim]
-                items += _all_outputs(ids, tokens, unit_rows(vectors) if normalize_embeddings else vectors)
+                items += _all_outputs(ids, tokens, unit(vectors) if normalize_embeddings else vectors)
             return items[0] if single else items
 
         # Cutting a vector comes before dividing it by its norm, but after the folder's own Normalize.
@@ -232,7 +232,7 @@ class SentenceTransformer:
             rows = self.embed_ids(ids, normalize=normalize_embeddings and not cut, skip=skip)
             vectors[start : start + len(ids)] = rows[:, :dim]
         if normalize_embeddings and cut:
-            vectors = unit_rows(vectors)
+            vectors = unit(vectors)
         converted = in_precision(vectors, precision)
         if single:
             return converted[0]
@@ -262,15 +262,17 @@ class SentenceTransformer:
             prompt_name = "document"
         return self.encode(sentences, prompt_name, prompt, **arguments)
 
-    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vectors:
         """float32 [n, m]: how similar each vector of [n, H] is to each of [m, H], by `similarity_fn_name`.
+
+        Of vectors that are float64 it is float64.
 
         Raises:
             ValueError: they are not vectors of numbers, or not of one length.
         """
         return similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
-    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vectors:
         """float32 [n]: how similar each vector of [n, H] is to the one in its place of [n, H], by `similarity_fn_name`.
 
         Raises:
@@ -298,9 +300,13 @@ class SentenceTransformer:
         Raises:
             ValueError, OSError: as a call of the model.
         """
+        check_bool("normalize", normalize)
         settings = self.settings
         again = normalize and not self._unit
-        return self.model.embed(ids, settings.pooling.modes, again, tail=self._tail, skip=skip)
+        pooling = settings.pooling
+        return self.model.embed(
+            ids, pooling.modes, again, tail=self._tail, skip=skip, skip_cls=pooling.cls_behind_prompt
+        )
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Writes a folder that sentence-transformers, and this class, read the same model from.
@@ -310,7 +316,7 @@ class SentenceTransformer:
         """
         from npbert.sentence_save import save_folder  # what only embeds needs none of it
 
-        save_folder(self, Path(path))
+        save_folder(self, checked_path("path", path))
 
     save = save_pretrained
 
@@ -321,8 +327,9 @@ class SentenceTransformer:
     def _checked_dim(self, value: int | None) -> int | None:
         if value is None:
             return None
-        if not is_int(value) or value < 1:
-            raise ValueError(f"truncate_dim: wanted a positive whole number, found {show(value)}")
+        given, value = value, as_count(value)
+        if value is None or value < 1:
+            raise ValueError(f"truncate_dim: wanted a positive whole number, found {show(given)}")
         if value > self.settings.width:  # sentence-transformers has it, too
             warnings.warn(
                 f"truncate_dim: {value} is beyond the {self.settings.width} numbers of a vector: none is cut off",
@@ -350,10 +357,8 @@ def _texts(sentences: str | Iterable[str], prompt: str) -> list[str]:
     if isinstance(sentences, str):
         check_unicode(sentences, "sentences")
         return [prompt + sentences]
-    if isinstance(sentences, (bytes, bytearray, dict)) or not isinstance(sentences, Iterable):
-        raise TextError(f"sentences: wanted a text or a list of texts, found {type(sentences).__name__}")
-    texts = list(sentences)
-    check_texts(texts, "sentences")  # all of them, before the first is embedded
+    # All of them are checked before the first is embedded.
+    texts = checked_texts("sentences", sentences, "a text or a list of texts")
     return [prompt + text for text in texts] if prompt else texts
 
 

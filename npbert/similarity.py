@@ -1,109 +1,250 @@
-"""The similarity of each vector of one set to each of another, under sentence-transformers' names."""
+"""The similarity of each vector of one set to each of another, under sentence-transformers' names.
+
+What is float64 stays so, and all else is float32.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float32]
+from npbert.arrays import as_array, wrong
+from npbert.sequences import described
 
-SMALLEST_NORM = np.float32(1e-12)  # what PyTorch's normalize divides by at least
+Vectors: TypeAlias = NDArray[Any]  # float32, or float64
 
-
-def unit_rows(x: Floats) -> Floats:
-    """[n, H]: each row divided by its Euclidean norm; a row of zeros stays."""
-    norms = np.sqrt(np.sum(x * x, axis=1, keepdims=True))  # [n, 1]
-    unit: Floats = x / np.maximum(norms, SMALLEST_NORM)
-    return unit
+SMALLEST_NORM = 1e-12  # what PyTorch's normalize divides by at least
+BLOCK = 2**24  # numbers of a block of differences or of scores: 64 MiB of float32
 
 
-def cosine(a: Floats, b: Floats) -> Floats:
-    """[n, m]: the cosine of the angle between each pair of rows, -1 to 1."""
-    return dot(unit_rows(a), unit_rows(b))
+def normalize_embeddings(embeddings: ArrayLike) -> Vectors:
+    """Each vector of [..., H] divided by its Euclidean norm; a vector of zeros stays.
+
+    Raises:
+        ValueError: they are no numbers.
+    """
+    return unit(as_vectors("embeddings", embeddings))
 
 
-def dot(a: Floats, b: Floats) -> Floats:
-    """[n, m]: the dot product of each pair of rows."""
-    products: Floats = a @ b.T
-    return products
+def unit(x: Vectors) -> Vectors:
+    """[..., H]: each row divided by its Euclidean norm; a row of zeros stays."""
+    norms = np.sqrt(np.sum(x * x, axis=-1, keepdims=True))  # [..., 1]
+    divided: Vectors = x / np.maximum(norms, x.dtype.type(SMALLEST_NORM))
+    return divided
 
 
-def euclidean(a: Floats, b: Floats) -> Floats:
-    """[n, m]: minus the Euclidean distance of each pair of rows, so that nearer is greater."""
-    return _by_row(a, b, lambda row: -np.sqrt(np.sum(np.square(b - row), axis=1)))
+def cos_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n, m]: the cosine of the angle between each pair of rows of [n, H] and [m, H], -1 to 1.
+
+    Raises:
+        ValueError: they are not vectors of numbers, or not of one length.
+    """
+    a, b = both_rows(a, b)
+    return products(unit(a), unit(b))
 
 
-def manhattan(a: Floats, b: Floats) -> Floats:
-    """[n, m]: minus the sum of absolute differences of each pair of rows."""
-    return _by_row(a, b, lambda row: -np.sum(np.abs(b - row), axis=1))
+def dot_score(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n, m]: the dot product of each pair of rows of [n, H] and [m, H].
+
+    Raises:
+        ValueError: they are not vectors of numbers, or not of one length.
+    """
+    return products(*both_rows(a, b))
 
 
-SIMILARITIES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "cosine": cosine,
-    "dot": dot,
-    "euclidean": euclidean,
-    "manhattan": manhattan,
+def euclidean_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n, m]: minus the Euclidean distance of each pair of rows, so that nearer is greater.
+
+    Raises:
+        ValueError: they are not vectors of numbers, or not of one length.
+    """
+    return _by_differences(*both_rows(a, b), _negative_length)
+
+
+def manhattan_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n, m]: minus the sum of absolute differences of each pair of rows.
+
+    Raises:
+        ValueError: they are not vectors of numbers, or not of one length.
+    """
+    return _by_differences(*both_rows(a, b), _negative_sum)
+
+
+def pairwise_cos_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n]: the cosine of the angle between each row of [n, H] and the same row of another; of two [H] a number.
+
+    Raises:
+        ValueError: they are not vectors of numbers, not of one length, or not as many.
+    """
+    a, b = row_pairs(a, b)
+    return _sum(unit(a) * unit(b))
+
+
+def pairwise_dot_score(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n]: the dot product of each row of [n, H] and the same row of another; errors as `pairwise_cos_sim`."""
+    a, b = row_pairs(a, b)
+    return _sum(a * b)
+
+
+def pairwise_euclidean_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n]: minus the Euclidean distance of each row to the same row of another; errors as `pairwise_cos_sim`."""
+    a, b = row_pairs(a, b)
+    return _negative_length(a - b)
+
+
+def pairwise_manhattan_sim(a: ArrayLike, b: ArrayLike) -> Vectors:
+    """[n]: minus the sum of absolute differences of each row and the same row of another; errors as the others."""
+    a, b = row_pairs(a, b)
+    return _negative_sum(a - b)
+
+
+def pairwise_angle_sim(x: ArrayLike, y: ArrayLike) -> Vectors:
+    """[n]: |cosine + sine| of the angle between each row of [n, H] and the same row of another, as complex numbers.
+
+    Number i and number i + H / 2 of a row are one; where H is odd, a 0 follows the last.
+
+    Raises:
+        ValueError: they are not vectors of numbers, not of one length, or not as many.
+
+    Source: AnglE, https://arxiv.org/abs/2309.12871
+    """
+    a, b = row_pairs(x, y)
+    a, b = (unit(np.pad(side, [(0, 0)] * (side.ndim - 1) + [(0, side.shape[-1] % 2)])) for side in (a, b))
+    (real_a, imaginary_a), (real_b, imaginary_b) = (np.split(side, 2, axis=-1) for side in (a, b))
+    sines = _sum(imaginary_a * real_b - real_a * imaginary_b)
+    angles: Vectors = np.abs(_sum(a * b) + sines)
+    return angles
+
+
+SIMILARITIES: dict[str, Callable[[ArrayLike, ArrayLike], Vectors]] = {
+    "cosine": cos_sim,
+    "dot": dot_score,
+    "euclidean": euclidean_sim,
+    "manhattan": manhattan_sim,
+}
+PAIRWISE: dict[str, Callable[[ArrayLike, ArrayLike], Vectors]] = {
+    "cosine": pairwise_cos_sim,
+    "dot": pairwise_dot_score,
+    "euclidean": pairwise_euclidean_sim,
+    "manhattan": pairwise_manhattan_sim,
 }
 
-# The same of rows in pairs: [n] from [n, H] and [n, H].
-PAIRWISE: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "cosine": lambda a, b: np.sum(unit_rows(a) * unit_rows(b), axis=1),
-    "dot": lambda a, b: np.sum(a * b, axis=1),
-    "euclidean": lambda a, b: -np.sqrt(np.sum(np.square(a - b), axis=1)),
-    "manhattan": lambda a, b: -np.sum(np.abs(a - b), axis=1),
-}
+
+def as_vectors(name: str, embeddings: ArrayLike) -> Vectors:
+    """[..., H] of one vector, several, or a list of vectors: float64 where they are that, else float32.
+
+    Raises:
+        ValueError: they are not numbers.
+    """
+    found = as_array(name, embeddings)
+    if found.dtype.kind not in "biuf" or found.ndim == 0:
+        wrong(name, "vectors of numbers", f"{described(embeddings)} of the dtype {found.dtype}")
+    # A list of numbers is float64 to NumPy, and float32 to sentence-transformers.
+    wide = found.dtype == np.float64 and _is_float64(embeddings)
+    with np.errstate(over="ignore"):
+        return found if wide else found.astype(np.float32, copy=False)
 
 
-def as_rows(name: str, embeddings: ArrayLike) -> Floats:
+def _is_float64(embeddings: Any) -> bool:
+    if isinstance(embeddings, list | tuple):
+        return len(embeddings) > 0 and all(hasattr(row, "dtype") and row.dtype == np.float64 for row in embeddings)
+    return True
+
+
+def as_rows(name: str, embeddings: ArrayLike) -> Vectors:
     """[n, H] from one vector [H], several [n, H], or a list of vectors.
 
     Raises:
         ValueError: they are neither, or not numbers.
     """
-    try:
-        rows = np.asarray(embeddings, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: wanted vectors of numbers, found {type(embeddings).__name__}: {error}") from None
-    if rows.ndim not in (1, 2):
+    rows = as_vectors(name, embeddings)
+    if rows.ndim > 2:
         raise ValueError(f"{name}: wanted an array [H] or [n, H], found shape {rows.shape}")
     return rows[None, :] if rows.ndim == 1 else rows
 
 
-def similarity(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+def both_rows(a: ArrayLike, b: ArrayLike, names: tuple[str, str] = ("a", "b")) -> tuple[Vectors, Vectors]:
+    """Two sets of vectors of one length.
+
+    Raises:
+        ValueError: they are none.
+    """
+    rows, others = as_rows(names[0], a), as_rows(names[1], b)
+    if rows.shape[1] != others.shape[1]:
+        found = f"{rows.shape[1]} and {others.shape[1]}"
+        raise ValueError(f"{names[0]} and {names[1]}: wanted vectors of one length, found {found}")
+    return rows, others
+
+
+def row_pairs(a: ArrayLike, b: ArrayLike, names: tuple[str, str] = ("a", "b")) -> tuple[Vectors, Vectors]:
+    """Two sets of vectors of one length, as many in each: both [n, H], or [H].
+
+    Raises:
+        ValueError: they are none.
+    """
+    rows, others = both_rows(a, b, names)
+    if len(rows) != len(others):
+        found = f"{len(rows)} and {len(others)}"
+        raise ValueError(f"{names[0]} and {names[1]}: wanted as many vectors in both, found {found}")
+    alone = np.ndim(a) == np.ndim(b) == 1
+    return (rows[0], others[0]) if alone else (rows, others)
+
+
+def similarity(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vectors:
     """[n, m]: the named similarity of each row of [n, H] to each row of [m, H].
 
     Raises:
         ValueError: the vectors are not of one length, or are not numbers.
     """
-    return SIMILARITIES[name](*_both(embeddings1, embeddings2))
+    return SIMILARITIES[name](*both_rows(embeddings1, embeddings2, ("embeddings1", "embeddings2")))
 
 
-def pairwise(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Floats:
+def pairwise(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vectors:
     """[n]: the named similarity of each row of [n, H] to the same row of another [n, H].
 
     Raises:
         ValueError: the vectors are not of one length, not as many, or are not numbers.
     """
-    a, b = _both(embeddings1, embeddings2)
-    if len(a) != len(b):
-        raise ValueError(f"embeddings1 and embeddings2: wanted as many vectors in both, found {len(a)} and {len(b)}")
-    return PAIRWISE[name](a, b)
+    return PAIRWISE[name](*row_pairs(embeddings1, embeddings2, ("embeddings1", "embeddings2")))
 
 
-def _both(embeddings1: ArrayLike, embeddings2: ArrayLike) -> tuple[Floats, Floats]:
-    a, b = as_rows("embeddings1", embeddings1), as_rows("embeddings2", embeddings2)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"embeddings1 and embeddings2: wanted vectors of one length, found {a.shape[1]} and {b.shape[1]}"
-        )
-    return a, b
-
-
-def _by_row(a: Floats, b: Floats, scores_of: Callable[[Floats], Floats]) -> Floats:
-    # Row by row: all differences at once would be [n, m, H].
-    scores = np.empty((len(a), len(b)), dtype=np.float32)
-    for index, row in enumerate(a):
-        scores[index] = scores_of(row)
+def products(a: Vectors, b: Vectors) -> Vectors:
+    """[n, m]: a block of rows at a time, so that Ctrl-C is heard."""
+    scores = np.empty((len(a), len(b)), np.result_type(a, b))
+    for rows in blocks(len(a), len(b)):
+        np.matmul(a[rows], b.T, out=scores[rows])
     return scores
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of so many rows that a block of [rows, columns] has at most BLOCK numbers."""
+    step = max(1, BLOCK // max(1, columns))
+    for begin in range(0, rows, step):
+        yield slice(begin, min(begin + step, rows))
+
+
+def _by_differences(a: Vectors, b: Vectors, scores_of: Callable[[Vectors], Vectors]) -> Vectors:
+    """[n, m] from the differences [.., H] of each pair; row by row, and no more of them than a block holds."""
+    scores = np.empty((len(a), len(b)), np.result_type(a, b))
+    for index, row in enumerate(a):
+        for part in blocks(*b.shape):
+            scores[index, part] = scores_of(b[part] - row)
+    return scores
+
+
+def _sum(x: Vectors) -> Vectors:
+    total: Vectors = np.sum(x, axis=-1)
+    return total
+
+
+def _negative_length(off: Vectors) -> Vectors:
+    lengths: Vectors = -np.sqrt(np.sum(np.square(off), axis=-1))
+    return lengths
+
+
+def _negative_sum(off: Vectors) -> Vectors:
+    sums: Vectors = -np.sum(np.abs(off), axis=-1)
+    return sums

@@ -6,17 +6,17 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from tokenizers import Tokenizer
 
-from npbert.arguments import check_bool, check_choice, checked_count
+from npbert.arguments import check_bool, check_choice, checked_count, checked_path
 from npbert.config_values import show
 from npbert.encoding import BatchEncoding
 from npbert.file_names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
 from npbert.long_texts import CHARS_PER_TOKEN, LongTexts
-from npbert.texts import TextError, Texts, check_texts, read_texts
+from npbert.sequences import described
+from npbert.texts import TextError, Texts, check_texts, list_of, read_texts
 from npbert.tokenizer_backends import draw_no_lots, read, share, written
 from npbert.tokenizer_call import (
     Lengths,
@@ -189,7 +189,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         Raises:
             OSError: one can't be written.
         """
-        folder = Path(save_directory)
+        folder = checked_path("save_directory", save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             **self._settings.config,
@@ -227,6 +227,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         Raises:
             ValueError: one is not; the greatest is named.
         """
+        vocab_size = checked_count("vocab_size", vocab_size, 1)
         special = max(self._special_ids, default=-1)
         if self._greatest_id is not None and max(special, self._greatest_id) < vocab_size:
             return
@@ -321,6 +322,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             check_bool(name, flag)
         check_choice("return_token_type_ids", return_token_type_ids, (True, False, None))
         check_choice("return_attention_mask", return_attention_mask, (True, False, None))
+        check_bool("verbose", verbose)
         check_tensors(return_tensors)
         stride = checked_count("stride", stride, 0)
         lengths = read_lengths(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, verbose)
@@ -397,6 +399,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         Follows transformers.BertTokenizer.pad.
         """
         check_choice("return_attention_mask", return_attention_mask, (True, False, None))
+        check_bool("verbose", verbose)
         check_tensors(return_tensors)
         lengths = read_lengths(padding, None, max_length, pad_to_multiple_of, self.model_max_length, verbose)
         columns, batched, arrays = read_columns(encoded_inputs)
@@ -423,7 +426,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             TypeError, ValueError: as a call.
         """
         if not isinstance(text, str) and not arguments.get("is_split_into_words"):
-            raise TextError(f"text: wanted a text (str), found {type(text).__name__}")
+            raise TextError(f"text: wanted a text (str), found {described(text)}")
         return self(text, pair, add_special_tokens, **arguments).tokens()
 
     @overload
@@ -458,7 +461,8 @@ class PreTrainedTokenizerFast(Vocabulary):
         Raises:
             TypeError, ValueError: a text is no text (its index is named), or max_length is too small.
         """
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        texts = list_of("texts", texts)
+        if not {*map(type, texts)} <= {str}:
             check_texts(texts, "texts", start)
         if pairs is None:
             before, after = self._around
@@ -467,7 +471,8 @@ class PreTrainedTokenizerFast(Vocabulary):
             with _encoding(lambda: check_texts(texts, "texts", start)):
                 return [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
 
-        if not isinstance(pairs, list) or not all(isinstance(text, str) for text in pairs):
+        pairs = list_of("pairs", pairs)
+        if not {*map(type, pairs)} <= {str}:
             check_texts(pairs, "pairs", start)
         if len(pairs) != len(texts):
             raise ValueError(f"pairs: wanted as many as texts, {len(texts)}, found {len(pairs)}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from npbert.arguments import checked_count
+from npbert.arguments import checked_count, is_bool
 from npbert.config_values import is_int, show
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def read_lengths(
     """
     limit = None if max_length is None else checked_count("max_length", max_length, 0)
     step = None if multiple is None else checked_count("pad_to_multiple_of", multiple, 1)
-    if padding is False and truncation is None and limit is not None:
+    if is_bool(padding) and not padding and truncation is None and limit is not None:
         truncation = "longest_first"
     pad = _read_padding(padding)
     cut = _read_truncation(truncation)
-    if verbose and padding is True and cut is None and limit is not None:
+    if verbose and is_bool(padding) and padding and cut is None and limit is not None:
         warnings.warn(
             "max_length has no effect with padding=True and no truncation; padding='max_length' pads to it",
             stacklevel=4,
@@ -144,7 +144,7 @@ def as_arrays(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_padding(value: bool | str) -> Padding | None:
-    if value is False or value is True:
+    if is_bool(value):
         return "longest" if value else None
     if isinstance(value, str):
         if value == "do_not_pad":
@@ -156,7 +156,7 @@ def _read_padding(value: bool | str) -> Padding | None:
 
 
 def _read_truncation(value: bool | str | None) -> Strategy | None:
-    if value is None or value is False or value is True:
+    if value is None or is_bool(value):
         return "longest_first" if value else None
     if isinstance(value, str):
         if value == "do_not_truncate":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,7 +11,8 @@ from tokenizers.models import BPE
 
 from npbert.arguments import check_bool, check_choice
 from npbert.config_values import show
-from npbert.texts import TextError, check_texts, check_unicode
+from npbert.sequences import as_list
+from npbert.texts import check_unicode, checked_texts, list_of
 from npbert.tokenizer_config import NAMES, Settings
 from npbert.tokenizer_errors import guarded
 
@@ -201,9 +202,8 @@ class Vocabulary:
             check_unicode(tokens, "tokens")
             index = self.id_of(tokens)
             return self.unk_token_id if index is None else index
-        if isinstance(tokens, bytes) or not isinstance(tokens, Iterable):
-            raise TextError(f"tokens: wanted a token (str) or a list of them, found {show(tokens)}")
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+        wanted = "a token (str) or a list of them"
+        return [self.convert_tokens_to_ids(token) for token in list_of("tokens", listed(tokens), wanted)]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the tokens of a list of them; None where there is none.
@@ -212,14 +212,14 @@ class Vocabulary:
             ValueError: an id is negative or no whole number.
         """
         check_bool("skip_special_tokens", skip_special_tokens)
-        if isinstance(ids, str | bytes | Mapping):
+        items = as_list(listed(ids))
+        if items is None and isinstance(ids, str | bytes | Mapping | Set):
             raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
-        one = not isinstance(ids, Iterable)
-        indices = [_checked_id(ids, "ids")] if one else checked_ids(ids, "ids")
-        skipped = set(self.all_special_ids) if skip_special_tokens and not one else set()
+        indices = [_checked_id(listed(ids), "ids")] if items is None else checked_ids(items, "ids")
+        skipped = set(self.all_special_ids) if skip_special_tokens and items is not None else set()
         with guarded("ids"):
             tokens = [self._backend.id_to_token(index) for index in indices if index not in skipped]
-        return tokens[0] if one else tokens
+        return tokens[0] if items is None else tokens
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens.
@@ -227,7 +227,7 @@ class Vocabulary:
         Raises:
             TextError: it is no list of tokens.
         """
-        check_texts(tokens, "tokens")
+        tokens = checked_texts("tokens", tokens)
         with guarded("tokens: can't be decoded"):
             decoder = self._backend.decoder
             return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))

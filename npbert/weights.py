@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
-from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store
-from numpy.typing import NDArray
+from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store, TableRows, check_scales
 
 from npbert.bert import Encoder, Layer
 from npbert.checkpoint import Checkpoint
@@ -17,6 +17,7 @@ from npbert.config import EncoderConfig
 from npbert.config_values import brief, listed, show
 from npbert.family import EMBEDDINGS_NORM, POSITIONS, TOKEN_TYPES, WORDS
 from npbert.relative import bias_by_distance
+from npbert.stored_table import DTYPES
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -219,38 +220,50 @@ class NamedWeights:
         """A weight of a linear as it is stored: int8 with its scales, or float32."""
         if not self.is_int8(name):
             return self.read(name)
-        return self._scaled(name, self.checkpoint.read_int8(self._stored[name]))
-
-    def _scaled(self, name: str, values: NDArray[np.int8]) -> Quantized:
-        """A tensor's values, as they are stored, with their scales."""
-        stored, scales = self._stored[name], self.checkpoint.read(self._scales[name])
+        values, scales = self.checkpoint.read_int8(self._stored[name]), self.checkpoint.read(self._scales[name])
+        self._check_scale_values(name, scales)
         if name in self.kept:
             axis, indices = self.kept[name]
             values = np.ascontiguousarray(values.take(indices, axis))
             scales = scales[indices] if axis == 0 else scales
+        return Quantized(values, scales)
+
+    def _check_scale_values(self, name: str, scales: Floats) -> None:
         try:
-            return Quantized(values, scales)
+            check_scales(scales, self.shapes[name][0])
         except ValueError as error:
+            stored = self._stored[name]
             raise ValueError(f"{self.checkpoint.path(stored)}: {brief(stored)}: {error}") from None
 
-    def read(self, name: str) -> Floats:
+    def read(self, name: str, out: Floats | None = None) -> Floats:
+        """out: an array to read it into."""
+        if not self.is_int8(name) and name not in self.kept:
+            return self.checkpoint.read(self._stored[name], out=out)
         if self.is_int8(name):
             quantized = self.read_matrix(name)
             assert isinstance(quantized, Quantized)
-            return quantized[:]
-        array = self.checkpoint.read(self._stored[name])
-        if name in self.kept:
+            array = quantized[:]
+        else:
             axis, indices = self.kept[name]
-            array = np.ascontiguousarray(array.take(indices, axis))
-        return array
+            array = np.ascontiguousarray(self.checkpoint.read(self._stored[name]).take(indices, axis))
+        if out is None:
+            return array
+        out[...] = array
+        return out
 
-    def table(self, name: str, dtype: Dtype) -> Floats | Quantized:
-        """A tensor [V, E], mapped to the file; or the int8 made of its floats, a block of rows at a time."""
+    def table(self, name: str, dtype: Dtype) -> TableRows:
+        """A tensor [V, E] that stays in the file, where rows can be read from it as the kernels do; else in memory.
+
+        In int8, what is made of its floats, a block of rows at a time.
+        """
         stored = self._stored[name]
-        if self.is_int8(name):
-            return self._scaled(name, self.checkpoint.map_int8(stored))
-        if dtype != "int8":
-            return self.checkpoint.map(stored)
+        if self.is_int8(name) or dtype != "int8":
+            if not hasattr(os, "pread") or self.checkpoint.dtype(stored) not in DTYPES:
+                return self.read_matrix(name)
+            table = self.checkpoint.table(stored, self._scales[name] if self.is_int8(name) else None)
+            if table.scales is not None:
+                self._check_scale_values(name, table.scales)
+            return table
         V, E = self.shapes[name]
         values, scales, block = np.empty((V, E), np.int8), np.empty(V, np.float32), -(-BLOCK // E)
         for begin in range(0, V, block):
@@ -273,7 +286,7 @@ def _joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -
         return Quantized(np.concatenate([p.values for p in parts]), np.concatenate([p.scales for p in parts]))
     joined = np.empty((len(names) * out, width), np.float32)
     for index, name in enumerate(names):
-        joined[index * out : (index + 1) * out] = weights.read(name)
+        weights.read(name, joined[index * out : (index + 1) * out])
     return joined
 
 
@@ -305,7 +318,7 @@ def load_encoder(
 
     The pooler goes into `precise`, a store of float32.
 
-    The word embeddings [V, E] stay mapped to the file, unless it holds floats and the dtype is int8.
+    The word embeddings [V, E] stay in the file, unless it holds floats and the dtype is int8; see NamedWeights.table.
 
     Raises:
         OSError: a file can't be read.

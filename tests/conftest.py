@@ -178,7 +178,10 @@ def oracle() -> Callable[..., Any]:
 
 
 def assert_as_close_as_torch(found: np.ndarray, truth: np.ndarray, torch_error: float, what: str = "output") -> None:
-    """The largest error is at most twice that of torch's own float32.
+    """The largest error is at most three times that of torch's own float32.
+
+    Both are the largest of a few thousand errors of the same kind. On processors where torch sums in another order the
+    same npbert was seen at 2.2 times torch's luckiest largest, with a smaller root mean square.
 
     The floor is four roundings of the largest number: what the last steps of a LayerNorm (subtract, divide,
     scale, shift) cost anyone, where torch happens to be luckier than that.
@@ -189,7 +192,7 @@ def assert_as_close_as_torch(found: np.ndarray, truth: np.ndarray, torch_error: 
         return
     error = np.abs(found - truth)
     floor = 4 * np.finfo(np.float32).eps / 2 * np.abs(truth).max()
-    bound = max(2 * torch_error, floor)
+    bound = max(3 * torch_error, floor)
     worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
     where = ", ".join(map(str, worst))
     assert error[worst] <= bound, (

@@ -14,7 +14,6 @@ from typing import Any
 
 from recording import write_recorded
 from small_tokenizers import (
-    BERT_ROWS,
     LOWER_STEPS,
     MODELS,
     ONE_SPACE,
@@ -107,10 +106,14 @@ def _held(class_name: str, file: str, turned: bool) -> dict[str, Any]:
 
 def cases() -> dict[str, dict[str, Any]]:
     """Name -> folder, as small_tokenizers.write_folder takes it."""
-    bert, xlm = tokenizer_json("BertTokenizer"), tokenizer_json("XLMRobertaTokenizer")
+    names = ("BertTokenizer", "XLMRobertaTokenizer", "AlbertTokenizer")
+    bert, xlm, albert = (tokenizer_json(name) for name in names)
     unlucky = {"a": -8.673053741455078, "aa": -7.15423583984375, "aaa": -9.383970260620117}  # float32s, as files have
     scores = [*xlm["model"]["vocab"][:6], *([token, score] for token, score in unlucky.items())]
-    both_ends = template("[CLS]:0 A:0 [SEP]:0 [SEP]:0", BERT_ROWS[1], bert)
+
+    def twice_ended(end: str, values: dict[str, Any]) -> dict[str, Any]:
+        return template(f"A:0 {end}:0 {end}:0", f"A:0 {end}:0 B:1 {end}:1", values)
+
     charsmap = xlm["normalizer"]["normalizers"][0]
     digits = {"type": "Digits", "individual_digits": True}
     dots = {"type": "Replace", "pattern": {"String": "!"}, "content": "."}
@@ -122,7 +125,7 @@ def cases() -> dict[str, dict[str, Any]]:
         "BERT, splitting": _case("BertTokenizer", {"pre_tokenizer": {"type": "WhitespaceSplit"}}),
         "BERT, longest word": _case("BertTokenizer", {"model.max_input_chars_per_word": 4}),
         "BERT, prefix": _case("BertTokenizer", {"model.continuing_subword_prefix": ""}),
-        "BERT, template": _case("BertTokenizer", {"post_processor": both_ends}),
+        "BERT, template": _case("BertTokenizer", {"post_processor": twice_ended("[SEP]", bert)}),
         "BERT, no template": _case("BertTokenizer", {"post_processor": None}),
         "RoBERTa, no template": _case("RobertaTokenizer", {"post_processor": None}),
         "RoBERTa, other ends": _case(
@@ -139,6 +142,8 @@ def cases() -> dict[str, dict[str, Any]]:
         "ALBERT, left-over": _case("AlbertTokenizer", add_prefix_space=False),
         "ALBERT, capitals": _case("AlbertTokenizer", {"normalizer": sequence(QUOTES)}),
         "ALBERT, accents": _case("AlbertTokenizer", {"normalizer": sequence(LOWER_STEPS)}, keep_accents=True),
+        "XLM-R, template": _case("XLMRobertaTokenizer", {"post_processor": twice_ended("</s>", xlm)}),
+        "ALBERT, template": _case("AlbertTokenizer", {"post_processor": twice_ended("[SEP]", albert)}),
         "XLM-R, white space": _case(
             "XLMRobertaTokenizer",
             {

@@ -1,11 +1,11 @@
-"""A safetensors file: what is read, what stays out of memory, what is refused. Shards: test_shards.py."""
+"""A safetensors file: what is read, what stays in it, what is refused. Shards: test_shards.py; files that change:
+test_changed_files.py."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from npbert_kernels.ops import Quantized
 from numpy.typing import NDArray
 from safetensors.numpy import save, save_file
 from safetensors.torch import save_file as save_torch
@@ -70,9 +71,9 @@ def test_every_half_is_converted_as_torch_does(tmp_path: Path, dtype: torch.dtyp
     finite = bits[torch.isfinite(bits)].contiguous()
     save_torch({"w": finite}, tmp_path / SINGLE)
     with Checkpoint.open(tmp_path) as checkpoint:
-        for values in (checkpoint.read("w"), checkpoint.map("w")):
-            assert values.dtype == np.float32
-            assert values.tobytes() == finite.float().numpy().tobytes()
+        values = checkpoint.read("w")
+        assert values.dtype == np.float32
+        assert values.tobytes() == finite.float().numpy().tobytes()
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -85,19 +86,14 @@ def test_doubles_are_rounded_to_nearest(tmp_path: Path, values: list[float]) -> 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (15,), (16,), (17,), (3, 16), (7, 7), (2, 3, 4)])
-@pytest.mark.parametrize("how", [Checkpoint.read, Checkpoint.map])
 def test_shapes_around_a_chunk(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    dtype: Any,
-    shape: tuple[int, ...],
-    how: Callable[[Checkpoint, str], NDArray[np.float32]],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(safetensors_file, "CHUNK", 16)
     before = np.arange(5, dtype=np.float32)
     wanted = np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
     with opened(tmp_path, {"a": before, "w": wanted, "z": before}) as checkpoint:
-        found = how(checkpoint, "w")
+        found = checkpoint.read("w")
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, wanted.astype(np.float32), strict=True)
@@ -116,7 +112,6 @@ def test_without_preadv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     wanted = np.arange(200_000, dtype=np.float32)
     with opened(tmp_path, {"a": wanted, "b": -wanted}) as checkpoint:
         np.testing.assert_array_equal(checkpoint.read("b"), -wanted)
-        np.testing.assert_array_equal(checkpoint.map("a"), wanted)
 
 
 def test_a_read_may_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,54 +124,72 @@ def test_a_read_may_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(checkpoint.read("w"), wanted)
 
 
-# What is mapped
+# Tables that stay in the file
 
 
-def test_a_map_can_not_be_written_and_outlives_the_checkpoint(tmp_path: Path) -> None:
-    wanted = np.arange(12, dtype=np.float32).reshape(3, 4)
-    with opened(tmp_path, {"w": wanted}) as checkpoint:
-        mapped = checkpoint.map("w")
-    np.testing.assert_array_equal(mapped, wanted)
-    with pytest.raises(ValueError, match="read-only"):
-        mapped[0] = 0
-    with pytest.raises(ValueError, match="WRITEABLE"):
-        mapped.flags.writeable = True
+def every_float(dtype: torch.dtype) -> NDArray[np.float32]:
+    """[n, 31] of float32 that the dtype holds, those below its least normal number among them."""
+    if dtype == torch.float32:
+        return np.random.default_rng(0).standard_normal((100, 31)).astype(np.float32)
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    finite = bits[torch.isfinite(bits)]
+    wide: NDArray[np.float32] = finite[: finite.numel() // 31 * 31].reshape(-1, 31).float().numpy()
+    return wide
 
 
-def test_a_tensor_that_can_not_be_mapped_is_read(tmp_path: Path) -> None:
-    values = np.arange(3, dtype=np.float32)
-    text = json.dumps({"w": entry("F32", [3], 0, 12)}).encode()
-    for padding in range(4):
-        with opened(tmp_path, raw(text + b" " * padding, values.tobytes())) as checkpoint:
-            mapped = checkpoint.map("w")
-            assert mapped.tolist() == [0, 1, 2]
-            assert mapped.flags.aligned
-            assert mapped.flags.writeable == bool((len(text) + padding) % 4)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("padding", [0, 1, 2, 3])
+def test_rows_of_a_table(tmp_path: Path, dtype: torch.dtype, padding: int) -> None:
+    wanted = every_float(dtype)
+    data = torch.from_numpy(wanted).to(dtype).view(torch.uint8).numpy().tobytes()
+    kind = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
+    text = json.dumps({"w": entry(kind, list(wanted.shape), 0, len(data))}).encode()
+    with opened(tmp_path, raw(text + b" " * ((padding - len(text)) % 4), data)) as checkpoint:
+        table = checkpoint.table("w")
+        assert table.shape == wanted.shape
+        assert table.offset % 4 == padding
+        last = len(wanted) - 1
+        for rows in (slice(None), slice(3, 9), slice(0, 0), slice(last - 4, last + 9), 7, last, [5, 2, 5, 6, 0]):
+            np.testing.assert_array_equal(table[rows], wanted[rows], strict=True)
+        ids = np.random.default_rng(0).integers(0, len(wanted), (2, 3, 4))
+        np.testing.assert_array_equal(table[ids], wanted[ids], strict=True)
+        np.testing.assert_array_equal(table[ids[:, :0]], wanted[ids[:, :0]], strict=True)
+        with pytest.raises(IndexError):
+            table[last + 1]
 
 
-def maps(path: Path) -> dict[str, int]:
-    """The kB of each mapping of a file that are resident."""
-    resident, place = {}, None
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if "-" in line.split(" ")[0]:
-            place = line.split(" ")[0] if line.endswith(str(path)) else None
-        elif place and line.startswith("Rss:"):
-            resident[place] = int(line.split()[1])
-    return resident
+def test_rows_of_int8(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wanted = Quantized.of(rng.standard_normal((40, 5)).astype(np.float32))
+    with opened(tmp_path, {"w": wanted.values, "w_scale": wanted.scales}) as checkpoint:
+        table = checkpoint.table("w", "w_scale")
+        for rows in (slice(None), slice(3, 9), 7, np.array([[5, 2], [5, 39]])):
+            np.testing.assert_array_equal(table[rows], wanted[rows], strict=True)
+
+
+def maps(path: Path) -> list[str]:
+    """The places in memory that a file is mapped to."""
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(path))]
 
 
 @linux_only
-def test_reading_maps_nothing_and_mapping_makes_nothing_resident(tmp_path: Path) -> None:
-    tensors = {"big": np.ones((1024, 1024), np.float32), "other": np.ones(7, np.float32)}
-    with opened(tmp_path, tensors) as checkpoint:
-        checkpoint.read("big")
-        assert maps(tmp_path / SINGLE) == {}
-        mapped = checkpoint.map("big")
-        assert list(maps(tmp_path / SINGLE).values()) == [0]
-        assert mapped[512, 512] == 1
-        assert sum(maps(tmp_path / SINGLE).values()) > 0
-        del mapped
-        assert maps(tmp_path / SINGLE) == {}
+def test_nothing_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it while the library looks at the file: a page that is gone ends the process."""
+    judge = safetensors_file.safe_open
+    seen: list[list[str]] = []
+
+    def look(path: Path, **how: Any) -> Any:
+        with judge(path, **how):
+            seen.append(maps(path))
+        return judge(path, **how)
+
+    monkeypatch.setattr(safetensors_file, "safe_open", look)
+    with opened(tmp_path, {"w": np.ones((1024, 1024), np.float32)}) as checkpoint:
+        checkpoint.read("w")
+        table = checkpoint.table("w")
+        assert table[[512, 7]].min() == 1
+        assert seen == [[]]
+        assert maps(tmp_path / SINGLE) == []
 
 
 @linux_only
@@ -200,66 +213,12 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
 
 
 def test_a_closed_checkpoint(tmp_path: Path) -> None:
-    checkpoint = opened(tmp_path, {"w": np.ones(3, np.float32)})
-    checkpoint.map("w")
+    checkpoint = opened(tmp_path, {"w": np.ones((3, 1), np.float32)})
+    table = checkpoint.table("w")
     checkpoint.close()
-    for use in (lambda: checkpoint.read("w"), lambda: checkpoint.map("w"), checkpoint.check_unchanged):
+    for use in (lambda: checkpoint.read("w"), lambda: checkpoint.table("w"), lambda: table[0], table.descriptor):
         with pytest.raises(ValueError, match=r"model\.safetensors: the checkpoint is closed"):
             use()
-
-
-# Files that change
-
-
-def shorten(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 4)
-
-
-def rewrite(path: Path) -> None:
-    content = path.read_bytes()
-    with open(path, "r+b") as file:
-        file.write(content)
-    os.utime(path, ns=(0, 1))  # as any later write would set another time
-
-
-@pytest.mark.parametrize(
-    ("change", "message"), [(shorten, r"wanted \d+ bytes, found \d+"), (rewrite, "it was written to")]
-)
-def test_a_file_that_changes_in_place(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
-    whole = rf"model\.safetensors: the file has changed since it was opened: {message}"
-    tensors = {"a": np.ones(3, np.float32), "b": np.ones(300_000, np.float32)}
-    with opened(tmp_path, tensors) as checkpoint:
-        checkpoint.map("a")
-        checkpoint.check_unchanged()
-        change(tmp_path / SINGLE)
-        with pytest.raises(OSError, match=whole):
-            checkpoint.check_unchanged()
-        for how in (checkpoint.read, checkpoint.map):
-            with pytest.raises(OSError, match=whole):
-                how("b")
-
-
-def test_a_file_that_is_replaced_is_still_there(tmp_path: Path) -> None:
-    with opened(tmp_path, {"w": np.ones(3, np.float32)}) as checkpoint:
-        mapped = checkpoint.map("w")
-        save_file({"w": np.zeros(3, np.float32)}, tmp_path / "new")
-        os.replace(tmp_path / "new", tmp_path / SINGLE)
-        checkpoint.check_unchanged()
-        assert mapped.tolist() == checkpoint.read("w").tolist() == [1, 1, 1]
-
-
-def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder_of(tmp_path, {"w": np.ones(3, np.float32)})
-    judge = safetensors_file.safe_open
-
-    def replace(path: Path, framework: str) -> Any:
-        save_file({"w": np.zeros(5, np.float32)}, tmp_path / "new")
-        os.replace(tmp_path / "new", path)
-        return judge(path, framework=framework)
-
-    monkeypatch.setattr(safetensors_file, "safe_open", replace)
-    with pytest.raises(OSError, match=r"model\.safetensors: replaced by another file while it was opened"):
-        Checkpoint.open(tmp_path)
 
 
 # Values that are no weights
@@ -277,7 +236,7 @@ def test_nan_and_inf_are_found_where_they_are(
     save_torch({"fine": torch.ones(3), "w": values.reshape(3, 17)}, tmp_path / SINGLE)
     message = rf"model\.safetensors: w: wanted finite float32 values, found {bad} at \[{at // 17}, {at % 17}\]"
     with Checkpoint.open(tmp_path) as checkpoint:
-        for how in (checkpoint.read, checkpoint.map):
+        for how in (checkpoint.read, checkpoint.table):
             with pytest.raises(ValueError, match=message):
                 how("w")
         assert checkpoint.read("fine").tolist() == [1, 1, 1]
@@ -292,10 +251,10 @@ def test_infinities_that_would_cancel(tmp_path: Path) -> None:
 
 
 def test_finite_values_whose_sum_is_not(tmp_path: Path) -> None:
-    largest = np.full(9, np.finfo(np.float32).max)
+    largest = np.full((9, 1), np.finfo(np.float32).max)
     with opened(tmp_path, {"w": largest}) as checkpoint:
         np.testing.assert_array_equal(checkpoint.read("w"), largest)
-        np.testing.assert_array_equal(checkpoint.map("w"), largest)
+        np.testing.assert_array_equal(checkpoint.table("w")[:], largest)
 
 
 def test_a_double_beyond_float32(tmp_path: Path) -> None:
@@ -314,9 +273,11 @@ def test_what_is_not_stored_as_floats_is_no_weight(tmp_path: Path, dtype: str, s
     with opened(tmp_path, raw({"w": entry(dtype, [2], 0, 2 * size)}, bytes(2 * size))) as checkpoint:
         assert checkpoint.dtype("w") == dtype
         message = rf"model\.safetensors: w: wanted weights stored as F32, F16, BF16, F64, found {dtype}$"
-        for how in (checkpoint.read, checkpoint.map):
+        if dtype != "I8":
             with pytest.raises(ValueError, match=message):
-                how("w")
+                checkpoint.table("w")
+        with pytest.raises(ValueError, match=message):
+            checkpoint.read("w")
 
 
 # Damaged files
@@ -492,8 +453,8 @@ def test_any_damage_is_an_error_or_harmless(
         with opened(tmp_path, bytes(content[:cut]) + tail) as checkpoint:
             for name in checkpoint:
                 if checkpoint.dtype(name) in safetensors_file.FLOATS:
-                    for values in (checkpoint.read(name), checkpoint.map(name)):
-                        assert values.shape == checkpoint.shape(name)
-                        assert np.isfinite(values).all()
+                    values = checkpoint.read(name)
+                    assert values.shape == checkpoint.shape(name)
+                    assert np.isfinite(values).all()
     except ValueError as error:
         assert str(tmp_path / SINGLE) in str(error)  # noqa: PT017 (damage may also be harmless)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from cli_input import standard_input
 import npbert.tokenizer_base
 from npbert import CrossEncoder, SentenceTransformer
 from npbert.cli import main
+from npbert.commands import interrupts
 from npbert.commands.inputs import count_lines
+from npbert.commands.interrupts import heard
 from npbert.progress import Progress, is_terminal
 
 
@@ -195,37 +198,43 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
-def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """verb(run): what `npbert warmup` does."""
+@pytest.mark.usefixtures("interruptible")
+def test_interrupted_between_steps(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(given: object) -> None:
+        signal.raise_signal(signal.SIGINT)
 
-    def instead(run: Callable[[], object]) -> None:
-        module = ModuleType("npbert.commands.warmup")
-        module.run = lambda given: run()  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "npbert.commands.warmup", module)
-
-    return instead
+    module = ModuleType("npbert.commands.warmup")
+    monkeypatch.setitem(sys.modules, "npbert.commands.warmup", module)
+    for run, status, said in ((interrupted, 130, "npbert: interrupted\n"), (lambda given: None, 0, "")):
+        module.run = run  # type: ignore[attr-defined]
+        assert main(["warmup"]) == status
+        assert capsys.readouterr() == ("", said)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupted_between_steps(
-    verb: Callable[[Callable[[], object]], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    verb(lambda: signal.raise_signal(signal.SIGINT))
+def test_ctrl_c_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised where it can be, and else the end is called, from a thread."""
+    monkeypatch.setattr(interrupts, "GRACE_S", 60.0)
     for _ in range(2):
-        assert main(["warmup"]) == 130
-        assert capsys.readouterr() == ("", "npbert: interrupted\n")
-    verb(lambda: None)
-    assert main(["warmup"]) == 0
+        with pytest.raises(KeyboardInterrupt), heard(lambda: None):
+            signal.raise_signal(signal.SIGINT)
+    with heard(lambda: None):
+        pass
+    monkeypatch.setattr(interrupts, "GRACE_S", 0.0)
+    ended = threading.Event()
+    with heard(ended.set):
+        signal.signal(signal.SIGINT, lambda number, frame: None)  # as if Python never came to it
+        signal.raise_signal(signal.SIGINT)
+        assert ended.wait(60)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_another_handler_stays(verb: Callable[[Callable[[], object]], None]) -> None:
-    heard: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    verb(lambda: signal.raise_signal(signal.SIGINT))
-    assert main(["warmup"]) == 0
-    assert heard == [signal.SIGINT]
+def test_another_handler_stays() -> None:
+    found: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: found.append(number))
+    with heard(lambda: found.append(0)):
+        signal.raise_signal(signal.SIGINT)
+    assert found == [signal.SIGINT]
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -233,13 +242,15 @@ DEAF = """
 import hashlib, os, signal, sys, types
 from npbert.cli import main
 def run(given):
-    given.unfinished = sys.argv[1]
+    given.unfinished = unfinished
     os.write(1, b"begun")
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)  # minutes in one step, in which no handler runs
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.modules["npbert.commands.warmup"] = module = types.ModuleType("warmup")
 module.run = run
-sys.exit(main(["warmup"]))
+unfinished = sys.argv.pop()
+sys.argv.append("warmup")
+sys.exit(main())
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sentence_folders import with_files
+from tasks import CLOSE
 from tokenizer_folders import CLASSES
 from tokenizing import edit_json
 from torch import nn
@@ -18,7 +19,6 @@ from torch import nn
 from npbert import CrossEncoder
 from npbert.cli import main
 
-CLOSE = 1e-5  # asked of scores, here of the largest or of 1
 QUERY = "What makes bread rise?"
 DOCUMENTS = [
     "Yeast turns sugar into gas.",
@@ -295,11 +295,12 @@ def test_configs_refused(folder: Path, tmp_path: Path, values: dict[str, Any], m
 def test_folders_refused(folder: Path, tmp_path: Path, minilm: Path) -> None:
     path = tmp_path / "model"
     shutil.copytree(folder, path)
-    types = [f"sentence_transformers.models.{kind}" for kind in ("Transformer", "Pooling")]
-    (path / "modules.json").write_text(json.dumps([{"type": kind, "path": ""} for kind in types]))
+    modules = {"": "Transformer", "1_Pooling": "Pooling"}
+    entries = [{"path": inner, "type": f"sentence_transformers.models.{kind}"} for inner, kind in modules.items()]
+    (path / "modules.json").write_text(json.dumps(entries))
     with pytest.raises(ValueError, match=r"modules.json: wanted a Transformer alone, found Transformer, Pooling"):
         CrossEncoder(path)
-    (path / "modules.json").write_text(json.dumps([{"type": types[0], "path": ""}]))
+    (path / "modules.json").write_text(json.dumps(entries[:1]))
     (path / "config_sentence_transformers.json").write_text('{"model_type": "SentenceTransformer"}')
     with pytest.raises(ValueError, match="model_type: wanted 'CrossEncoder', found 'SentenceTransformer'"):
         CrossEncoder(path)
@@ -353,10 +354,10 @@ def test_arguments_refused(model: CrossEncoder, arguments: dict[str, Any], messa
         ({"top_k": -1}, "top_k: wanted a whole number, 1 or more, found -1"),
         ({"top_k": 1.0}, "top_k: wanted a whole number, 1 or more, found 1.0"),
         ({"return_documents": "yes"}, "return_documents: wanted True or False, found 'yes'"),
-        ({"query": None}, r"query: wanted a text \(str\), found NoneType"),
+        ({"query": None}, r"query: wanted a text \(str\), found None"),
         ({"query": "\ud800"}, "query: wanted valid Unicode, found a lone surrogate"),
-        ({"documents": "text"}, "documents: wanted a list of texts, found str"),
-        ({"documents": None}, "documents: wanted a list of texts, found NoneType"),
+        ({"documents": "text"}, "documents: wanted a list of texts, found one text"),
+        ({"documents": None}, "documents: wanted a list of texts, found None"),
         ({"documents": ["a", None]}, r"documents\[1\]: wanted a text \(str\), found None"),
     ],
 )

@@ -5,12 +5,15 @@ Prefetches may leave an array: they never fault.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mprotect by way of Linux's libc")
 
@@ -155,6 +158,7 @@ from npbert_kernels.cpu import program, store
 store.Store._take = lambda self, floats: guarded(floats, at_end=at_end)
 program.pages = lambda nbytes: guarded(nbytes, np.uint8, at_end=at_end)
 program.GRAIN = 1
+program.KEPT_ROWS = 7
 model = npbert.AutoModel.from_pretrained(sys.argv[2])
 truth = npbert.AutoModel.from_pretrained(sys.argv[2], backend="reference")
 H, N, L = (model.config.to_dict()[k] for k in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
@@ -203,7 +207,13 @@ def test_ops(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["begin", "end"])
-@pytest.mark.parametrize("sizes", [{}, {"hidden_size": 45, "num_attention_heads": 3, "intermediate_size": 67}])
-def test_model(where: str, sizes: dict[str, int], bert_folder) -> None:  # type: ignore[no-untyped-def]
-    """From a file, whose word embeddings stay mapped."""
-    assert died_of(MODEL, where, str(bert_folder(**sizes))) == 0
+@pytest.mark.parametrize(
+    ("stored", "sizes"),
+    [("float32", {}), ("float16", {"hidden_size": 45, "num_attention_heads": 3, "intermediate_size": 67})],
+)
+def test_model(where: str, stored: str, sizes: dict[str, int], bert_folder: Any, tmp_path: Path) -> None:
+    """From a file, in which word embeddings stay."""
+    folder, name = shutil.copytree(bert_folder(**sizes), tmp_path / "model"), "embeddings.word_embeddings.weight"
+    arrays = load_file(folder / "model.safetensors")
+    save_file({**arrays, name: arrays[name].astype(stored)}, folder / "model.safetensors")
+    assert died_of(MODEL, where, str(folder)) == 0

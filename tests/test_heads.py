@@ -348,15 +348,6 @@ def test_bad_columns(head_folder: Folders) -> None:
             model.predict([[5, 6], [7, 8, 9]], None, columns)
 
 
-def test_unknown_problem_type(head_folder: Folders, tmp_path: Path) -> None:
-    folder = head_folder("bert", "ForSequenceClassification")
-    target = rewritten(folder, tmp_path, lambda tensors: tensors)
-    config = {**json.loads((folder / "config.json").read_text()), "problem_type": "guessing"}
-    (target / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="problem_type: wanted null or one of regression"):
-        npbert.AutoModelForSequenceClassification.from_pretrained(target)
-
-
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

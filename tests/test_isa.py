@@ -21,6 +21,7 @@ TESTS = (
     "test_activation.py",
     "test_ukernel.py",
     "test_ops_cpu.py",
+    "test_ops_file.py",
     "test_ops_relative.py",
     "test_ops_rows.py",
     "test_guard.py",

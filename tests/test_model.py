@@ -483,24 +483,3 @@ def test_auto_model(bert_folder: Folders, tmp_path: Path) -> None:
 def test_unknown_backend(bert_folder: Folders) -> None:
     with pytest.raises(ValueError, match=r"^backend: wanted one of cpu, reference, found 'tpu'$"):
         BertModel.from_pretrained(bert_folder(), backend="tpu")
-
-
-@pytest.mark.parametrize("stored", ["float32", "int8"])
-@pytest.mark.parametrize("change", ["cut short", "written to"])
-def test_a_file_that_changes_under_a_model(
-    backend: Backend, bert_folder: Folders, tmp_path: Path, change: str, stored: Any
-) -> None:
-    """An error, where a mapped page that is gone would have ended the process."""
-    BertModel.from_pretrained(bert_folder(), dtype=stored).save_pretrained(tmp_path)
-    file = tmp_path / "model.safetensors"
-    model = BertModel.from_pretrained(tmp_path, backend=backend)
-    model(IDS)
-    if change == "cut short":
-        with file.open("r+b") as opened:
-            opened.truncate(100)
-    else:
-        shutil.copy(file, tmp_path / "copy")
-        file.write_bytes((tmp_path / "copy").read_bytes()[:-4] + b"\0\0\0\0")
-    for call in (lambda: model(IDS), lambda: model.embed(IDS), model.get_input_embeddings):
-        with pytest.raises(OSError, match=re.escape(str(file))):
-            call()

@@ -162,7 +162,7 @@ def test_a_transformer_in_a_folder_of_its_own(minilm: Path, tmp_path: Path, mode
         if path.is_file() and path.name != "modules.json":
             (inner / path.name).symlink_to(path)
     (tmp_path / "1_Pooling").symlink_to(minilm / "1_Pooling")
-    entries = modules("models.Transformer", "models.Pooling", "models.Normalize", first="0_Transformer")
+    entries = modules(TRANSFORMER, POOLING, NORMALIZE, first="0_Transformer")
     (tmp_path / "modules.json").write_text(json.dumps(entries))
     np.testing.assert_array_equal(SentenceTransformer(tmp_path).encode(TEXTS), model.encode(TEXTS))
 
@@ -190,7 +190,33 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
             r"modules\.json: module 2 \(2_CNN\) is a sentence_transformers\.models\.CNN, which is not "
             "supported; supported are Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout",
         ),
-        ({"modules.json": modules("custom_st.Thing")}, "module 0 .the folder itself. is a custom_st.Thing"),
+        (
+            {"modules.json": modules("custom_st.Transformer")},
+            "module 0 .the folder itself. is a custom_st.Transformer, which is none of sentence_transformers' own",
+        ),
+        (
+            {"modules.json": modules(TRANSFORMER, "my_model.pooling.Pooling")},
+            r"module 1 .1_Pooling. is a my_model\.pooling\.Pooling, which is none of sentence_transformers' own",
+        ),
+        *(
+            ({"modules.json": modules(TRANSFORMER, name)}, f"module 1 .1_Pooling. is a {name}, which is none of")
+            for name in ("Pooling", "sentence_transformers.Pooling", "sentence_transformers_x.models.Pooling")
+        ),
+        *(
+            (
+                {"modules.json": [*PLAIN[:1], {**PLAIN[1], "path": path}]},
+                r"module 1 .* is a sentence_transformers\.models\.Pooling: wanted a folder of its own, found that",
+            )
+            for path in ("", ".", "./")
+        ),
+        (
+            {"modules.json": [*PLAIN, {"path": "1_Pooling/", "type": "sentence_transformers.models.Dense"}]},
+            r"module 2 .1_Pooling/. is a .*Dense: wanted a folder of its own, found that of another module",
+        ),
+        (
+            {"modules.json": [*PLAIN[:1], {"type": POOLING}]},
+            "module 1: wanted a type and a path that are strings, found .* and a path None",
+        ),
         ({"modules.json": modules(TRANSFORMER, NORMALIZE)}, "module 1: wanted Pooling, found Normalize"),
         ({"modules.json": modules(POOLING, NORMALIZE)}, "module 0: wanted Transformer, found Pooling"),
         (

@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from npbert_kernels.ops import Backend
+from record_sentences import PROMPTS, RECORDED, cases, first_numbers, make_sentences
+from record_sentences import TEXTS as RECORDED_TEXTS
+from recording import read_recorded
 from sentence_folders import LETTERS as TEXTS
 from sentence_folders import SAME, WIDTH, oracle
 from tokenizer_folders import CLASSES
@@ -84,6 +88,7 @@ COMBINATIONS: dict[str, list[Any]] = {
         "norm",
         "dropout",
         {"out_features": 33, "activation_function": nn.SiLU()},
+        {"out_features": 12, "activation_function": nn.Mish()},
         {"out_features": 16, "activation_function": nn.Sigmoid()},
         "norm",
         "unit",
@@ -204,6 +209,32 @@ def test_pooling_without_the_prompt(encoder: Path, tmp_path: Path, mode: Any) ->
         model.set_pooling_include_prompt(None)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("saved_by", ["5.1.2", None])
+@pytest.mark.parametrize("modes", cases(), ids=" and ".join)
+def test_without_the_prompt_as_sentence_transformers_5_1(
+    minilm: Path, tmp_path: Path, backend: Backend, modes: list[str], saved_by: str | None
+) -> None:
+    """And in a folder that does not say what saved it: "cls" is the text's first token, the prompt's or not."""
+    folder = make_sentences(tmp_path, minilm, modes, saved_by)
+    model = SentenceTransformer(folder, backend=backend)
+    recorded = [case for case in read_recorded(RECORDED) if case["modes"] == modes]
+    assert [case["prompt"] for case in recorded] == PROMPTS
+    for case in recorded:
+        vectors = model.encode(RECORDED_TEXTS, prompt=case["prompt"])
+        np.testing.assert_allclose(first_numbers(vectors, modes), case["vectors"], rtol=0, atol=1e-5)
+    if "cls" in modes:
+        # The same folder, were it saved by a version that takes the first token behind the prompt: asked of it live.
+        (folder / "config_sentence_transformers.json").write_text('{"__version__": {"sentence_transformers": "6.2.0"}}')
+        newer, truth = SentenceTransformer(folder, backend=backend), oracle(folder)
+        found, right = (each.encode(RECORDED_TEXTS, prompt=PROMPTS[0]) for each in (newer, truth))
+        np.testing.assert_allclose(found, right, rtol=0, atol=1e-5)
+        assert np.abs(found - model.encode(RECORDED_TEXTS, prompt=PROMPTS[0])).max() > 0.01
+        (again := tmp_path / "again").mkdir()
+        newer.save_pretrained(again)
+        loaded = SentenceTransformer(again, backend=backend)
+        np.testing.assert_array_equal(loaded.encode("a", prompt="b c "), newer.encode("a", prompt="b c "))
+
+
 def test_a_prompt_that_leaves_nothing(encoder: Path, tmp_path: Path) -> None:
     """Where a text's first word completes the prompt's last, there are fewer tokens: the last one is pooled."""
     save(encoder, tmp_path, *parts("mean", include_prompt=False))
@@ -278,7 +309,10 @@ def test_tanh_where_no_activation_is_named(encoder: Path, tmp_path: Path) -> Non
             GOOD,
             "activation_function: supported are torch.nn.Identity, .*torch.nn.Sigmoid, found 'torch.nn.modules.activ",
         ),
-        ({"activation_function": "custom.Tanh"}, GOOD, "activation_function: .* found 'custom.Tanh'"),
+        *(
+            ({"activation_function": name}, GOOD, f"activation_function: .* found '{name}'")
+            for name in ("custom.Tanh", "torch.nn.custom.Tanh", "torch.nn.modules.linear.Tanh", "Tanh")
+        ),
         ({"activation_function": 3}, GOOD, "activation_function: .* found 3"),
         (
             {"module_input_name": "token_embeddings"},

@@ -283,7 +283,7 @@ def test_similarity_refuses(model: SentenceTransformer) -> None:
         ({"truncate_dim": -1}, "truncate_dim: wanted a positive whole number, found -1"),
         ({"sentences": b"bytes"}, "sentences: wanted a text or a list of texts, found bytes"),
         ({"sentences": 3}, "sentences: wanted a text or a list of texts, found int"),
-        ({"sentences": None}, "sentences: wanted a text or a list of texts, found NoneType"),
+        ({"sentences": None}, "sentences: wanted a text or a list of texts, found None"),
         ({"sentences": ["a"] * 40 + [None]}, r"sentences\[40\]: wanted a text \(str\), found None"),
         ({"sentences": ["a", b"b"]}, r"sentences\[1\]: wanted a text \(str\), found bytes"),
         ({"sentences": ["a", "b\udc80"]}, r"sentences\[1\]: wanted valid Unicode, found a lone surrogate"),

@@ -43,7 +43,6 @@ MAP = {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}
 def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
     with Checkpoint.open(sharded(tmp_path, MAP)) as checkpoint:
         assert {name: checkpoint.read(name).item() for name in checkpoint} == {"a": 0, "b": 1, "c": 2}
-        assert checkpoint.map("b").item() == 1
         assert checkpoint.path("c") == tmp_path / "1.safetensors"
         assert checkpoint.paths == [tmp_path / "1.safetensors", tmp_path / "2.safetensors"]
 
@@ -164,17 +163,20 @@ def test_tensors_that_the_index_does_not_list(tmp_path: Path) -> None:
         Checkpoint.open(tmp_path)
 
 
-def test_only_mapped_files_are_checked_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Checkpoint.open(
-        sharded(tmp_path, {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"})
-    ) as found:
+def test_a_table_asks_for_its_own_file_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index_of(tmp_path, {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"})
+    save_file({name: np.ones((3, 2), np.float32) for name in "ab"}, tmp_path / "1.safetensors")
+    save_file({"c": np.ones((3, 2), np.float32)}, tmp_path / "2.safetensors")
+    with Checkpoint.open(tmp_path) as found:
+        table = found.table("a")
         found.read("c")
-        found.map("a")
-        found.map("b")
         calls = []
         look = os.fstat
         monkeypatch.setattr(os, "fstat", lambda fd: calls.append(fd) or look(fd))
-        found.check_unchanged()
+        table.descriptor()
         assert len(calls) == 1
         shorten(tmp_path / "2.safetensors")
-        found.check_unchanged()
+        assert table[2].tolist() == [1, 1]
+        shorten(tmp_path / "1.safetensors")
+        with pytest.raises(OSError, match=r"1\.safetensors: the file has changed"):
+            table[2]

@@ -216,7 +216,7 @@ def test_nan_names_the_tensor(load: Any, tensors: Tensors) -> None:
         load(tensors)
 
 
-def test_nan_in_the_mapped_table(load: Any, tensors: Tensors) -> None:
+def test_nan_in_the_table(load: Any, tensors: Tensors) -> None:
     tensors["embeddings.word_embeddings.weight"][3, 5] = np.inf
     wanted = r"embeddings\.word_embeddings\.weight: wanted finite float32 values, found inf at \[3, 5\]"
     with pytest.raises(ValueError, match=wanted):
@@ -303,26 +303,26 @@ def test_parameter_table_names_the_parts() -> None:
 
 
 def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each once, in the order in which a forward pass comes to them; the words are mapped, not read."""
+    """Each once, in the order in which a forward pass comes to them; the words stay in the file."""
     folder = bert_folder()
     read: list[str] = []
-    mapped: list[str] = []
+    tables: list[str] = []
 
     def noting(method: Any, names: list[str]) -> Any:
-        def noted(checkpoint: Checkpoint, name: str) -> np.ndarray:
+        def noted(checkpoint: Checkpoint, name: str, *how: Any, **more: Any) -> np.ndarray:
             names.append(name)
-            return method(checkpoint, name)
+            return method(checkpoint, name, *how, **more)
 
         return noted
 
     monkeypatch.setattr(Checkpoint, "read", noting(Checkpoint.read, read))
-    monkeypatch.setattr(Checkpoint, "map", noting(Checkpoint.map, mapped))
+    monkeypatch.setattr(Checkpoint, "table", noting(Checkpoint.table, tables))
     config = BertConfig.from_pretrained(folder)
     shapes = encoder_shapes(config, pooler=True)
     weights = NamedWeights(Checkpoint.open(folder), config.family.prefix, shapes)
     load_encoder(config, weights, backend.store(0), backend.store(0), pooler=True, dtype="float32")
-    assert mapped == ["embeddings.word_embeddings.weight"]
-    assert sorted([*mapped, *read]) == sorted(shapes)
+    assert tables == ["embeddings.word_embeddings.weight"]
+    assert sorted([*tables, *read]) == sorted(shapes)
     layers = [int(name.split(".")[2]) for name in read if name.startswith("encoder.")]
     assert layers == sorted(layers)
 

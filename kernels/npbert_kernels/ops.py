@@ -10,6 +10,7 @@ or records (`cpu`): a forward pass can't tell which, and must treat what an op r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -40,7 +41,7 @@ CPU_TOKEN_BUDGET = 2048
 
 def checked_dtype(dtype: str) -> Dtype:
     """Raises ValueError for a dtype that weights can't have on the CPU."""
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"dtype: wanted one of {', '.join(DTYPES)}, found {dtype!r}")
     return dtype
 
@@ -76,14 +77,46 @@ class Quantized:
         values, scales = self.values, self.scales
         if values.dtype != np.int8 or values.ndim != 2:
             raise ValueError(f"values: wanted int8 [out, in], found {values.dtype} {list(values.shape)}")
-        if scales.dtype != np.float32 or scales.shape != (len(values),):
-            raise ValueError(f"scales: wanted float32 [{len(values)}], found {scales.dtype} {list(scales.shape)}")
-        least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max / np.float32(128)
-        fine = (scales >= least) & (scales <= most)  # a NaN is neither
-        if not fine.all():
-            row = int(np.argmin(fine))
-            wanted = f"positive finite numbers, from {least:.3g} to {most:.3g}"
-            raise ValueError(f"scales: wanted {wanted}, found {scales[row]:.3g} at [{row}]")
+        check_scales(scales, len(values))
+
+
+def check_scales(scales: Floats, rows: int) -> None:
+    """Raises ValueError for scales of int8 rows that are not so many, or out of range."""
+    if scales.dtype != np.float32 or scales.shape != (rows,):
+        raise ValueError(f"scales: wanted float32 [{rows}], found {scales.dtype} {list(scales.shape)}")
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max / np.float32(128)
+    fine = (scales >= least) & (scales <= most)  # a NaN is neither
+    if not fine.all():
+        row = int(np.argmin(fine))
+        wanted = f"positive finite numbers, from {least:.3g} to {most:.3g}"
+        raise ValueError(f"scales: wanted {wanted}, found {scales[row]:.3g} at [{row}]")
+
+
+class FileRows(ABC):
+    """A table [V, E] that stays in a file, where its rows lie end to end; a row is read when it is asked for."""
+
+    shape: tuple[int, int]
+    dtype: Dtype  # as what the file holds it
+    scales: Floats | None  # [V], of int8
+    offset: int  # bytes of the file before row 0
+
+    @abstractmethod
+    def descriptor(self) -> int:
+        """Of the file, to read rows by, and `check` after. Raises OSError if it has changed since it was opened."""
+
+    @abstractmethod
+    def check(self, descriptor: int, failed: int = 0) -> None:
+        """Raises OSError if rows that were read by a descriptor may not be the table's.
+
+        failed: the errno of a read that failed, or -1 where the file had ended; else 0.
+        """
+
+    @abstractmethod
+    def __getitem__(self, rows: Any) -> Floats:
+        """Rows, by a slice or by ids [...]: float32 [..., E]. Raises OSError."""
+
+
+TableRows: TypeAlias = Floats | Quantized | FileRows  # [V, E], to gather from
 
 
 @dataclass(frozen=True)
@@ -100,13 +133,14 @@ class Batch:
     token_types: Ints  # [T] rows of the token type embeddings
     cu_seqlens: Ints  # [B + 1]
     key_lens: Ints  # [B]
-    first: Ints  # [B] the row of each sequence's position 0, or the one at which its pooling begins
+    first: Ints  # [B] the row of each sequence's position 0
     inputs_embeds: Floats | None = None  # [T, H]
     head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
     allowed: Floats | None = None  # 1 where a query attends to a key, 0 where not: [length, key_len] of each sequence
     columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
     selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
     cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
+    pooled_from: Ints | None = None  # [B] the row at which each sequence's pooling begins
 
 
 class Ops(Protocol):
@@ -128,7 +162,10 @@ class Ops(Protocol):
         token_types: tuple[Placed, Rows],
         norm: Placed,
     ) -> Rows:
-        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]); the words alone may be Quantized."""
+        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]).
+
+        The words alone may be Quantized, or FileRows: then a row that can't be read is an OSError of the program.
+        """
 
     def embed_rows(
         self,
@@ -181,14 +218,15 @@ class Ops(Protocol):
         """[rows, H]: (x - mean) / sqrt(variance + eps) * weight + bias, the variance biased."""
 
     def take(self, x: Rows, rows: Rows) -> Rows:
-        """x[rows]: [B, H] of the batch's `first`, [R, H] of its `selected`."""
+        """x[rows]: [B, H] of the batch's `first` or `pooled_from`, [R, H] of its `selected`."""
 
     def pool(self, x: Rows, cu_seqlens: Rows, key_lens: Rows, mode: Pooling, *, first: Rows | None = None) -> Rows:
         """[B, H], over the first n = key_lens[b] rows of each sequence; 0 where there are none.
 
         mean; max; mean_sqrt_len_tokens: sum / sqrt(n); weightedmean: row t = 0, 1, ... weighs t + 1;
         lasttoken: row n - 1.
-        first is the batch's: rows before first[b] are left out then, n counts the others, and t still counts all.
+        first is the batch's pooled_from: rows before first[b] are left out then, n counts the others, and t still
+        counts all.
         """
 
     def concat(self, parts: Sequence[Rows]) -> Rows:
@@ -222,8 +260,8 @@ class Store(Protocol):
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Placed:
         """weight, bias [H]."""
 
-    def table(self, rows: Floats | Quantized) -> Placed:
-        """rows [V, H], kept as they are and not copied: they may be a mapped file."""
+    def table(self, rows: TableRows) -> Placed:
+        """rows [V, H], kept as they are and not copied; on a GPU uploaded."""
 
     def relative_bias(self, bias: Floats) -> Placed:
         """bias [N, 2P - 1]: of a key that stands 1 - P to P - 1 columns behind its query (MPNet)."""

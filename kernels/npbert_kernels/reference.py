@@ -13,7 +13,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .ops import CPU_TOKEN_BUDGET, Activation, Batch, Dtype, Floats, Forward, Ints, Pooling, Quantized, checked_dtype
+from .ops import (
+    CPU_TOKEN_BUDGET,
+    Activation,
+    Batch,
+    Dtype,
+    Floats,
+    Forward,
+    Ints,
+    Pooling,
+    Quantized,
+    TableRows,
+    checked_dtype,
+)
 
 Array: TypeAlias = NDArray[Any]  # of the reference's dtype
 
@@ -172,7 +184,7 @@ class ReferenceOps:
 
     def embed(
         self,
-        words: Floats | Quantized,
+        words: TableRows,
         ids: Ints,
         positions: tuple[Floats, Ints],
         token_types: tuple[Floats, Ints],
@@ -320,7 +332,7 @@ class ReferenceStore:
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._kept(weight), self._kept(bias), eps)
 
-    def table(self, rows: Floats | Quantized) -> Floats | Quantized:
+    def table(self, rows: TableRows) -> TableRows:
         return rows  # gathered rows are converted, not the whole table
 
     def relative_bias(self, bias: Floats) -> RelativeBias:

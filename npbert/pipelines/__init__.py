@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from npbert.arguments import as_count
+from npbert.config_values import show
 from npbert.keywords import LOADING, refuse_unknown
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def pipeline(
     """
     name = ALIASES.get(task, task) if isinstance(task, str) else None
     if name not in TASKS:
-        raise ValueError(f"task: wanted one of {', '.join(sorted([*TASKS, *ALIASES]))}, found {task!r}")
+        raise ValueError(f"task: wanted one of {', '.join(sorted([*TASKS, *ALIASES]))}, found {show(task)}")
     module = importlib.import_module(f"npbert.pipelines.{name.replace('-', '_')}")
     kind: type[Pipeline] = getattr(module, TASKS[name])
     if model is None:
@@ -102,7 +104,7 @@ def pipeline(
     else:
         for key, value in (("device", device), ("dtype", dtype), ("subfolder", subfolder)):
             if value is not None:
-                raise ValueError(f"{key}: wanted none, since the model is loaded already, found {value!r}")
+                raise ValueError(f"{key}: wanted none, since the model is loaded already, found {show(value)}")
         loaded = kind.checked_model(model)
     if tokenizer is None:
         raise ValueError("tokenizer: wanted one, or its folder, since the model is given as an object; found none")
@@ -116,6 +118,7 @@ def pipeline(
 def _device(device: str | int) -> str:
     if isinstance(device, str):
         return device
-    if isinstance(device, bool) or not isinstance(device, int):
-        raise ValueError(f"device: wanted a name or a number, found {device!r}")
-    return "cpu" if device < 0 else f"cuda:{device}"
+    index = as_count(device)
+    if index is None:
+        raise ValueError(f"device: wanted a name or a number, found {show(device)}")
+    return "cpu" if index < 0 else f"cuda:{index}"

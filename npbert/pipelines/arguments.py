@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from npbert.arguments import check_bool, check_choice, checked_count
+from npbert.config_values import show
 
 PADDINGS = (False, True, None, "longest", "max_length", "do_not_pad")
 
@@ -39,11 +40,11 @@ class Reading:
         if given is None:
             return cls()
         if not isinstance(given, Mapping):
-            raise ValueError(f"{name}: wanted a dict of a tokenizer's arguments, found {given!r}")
+            raise ValueError(f"{name}: wanted a dict of a tokenizer's arguments, found {show(given)}")
         known = [entry.name for entry in fields(cls)]
         for key in given:
             if key not in known:
-                raise ValueError(f"{name}: wanted keys among {', '.join(known)}, found {key!r}")
+                raise ValueError(f"{name}: wanted keys among {', '.join(known)}, found {show(key)}")
         return cls(**given)
 
     def for_tokenizer(self) -> dict[str, Any]:

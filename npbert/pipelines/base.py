@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import checked_count
+from npbert.arguments import check_bool, checked_count
 from npbert.config_values import show
 from npbert.keywords import KeywordError, hint, names_of
 from npbert.model import EncoderModel
 from npbert.progress import Progress
+from npbert.sequences import as_list, described, has_items
 from npbert.texts import TextError, check_unicode
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Row:
 class Pipeline(ABC):
     """A model, its tokenizer, and a task's arguments. `npbert.pipeline` makes one.
 
-    A call takes one input and gives its answer, a list and gives a list, or anything else that can be iterated
-    and gives an iterator, which reads a batch ahead. The same text gives the same answer, whatever stands around it.
+    A call takes one input and gives its answer, a list (or an array, a Series, a column) and gives a list, or an
+    iterator and gives one, which reads a batch ahead. The same text gives the same answer, whatever stands around it.
 
     Args:
         model: has a head for the task.
@@ -77,9 +78,14 @@ class Pipeline(ABC):
         show_progress_bar: bool | None = None,
         **arguments: Any,
     ) -> None:
+        from npbert.tokenizer_base import PreTrainedTokenizerFast
+
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise ValueError(f"tokenizer: wanted one that AutoTokenizer loads, found {show(tokenizer)}")
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = _checked_batch_size(batch_size)
+        check_bool("show_progress_bar", show_progress_bar, none=True)
         self.show_progress_bar = show_progress_bar
         tokenizer.check_vocabulary(model.config.vocab_size)
         self._given = self.checked_arguments(arguments, type(self).__init__)
@@ -101,11 +107,14 @@ class Pipeline(ABC):
         """
         settled = self._settle(arguments)
         size = _checked_batch_size(batch_size) or self.batch_size
+        check_bool("show_progress_bar", show_progress_bar, none=True)
         show = self.show_progress_bar if show_progress_bar is None else show_progress_bar
+        if isinstance(inputs, Sized) and (items := as_list(inputs)) is not None:
+            inputs = items
         if self.is_one(inputs, settled):
             answer = next(self._answers([self.read(inputs, "inputs", settled)], settled, 1, 1, False))
             return self.shaped(answer, inputs, settled)
-        if isinstance(inputs, list | tuple):  # all of it is checked before the first is answered
+        if isinstance(inputs, list):  # all of it is checked before the first is answered
             items = [self.read(item, f"inputs[{index}]", settled) for index, item in enumerate(inputs)]
             return self.shaped(list(self._answers(items, settled, size, len(items), show)), inputs, settled)
         stream = (self.read(item, f"inputs[{index}]", settled) for index, item in enumerate(inputs))
@@ -132,7 +141,9 @@ class Pipeline(ABC):
             if name not in names:
                 wanted = f"{cls.task}: wanted arguments among {', '.join(names)}, found {show(name)}"
                 raise KeywordError(wanted + hint(name, [*names, *names_of(known)]))
-        return {name: value for name, value in given.items() if value is not None or name in cls.nullable}
+        # An iterator has its items but once, and arguments are read for every call.
+        listed = {name: list(value) if isinstance(value, Iterator) else value for name, value in given.items()}
+        return {name: value for name, value in listed.items() if value is not None or name in cls.nullable}
 
     @classmethod
     def load_model(cls, name: str | os.PathLike[str], **arguments: Any) -> Any:
@@ -187,7 +198,7 @@ class Pipeline(ABC):
 
     def is_one(self, inputs: Any, arguments: Any) -> bool:
         """Whether it is one input, and no list or stream of them."""
-        return isinstance(inputs, str | bytes | bytearray | Mapping) or not isinstance(inputs, Iterable)
+        return not has_items(inputs)
 
     def shaped(self, answer: Any, inputs: Any, arguments: Any) -> Any:
         """The answer to one input, or the list of answers, in the shape that transformers gives it."""
@@ -241,8 +252,7 @@ def read_text(value: Any, where: str) -> Text:
         TextError: it is none.
     """
     if not isinstance(value, str):
-        found = "None" if value is None else type(value).__name__
-        raise TextError(f"{where}: wanted a text (str), found {found}")
+        raise TextError(f"{where}: wanted a text (str), found {described(value)}")
     if not value.isascii():
         check_unicode(value, where)
     return Text(where, str(value))  # no subclass of NumPy's

@@ -9,9 +9,11 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
+from npbert.config_values import show
 from npbert.pipelines.arguments import Reading, checked_top_k
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 from npbert.pipelines.scores import largest, softmax
+from npbert.sequences import as_list
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class FillMaskPipeline(Pipeline):
         return Settled(min(arguments.top_k, len(ids)), ids, reading)
 
     def shaped(self, answer: Any, inputs: Any, arguments: Settled) -> Any:
-        return answer[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answer
+        return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
     def read(self, item: Any, where: str, arguments: Settled) -> Text:
         return read_text(item, where)
@@ -108,9 +110,9 @@ class FillMaskPipeline(Pipeline):
         return answers[0] if alone else answers
 
     def _target_ids(self, targets: str | Sequence[str]) -> tuple[int, ...]:
-        words = [targets] if isinstance(targets, str) else targets
-        if not isinstance(words, list | tuple) or not words:
-            raise ValueError(f"targets: wanted a word or a list of words, found {targets!r}")
+        words = [targets] if isinstance(targets, str) else as_list(targets)
+        if not words:
+            raise ValueError(f"targets: wanted a word or a list of words, found {show(targets)}")
         ids = []
         for index, word in enumerate(words):
             read_text(word, f"targets[{index}]")

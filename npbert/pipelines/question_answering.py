@@ -13,6 +13,7 @@ from npbert.arguments import check_bool, checked_count
 from npbert.pipelines.arguments import checked_top_k
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.spans import best_spans
+from npbert.sequences import as_list, described
 from npbert.texts import TextError
 
 if TYPE_CHECKING:
@@ -101,11 +102,11 @@ class QuestionAnsweringPipeline(Pipeline):
         return arguments
 
     def shaped(self, answer: Any, inputs: Any, arguments: QuestionAnsweringArguments) -> Any:
-        return answer[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answer
+        return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer
 
     def read(self, item: Any, where: str, arguments: QuestionAnsweringArguments) -> Example:
         if not isinstance(item, Mapping) or {*item} != {"question", "context"}:
-            found = ", ".join(map(repr, item)) if isinstance(item, Mapping) else type(item).__name__
+            found = ", ".join(map(repr, item)) if isinstance(item, Mapping) else described(item)
             raise TextError(f'{where}: wanted {{"question": ..., "context": ...}}, found {found}')
         for key in ("question", "context"):
             if not read_text(item[key], f"{where}[{key!r}]").text:
@@ -198,9 +199,11 @@ def _examples(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     if question is None or context is None:
         missing = "question" if question is None else "context"
         raise ValueError(f"{missing}: wanted with the other, found none")
-    if isinstance(question, list | tuple):
-        contexts = context if isinstance(context, list | tuple) else [context] * len(question)
-        if len(contexts) != len(question):
-            raise ValueError(f"context: wanted as many as questions, {len(question)}, found {len(contexts)}")
-        return [{"question": one, "context": other} for one, other in zip(question, contexts, strict=True)]
+    if (questions := as_list(question)) is not None:
+        contexts = as_list(context)
+        if contexts is None:
+            contexts = [context] * len(questions)
+        if len(contexts) != len(questions):
+            raise ValueError(f"context: wanted as many as questions, {len(questions)}, found {len(contexts)}")
+        return [{"question": one, "context": other} for one, other in zip(questions, contexts, strict=True)]
     return {"question": question, "context": context}

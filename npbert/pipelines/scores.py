@@ -24,6 +24,6 @@ def largest(scores: Floats, count: int) -> Ints:
     candidates = np.arange(len(scores))
     if count < len(scores):
         least = np.partition(scores, len(scores) - count)[len(scores) - count]
-        candidates = np.flatnonzero(scores >= least)
+        candidates = np.flatnonzero(~(scores < least))  # NaN among them, which comes last
     best: Ints = candidates[np.argsort(-scores[candidates], kind="stable")][:count]
     return best

@@ -13,6 +13,7 @@ from npbert.arguments import check_choice
 from npbert.pipelines.arguments import Reading, checked_top_k
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 from npbert.pipelines.scores import sigmoid, softmax
+from npbert.sequences import has_items
 from npbert.texts import TextError
 
 FUNCTIONS = ("none", "sigmoid", "softmax")
@@ -68,7 +69,7 @@ class TextClassificationPipeline(Pipeline):
 
     def read(self, item: Any, where: str, arguments: TextClassificationArguments) -> Text:
         if not isinstance(item, Mapping):
-            if isinstance(item, list | tuple):
+            if has_items(item):
                 raise TextError(f'{where}: wanted a text, or a pair as {{"text": ..., "text_pair": ...}}, found a list')
             return read_text(item, where)
         if "text" not in item or not {*item} <= {"text", "text_pair"}:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from npbert_kernels.ops import Floats
 
 from npbert.arguments import check_bool, check_choice, checked_count
+from npbert.config_values import show
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.entities import STRATEGIES, Strategy, Token, entities_of, without_overlaps
 from npbert.pipelines.scores import softmax
+from npbert.sequences import as_list, described, has_items
 from npbert.texts import TextError
 from npbert.tokenizer_errors import guarded
 
@@ -45,9 +47,11 @@ class TokenClassificationArguments:
         read_text(self.delimiter, "delimiter")
         strategy = self.aggregation_strategy
         check_choice("aggregation_strategy", strategy.lower() if isinstance(strategy, str) else strategy, STRATEGIES)
-        labels = self.ignore_labels
-        if not isinstance(labels, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in labels):
-            raise ValueError(f"ignore_labels: wanted a list of labels, found {labels!r}")
+        given = self.ignore_labels
+        labels = [*given] if isinstance(given, Set) else as_list(given)  # in no order, as they are only looked up
+        if labels is None or not all(isinstance(name, str) for name in labels):
+            raise ValueError(f"ignore_labels: wanted a list of labels, found {show(given)}")
+        object.__setattr__(self, "ignore_labels", labels)
         if self.stride is not None:
             checked_count("stride", self.stride, 0)
             if self.strategy == "none":
@@ -110,9 +114,10 @@ class TokenClassificationPipeline(Pipeline):
     def read(self, item: Any, where: str, arguments: TokenClassificationArguments) -> Sentence:
         if not arguments.is_split_into_words:
             return Sentence(where, read_text(item, where).text)
-        if not isinstance(item, list | tuple):
-            raise TextError(f"{where}: wanted a list of words, since is_split_into_words, found {type(item).__name__}")
-        words = tuple(read_text(word, f"{where}[{index}]").text for index, word in enumerate(item))
+        listed = as_list(item)
+        if listed is None:
+            raise TextError(f"{where}: wanted a list of words, since is_split_into_words, found {described(item)}")
+        words = tuple(read_text(word, f"{where}[{index}]").text for index, word in enumerate(listed))
         starts, start = [], 0
         for word in words:
             starts.append(start)
@@ -172,4 +177,4 @@ class TokenClassificationPipeline(Pipeline):
 
 
 def _is_words(inputs: Any) -> bool:
-    return isinstance(inputs, list | tuple) and len(inputs) > 0 and not any(isinstance(i, list | tuple) for i in inputs)
+    return isinstance(inputs, list) and len(inputs) > 0 and not any(map(has_items, inputs))

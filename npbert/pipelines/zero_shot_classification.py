@@ -11,8 +11,10 @@ import numpy as np
 from npbert_kernels.ops import Floats
 
 from npbert.arguments import check_bool
+from npbert.config_values import show
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 from npbert.pipelines.scores import softmax
+from npbert.sequences import as_list
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class ZeroShotClassificationArguments:
         given = self.candidate_labels
         if isinstance(given, str):
             return [label.strip() for label in given.split(",") if label.strip()]
-        if not isinstance(given, list | tuple):
-            raise ValueError(f"candidate_labels: wanted a list of labels, found {given!r}")
-        return list(given)
+        labels = as_list(given)
+        if labels is None:
+            raise ValueError(f"candidate_labels: wanted a list of labels, found {show(given)}")
+        return labels
 
 
 class ZeroShotClassificationPipeline(Pipeline):

@@ -85,7 +85,7 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     """A model's call, with any of its arguments."""
     config, kind = loaded.config, loaded.kind
     B, S = int(rng.integers(1, 5)), int(rng.integers(1, 12))
-    V, N = config["vocab_size"], 2
+    V, N, L = config["vocab_size"], 2, config.get("num_hidden_layers", 1)
     H, E = 8, config.get("embedding_size", 8)
     given: dict[str, Any] = {"input_ids": rng.integers(5, V, (B, S))}
     if rng.random() < 0.15:
@@ -101,7 +101,7 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     if rng.random() < 0.3:
         given["position_ids"] = rng.integers(2, 20, (B if rng.random() < 0.5 else 1, S))
     if rng.random() < 0.2:
-        given["head_mask"] = rng.random(N if rng.random() < 0.5 else (1, N)).astype("<f4")
+        given["head_mask"] = rng.random(N if rng.random() < 0.5 else (L, N)).astype("<f4")
     labelled = kind != "Model" and rng.random() < 0.5  # what the mask excludes is computed then, too
     if labelled:
         given |= _labels(rng, loaded, B, S)
@@ -124,12 +124,16 @@ def padded_call(rng: np.random.Generator, loaded: Loaded) -> Call:
         f"{kind} called",
         lambda **arguments: _outputs(loaded.model(**arguments), kind),
         given,
-        {name: of for name, of in INPUTS.items() if name in given},
+        {name: _kind_of(name, given[name]) for name in INPUTS if name in given},
         {name: FLAG for name in ("output_attentions", "output_hidden_states", "return_dict") if name in given},
         truth,
         alone if loaded.exact and not labelled else None,
         loaded.slack,
     )
+
+
+def _kind_of(name: str, value: np.ndarray) -> str:
+    return "mask of four axes" if name == "attention_mask" and value.ndim == 4 else INPUTS[name]
 
 
 def _labels(rng: np.random.Generator, loaded: Loaded, B: int, S: int) -> dict[str, Any]:
@@ -222,7 +226,7 @@ def embed_call(rng: np.random.Generator, loaded: Loaded) -> Call:
     given: dict[str, Any] = {"ids": rows, "pooling": modes[0] if rng.random() < 0.6 else modes}
     if rng.random() < 0.5:
         given["normalize"] = bool(rng.random() < 0.5)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and "cls" not in modes:
         given["skip"] = int(rng.integers(0, 4))
     skip, unit = given.get("skip", 0), given.get("normalize", False)
     used = modes[:1] if isinstance(given["pooling"], str) else modes
@@ -260,15 +264,13 @@ def embed_call(rng: np.random.Generator, loaded: Loaded) -> Call:
 
 def pooled(x: np.ndarray, mode: str, skip: int) -> np.ndarray:
     """x [S, H] of one text to [H], without the first `skip` rows, as sentence-transformers leaves out a prompt."""
-    if mode == "cls":
-        return x[0]
     weights = np.arange(1, len(x) + 1, dtype=x.dtype)[skip:]
     x = x[skip:]
     if mode == "weightedmean":
         return (x * weights[:, None]).sum(0) / weights.sum()
     if mode == "mean_sqrt_len_tokens":
         return x.sum(0) / np.sqrt(np.asarray(len(x), x.dtype))
-    found: np.ndarray = {"max": x.max(0), "mean": x.mean(0), "lasttoken": x[-1]}[mode]
+    found: np.ndarray = {"cls": x[0], "max": x.max(0), "mean": x.mean(0), "lasttoken": x[-1]}[mode]
     return found
 
 
@@ -320,58 +322,3 @@ def similarity_call(rng: np.random.Generator, model: Any) -> Call:
     kinds = {"embeddings1": "vectors", "embeddings2": "vectors"}
     what = f"similarity{'_pairwise' if pairs else ''} by {name}"
     return Call(what, run, {"embeddings1": a, "embeddings2": b}, kinds, {}, truth, slack=4.0)
-
-
-TEXTS = ("the cat sat on a mat", "", "a", "un able cats", "é, b . d", "the the the the the the the the the the")
-
-
-def encode_call(rng: np.random.Generator, model: Any) -> Call:
-    """A SentenceTransformer's `encode`: what its arguments may be, and that batches do not matter."""
-    texts = rng.permutation(TEXTS)[: rng.integers(1, 6)].tolist()
-    given: dict[str, Any] = {"sentences": texts}
-    width = model.get_embedding_dimension()
-    drawn: dict[str, Any] = {
-        "batch_size": int(rng.integers(1, 7)),
-        "normalize_embeddings": bool(rng.random() < 0.5),
-        "truncate_dim": int(rng.integers(1, width + 1)),
-        "output_value": "sentence_embedding",
-        "convert_to_numpy": bool(rng.random() < 0.5),
-        "show_progress_bar": False,
-        "prompt": "a ",
-        "prompt_name": "query",
-        "precision": "float32",
-    }
-    for name, value in drawn.items():
-        if rng.random() < 0.25:
-            given[name] = value
-    if "prompt" in given:
-        given.pop("prompt_name", None)
-
-    def run(**arguments: Any) -> Outputs:
-        found = model.encode(**arguments)
-        return {"vectors": np.stack(found) if isinstance(found, list) and found else np.asarray(found)}
-
-    def alone(row: int) -> dict[str, Any]:
-        return {**given, "sentences": [texts[row]]}
-
-    count = given.get("batch_size", 1), given.get("truncate_dim", 1)
-    choices: dict[str, Any] = {
-        "batch_size": ((0, *NOT_COUNTS[:-2]), ((np.int64(count[0]), count[0]),)),
-        "normalize_embeddings": STRICT_FLAG,
-        "convert_to_numpy": STRICT_FLAG,
-        "truncate_dim": ((0, *(value for value in NOT_COUNTS[:-2] if value is not None)), ()),
-        "output_value": (tuple(name for name in NOT_NAMES if name is not None), ()),
-        "precision": (NOT_NAMES, ()),
-        "prompt": ((3, b"a", ["a"], {}, object, 1.5, "\ud800"), ()),
-        "prompt_name": (tuple(name for name in NOT_NAMES if name is not None), ()),
-        "show_progress_bar": (("yes", 3, [], object, 1.5), ()),
-    }
-    return Call(
-        "encode",
-        run,
-        given,
-        {"sentences": "texts"},
-        {name: values for name, values in choices.items() if name in given},
-        None,
-        alone,
-    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -54,6 +54,7 @@ class Campaign:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
+        self._kept: Path | None = None
 
     def run(self, limits: Limits, workers: int) -> None:
         """Runs until a limit is reached; Ctrl-C ends it in order.
@@ -65,16 +66,18 @@ class Campaign:
         self._turn_s = max(LEAST_TURN_S, min(TURN_S, limits.seconds * workers / (3 * len(self._kinds))))
         self._most = limits.cases
         slots = [threading.Thread(target=self._slot, daemon=True) for _ in range(workers)]
-        for slot in slots:
-            slot.start()
-        try:
-            while any(slot.is_alive() for slot in slots):
-                slots[0].join(0.2) if slots[0].is_alive() else time.sleep(0.2)
-        except KeyboardInterrupt:
-            self._say("stopping: the errands under way are finished first")
-            self._stop.set()
+        with tempfile.TemporaryDirectory(prefix="torture-kept-") as kept:
+            self._kept = Path(kept)
             for slot in slots:
-                slot.join()
+                slot.start()
+            try:
+                while any(slot.is_alive() for slot in slots):
+                    slots[0].join(0.2) if slots[0].is_alive() else time.sleep(0.2)
+            except KeyboardInterrupt:
+                self._say("stopping: the errands under way are finished first")
+                self._stop.set()
+                for slot in slots:
+                    slot.join()
         if self._failures:
             raise self._failures[0]
 
@@ -97,10 +100,10 @@ class Campaign:
             return kind
 
     def _turn(self, kind: str) -> None:
-        turn_ends = time.monotonic() + self._turn_s
         errand = 5
-        with ExitStack() as stack:
-            crew = stack.enter_context(Crew(kind))
+        with Crew(kind, self._kept) as crew:
+            crew.start()
+            turn_ends = time.monotonic() + self._turn_s
             while not self._stop.is_set() and time.monotonic() < min(turn_ends, self._end):
                 with self._lock:
                     begin = self._next[kind]
@@ -137,7 +140,7 @@ class Campaign:
         with self._lock:
             known = finds.setdefault(fewest.mark, Known(find.reason, find.case, count=0, sources=self._sources))
             known.count += 1
-            if known.count == 1:
+            if not known.steps:
                 known.case, known.reason, known.again = str(fewest.case), fewest.reason, fewest.again
                 known.steps = fewest.steps
                 self._say("\n".join(find_lines(known)))

@@ -56,10 +56,15 @@ class Report:
 
 
 class Crew:
-    """Runs errands of one kind in a worker. Used in a `with` statement, which ends it."""
+    """Runs errands of one kind in a worker. Used in a `with` statement, which ends it.
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    Args:
+        kind: the kind's name.
+        kept: a folder for what takes long to make, which later workers find there; None is the worker's own.
+    """
+
+    def __init__(self, kind: str, kept: Path | None = None) -> None:
+        self.kind, self._kept = kind, kept
         self._limit_s = kind_class(kind).limit_s
         shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self._room = Path(tempfile.mkdtemp(prefix="torture-", dir=shared))
@@ -75,6 +80,15 @@ class Crew:
     def __exit__(self, *_: object) -> None:
         self._end()
         shutil.rmtree(self._room, ignore_errors=True)
+
+    def start(self) -> None:
+        """Starts the worker; else the first errand does.
+
+        Raises:
+            RuntimeError: it does not start.
+        """
+        if self._process is None and (died := self._start()):
+            raise RuntimeError(f"{self.kind}: the worker does not start: {died.reason}")
 
     def run(self, seed: int, begin: int, end: int, kept: tuple[int, ...] | None = None) -> Report:
         """Cases begin to end - 1, `ledger.MOST` at most; those behind one that kills the worker run in the next."""
@@ -97,8 +111,7 @@ class Crew:
 
     def steps(self, case: Case) -> Steps:
         """What a whole case asks, and what is odd in it."""
-        if self._process is None and (died := self._start()):
-            raise RuntimeError(f"{self.kind}: the worker does not start: {died.reason}")
+        self.start()
         self._send(seed=case.seed, begin=case.number, end=case.number + 1, describe=True)
         return Steps(**(self._read(START_S) or {"what": "", "steps": [], "marks": []}))
 
@@ -135,6 +148,7 @@ class Crew:
             "RAYON_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
+            "TORTURE_KEPT": str(self._kept or self._room),
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
         with open(self._room / "stderr", "ab") as printed:

@@ -13,6 +13,7 @@ import numpy as np
 
 from torture.encoder64 import ACTIVATIONS, Array, Encoder64, sigmoid
 from torture.folder import Folder
+from torture.lora64 import merged
 from torture.weights import unpacked
 
 INDEX = "model.safetensors.index.json"
@@ -38,7 +39,11 @@ def encoder_of(folder: Folder, inner: str = "", dtype: Any = np.float64) -> Enco
     """
     try:
         config = values_of(folder, f"{inner}config.json")
-        return Encoder64(_settled(config), tensors_of(folder, inner), dtype)
+        tensors = tensors_of(folder, inner)
+        if f"{inner}adapter_config.json" in folder:
+            adapter = unpacked(_bytes(folder[f"{inner}adapter_model.safetensors"]))
+            tensors = merged(tensors, adapter, values_of(folder, f"{inner}adapter_config.json"))
+        return Encoder64(_settled(config), tensors, dtype)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Unknown(f"{type(error).__name__}: {error}") from None
 

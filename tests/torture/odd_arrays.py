@@ -6,7 +6,6 @@ or, where it may fit all the same, an answer of its own (ANY).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -186,7 +185,7 @@ OF_ANY: dict[str, Guise] = {
     "a row less": Guise(lambda values: values[:-1], ANY, True),
     "nothing": Guise(lambda values: np.zeros(0, values.dtype), ANY, True),
     "rows of nothing": Guise(lambda values: values[..., :0], ANY, True),
-    "no rows of 10^9": Guise(lambda values: np.broadcast_to(values.dtype.type(1), (0, 10**9)), BAD, True),
+    "no rows of 10^9": Guise(lambda values: np.broadcast_to(values.dtype.type(1), (0, 10**9)), ANY, True),
     "10^9 rows of none": Guise(lambda values: np.broadcast_to(values.dtype.type(1), (10**9, 0)), BAD, True),
     "one row of 10^9": Guise(lambda values: np.broadcast_to(values.dtype.type(1), (1, 10**9)), BAD, True),
     "10^6 rows of 10^6": Guise(lambda values: np.broadcast_to(values.dtype.type(1), (10**6, 10**6)), BAD, True),
@@ -233,9 +232,9 @@ def looser(guises: Mapping[str, Guise], names: Callable[[str, Guise], bool]) -> 
     return {name: replace(guise, expected=ANY) if names(name, guise) else guise for name, guise in guises.items()}
 
 
-def drawn(dice: random.Random, argument: str, kind: str) -> Odd:
-    """A guise for an argument of a kind of BY_KIND."""
-    return Odd(argument, dice.choice(sorted(BY_KIND[kind])))
+def unsure(guises: Mapping[str, Guise], names: Callable[[str], bool]) -> dict[str, Guise]:
+    """The same guises, of which those that `names` picks may be refused."""
+    return {name: replace(guise, expected=MAYBE) if names(name) else guise for name, guise in guises.items()}
 
 
 # Values in the place of one that is a flag, a count or a name.

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser
+from torture.odd_arrays import ANY, BAD, BY_KIND, MAYBE, SAME, Guise, Odd, looser, unsure
 
+HUGE = ("one row of 10^9", "10^6 rows of 10^6")
 Rows = list[list[int]]
 
 
@@ -75,6 +76,12 @@ def _texts(value: Any) -> Any:
     return make
 
 
+def _keys(texts: list[str]) -> Any:
+    if len(set(texts)) < len(texts):
+        raise ValueError("one is there twice")
+    return dict.fromkeys(texts).keys()
+
+
 TEXTS: dict[str, Guise] = {
     "a tuple": Guise(tuple, SAME),
     "an array": Guise(lambda texts: np.array(texts), SAME),
@@ -83,7 +90,7 @@ TEXTS: dict[str, Guise] = {
     "a deque": Guise(deque, SAME),
     "NumPy's texts": Guise(lambda texts: list(map(np.str_, texts)), SAME),
     "of a subclass": Guise(lambda texts: list(map(Text, texts)), SAME),
-    "keys of a dict": Guise(lambda texts: dict.fromkeys(texts).keys(), MAYBE),
+    "keys of a dict": Guise(_keys, MAYBE),
     "a dict": Guise(dict.fromkeys, BAD),
     "a set": Guise(set, BAD),
     "a frozenset": Guise(frozenset, BAD),
@@ -107,17 +114,34 @@ class Text(str):
     __slots__ = ()
 
 
-HUGE = ("one row of 10^9", "10^6 rows of 10^6")
+OF_A_VOCABULARY = {name: guise for name, guise in BY_KIND["integers"].items() if "10^9" not in name}  # lists of it
 GUISES: dict[str, dict[str, Guise]] = {
     "integers": BY_KIND["integers"],
     "floats": BY_KIND["floats"],
     "lists": LISTS,
     "texts": TEXTS,
+    # transformers takes lists and tuples alone here.
+    "texts of a tokenizer": looser(
+        unsure(TEXTS, lambda name: name in ("an array", "an array of objects", "a generator", "a deque")),
+        lambda name, guise: name in ("one is ['a']", "one is ('a', 'b')", "lists"),
+    ),
+    # What is no list may be answered one by one.
+    "texts of a pipeline": looser(
+        unsure(TEXTS, lambda name: name == "an array of objects"), lambda name, guise: name in ("lists", "a table")
+    ),
+    "inputs": looser(
+        unsure(TEXTS, lambda name: name not in ("a tuple", "a generator")), lambda name, guise: guise.expected != SAME
+    ),
+    "ids of a vocabulary": looser(
+        unsure(OF_A_VOCABULARY, lambda name: name.startswith("as ") or name in ("with __array__", "a memoryview")),
+        lambda name, guise: (guise.reshapes and name not in HUGE) or "10^6" in name or "2^31" in name,
+    ),
     # Of any shape: what reshapes is no fault there.
     "rows": looser(BY_KIND["integers"], lambda name, guise: guise.reshapes and name not in HUGE),
     # [n, H] or [H], and NaN as good as any number: they are what was computed elsewhere.
     "vectors": looser(
-        BY_KIND["floats"], lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith("one is")
+        BY_KIND["floats"],
+        lambda name, guise: (guise.reshapes and name not in HUGE) or name.startswith(("one is", "as f8")),
     ),
     # Those beyond a row count for nothing.
     "positions": looser(
@@ -126,7 +150,11 @@ GUISES: dict[str, dict[str, Guise]] = {
     ),
     # May have one for each query.
     "mask": looser(BY_KIND["mask"], lambda name, guise: name == "an axis more"),
-    "factors": looser(BY_KIND["floats"], lambda name, guise: name == "an axis less"),
+    # Floats of four axes are added to scores.
+    "mask of four axes": looser(
+        BY_KIND["mask"], lambda name, guise: name == "an axis more" or name.startswith(("as f", "one is", "as floats"))
+    ),
+    "factors": looser(BY_KIND["floats"], lambda name, guise: name in ("an axis less", "an axis more")),
 }
 
 

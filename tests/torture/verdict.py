@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from npbert.texts import TextError
@@ -68,25 +66,12 @@ def asked(what: str, call: Callable[[], Answer], names: Sequence[str] = ()) -> A
         Refused: it raised what it may.
         Found: it raised what it may not.
     """
-    started = time.process_time()
     try:
         return call()
     except (Found, Refused, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise judged(what, error, names) from None
-    finally:
-        METER.seconds += time.process_time() - started
-
-
-@dataclass
-class Meter:
-    """Processor time, of all threads, that calls into npbert have taken: what oracles take is no fault."""
-
-    seconds: float = 0.0
-
-
-METER = Meter()
 
 
 def judged(what: str, error: BaseException, names: Sequence[str]) -> Refused | Found:

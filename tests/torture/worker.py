@@ -51,7 +51,7 @@ class Worker:
             resource.setrlimit(resource.RLIMIT_AS, (limit * 2**20, limit * 2**20))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._ledger = Ledger(room / "ledger")
-        self._watch = Watch(room, self._kind.peak_mb, self._kind.growth_mb)
+        self._watch = Watch(room, self._kind.peak_mb, self._kind.growth_mb, self._kind.slow_s)
         self._run = 0
 
     def run(

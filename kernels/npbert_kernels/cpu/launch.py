@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops import Ints
 from . import layout
-from .layout import LINE, SYNC_ABORT, WORD, sync_bytes
+from .layout import LINE, SYNC_ABORT, SYNC_FAILED, WORD, sync_bytes
 from .library import entry
 from .memory import address
 from .team import LONG, get_num_threads, team
@@ -38,15 +38,18 @@ class Frame:
         self.words[layout.FRAME_CHUNK_COUNT], self.words[layout.FRAME_CHUNKS] = chunks, address(bounds)
         self.words[layout.FRAME_SLOTS], self.words[layout.FRAME_GROUPS] = slots, -(-self.members // slots)
 
-    def run(self, flops: float, keeps: object) -> None:
-        """Launch. `keeps` is all that the frame and its steps have addresses of: members may outlive the caller's wish
-        to wait for them. What is raised leaves the frame aborted for good: it can't be used again.
+    def run(self, flops: float, keeps: object) -> int:
+        """Launch. Returns 0, or why a file could not be read: an errno, or layout.ENDED.
+
+        `keeps` is all that the frame and its steps have addresses of: members may outlive the caller's wish to wait for
+        them. What is raised leaves the frame aborted for good: it can't be used again.
         """
         self._sync.fill(0)
         if self.members == 1 and flops < LONG:
             self._entry(self._address, 0)
         else:
             team.run(functools.partial(self._member, keeps), self.members, self._abort, flops)
+        return int(self._sync[SYNC_FAILED // WORD])
 
     def _member(self, keeps: object, rank: int) -> None:
         self._entry(self._address, rank)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 
 from ..ops import ACTIVATIONS
 
 WORD = 8  # bytes
 LINE = 64  # bytes of a cache line
+
+READS_FILES = sys.platform != "win32"  # whether there is a call that reads at a place, which compiled code may make
+ERRNO = "__errno_location" if sys.platform.startswith("linux") else "__error"  # where errno stands
 
 
 class Op(IntEnum):
@@ -39,6 +43,9 @@ class Axis(IntEnum):
 FLOAT32, BFLOAT16, INT8 = range(3)
 DTYPE_CODES = {"float32": FLOAT32, "bfloat16": BFLOAT16, "int8": INT8}
 PER_WORD = (1, 2, 4)
+FLOAT16 = 3  # of rows in a file alone
+STORED_CODES = {**DTYPE_CODES, "float16": FLOAT16}
+STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 # An int8 row of activations begins with its scale and its zero point, a panel of int8 weights with two rows of words:
 # minus the sum of each column, and its scale.
 ROW_HEADER = (0, 0, 16)  # bytes
@@ -66,12 +73,17 @@ MOST_K = (2**31 - 1) // (255 * 128)  # products that an int8 sum holds in any ca
     FRAME_CU_SELECTED,  # address: [B + 1]
     FRAME_PAIRS_AT,  # address: [B], where what each sequence has for pairs of query and key begins, in floats a head
     FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
+    FRAME_DESCRIPTOR,  # of the file that words are read from
+    FRAME_KEPT,  # how many rows of that file a member keeps in its scratch: a word for each that says which, the rows
+    FRAME_KEPT_AT,  # bytes before these in each member's scratch
     FRAME_WORDS,
-) = range(18)
+) = range(21)
 
 # The words that members share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
 # for each member, which no other touches; then the slots, each with a ticket for each group.
 SYNC_ABORT, SYNC_BEGUN, SYNC_FINISHED, SYNC_MEMBERS = 0, LINE, 2 * LINE, 3 * LINE
+SYNC_FAILED = WORD  # beside the abort word, and written before it: why a file can't be read, an errno or ENDED; else 0
+ENDED = -1  # the file is shorter than it was
 MEMBER_SERIAL, MEMBER_GROUP, MEMBER_DONE, MEMBER_ITEMS, MEMBER_CLOCK = range(5)  # words of a member's line
 SLOT_SERIAL, SLOT_CHUNK, SLOT_DONE, SLOT_TICKETS = 0, LINE, 2 * LINE, 3 * LINE
 TICKET_BITS = 32  # a ticket: how many items are taken, and above these bits the serial number of their step
@@ -91,6 +103,7 @@ NONE = -1  # in place of a buffer
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT, EMBED_CONVERTED, EMBED_DTYPE) = range(7, 14)
 EMBED_SCALES = 14  # address: of int8 words; 0: words are floats
+EMBED_STORED = 15  # as what a file holds the words, whose buffer then begins at a place in it; NONE: they are in memory
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
 (LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or BFLOAT16 where x and W are reduced

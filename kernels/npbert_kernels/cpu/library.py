@@ -13,6 +13,7 @@ from ..object_store import ObjectCode
 from . import elf, objects
 from .compile import compiled
 from .isa import selected
+from .layout import ERRNO, READS_FILES
 
 TAKES = "10 to 60 s, longer where the machine is busy"  # to compile
 
@@ -57,11 +58,13 @@ class Entry:
 
 
 def _symbols() -> dict[str, int]:
-    """What compiled code may call: to yield the processor, and what LLVM makes of loops that fill or copy."""
+    """What compiled code may call: to yield the processor, to read, and what LLVM makes of loops that fill or copy."""
     system = ctypes.CDLL("kernel32" if sys.platform == "win32" else None)
     c = ctypes.CDLL("msvcrt") if sys.platform == "win32" else system
     functions = {"SwitchToThread" if sys.platform == "win32" else "sched_yield": system}
     functions |= dict.fromkeys(("memset", "memcpy", "memmove"), c)
+    if READS_FILES:
+        functions |= dict.fromkeys(("pread", ERRNO), c)
     return {name: ctypes.cast(getattr(lib, name), ctypes.c_void_p).value or 0 for name, lib in functions.items()}
 
 

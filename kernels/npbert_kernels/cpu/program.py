@@ -6,18 +6,19 @@ import bisect
 
 import numpy as np
 
-from ..ops import Batch, Floats, Ints
+from ..ops import Batch, FileRows, Floats, Ints
 from . import layout
 from .blocking import CHUNK_TOKENS, ROW_PADDING
 from .isa import selected
 from .launch import Frame
-from .layout import BUFFER_AXIS, BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_WORDS, LINE, Axis
+from .layout import BUFFER_AXIS, BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_WORDS, LINE, NONE, WORD, Axis
 from .memory import address, pages
 from .recorder import Recording
 from .store import round_up
 from .team import get_num_threads
 
 GRAIN = 64  # rows: workspaces grow in these steps
+KEPT_ROWS = 512  # of a file, by all members: frequent words are found there
 
 
 class Workspace:
@@ -29,7 +30,9 @@ class Workspace:
         panels = round_up(longest, isa.panel) // isa.panel
         keys = panels * isa.panel * recording.head_size
         scores = isa.rows * (panels * isa.panel + ROW_PADDING)
-        scratch = round_up((keys + scores + isa.panel) * 4, 4096) + LINE
+        kept_at = round_up((keys + scores + isa.panel) * 4, 4096)
+        kept = max(1, KEPT_ROWS // members) if recording.file_row_bytes else 0
+        scratch = round_up(kept_at + kept * (WORD + recording.file_row_bytes), LINE) + LINE
         local = round_up(rows * recording.local_bytes, LINE)
         self._memory = pages(slots * local + members * scratch)
         base = address(self._memory)
@@ -40,12 +43,14 @@ class Workspace:
             if buffer.axis is Axis.LOCAL:
                 buffers[at + BUFFER_BASE] = base + rows * buffer.offset
             elif buffer.table is not None:
-                buffers[at + BUFFER_BASE] = address(buffer.table.rows)
+                table = buffer.table.rows
+                buffers[at + BUFFER_BASE] = table.offset if isinstance(table, FileRows) else address(table)
         self.frame = Frame(recording.steps, members)
         words = self.frame.words
         words[layout.FRAME_BUFFERS] = address(buffers)
         words[layout.FRAME_SLOT_BYTES] = local
         words[layout.FRAME_SCRATCH], words[layout.FRAME_SCRATCH_BYTES] = base + slots * local, scratch
+        words[layout.FRAME_KEPT], words[layout.FRAME_KEPT_AT] = kept, kept_at
 
     def fits(self, members: int, slots: int, rows: int, longest: int) -> bool:
         return self.members == members and self.slots >= slots and self.rows >= rows and self.longest >= longest
@@ -79,6 +84,7 @@ class Program:
     def _run(self, batch: Batch, cycles: Ints | None = None) -> dict[str, Floats]:
         """Every array stays alive until the launch is over: the frame has only their addresses."""
         recording, cu_seqlens = self._recording, batch.cu_seqlens
+        file = recording.file
         sequences, tokens = len(cu_seqlens) - 1, len(batch.positions)
         if sequences == 0:
             return {
@@ -118,10 +124,13 @@ class Program:
         words[layout.FRAME_CU_SELECTED] = 0 if batch.cu_selected is None else address(batch.cu_selected)
         words[layout.FRAME_PAIRS_AT] = 0 if offsets is None else address(offsets)
         words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
+        words[layout.FRAME_DESCRIPTOR] = descriptor = NONE if file is None else file.descriptor()
         keeps = self, workspace, batch, bounds, arrays, offsets, cycles
         flops = tokens * longest * recording.flops_per_pair
         flops += sum(counts[axis] * each for axis, each in recording.flops.items())
-        workspace.frame.run(flops, keeps)
+        failed = workspace.frame.run(flops, keeps)
+        if file is not None:
+            file.check(descriptor, failed)
         self._free.append(workspace)
         return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 

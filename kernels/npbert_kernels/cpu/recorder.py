@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Activation, Batch, Dtype, Floats, Forward, Ints, Placed, Pooling
+from ..ops import Activation, Batch, Dtype, FileRows, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
@@ -68,6 +68,8 @@ class Recording:
     flops_per_pair: float  # of a query and a key
     head_size: int
     keeps: list[NDArray[Any]]  # what steps have the address of
+    file: FileRows | None  # the words, where they are read from a file
+    file_row_bytes: int
 
 
 def bits(value: float) -> int:
@@ -85,6 +87,8 @@ class Recorder:
         self.flops_per_pair = 0.0
         self.head_size = 0
         self.keeps: list[NDArray[Any]] = []
+        self.file: FileRows | None = None
+        self.file_row_bytes = 0
         self._conversions: dict[tuple[int, int], Buffer] = {}  # of a buffer into a dtype
 
     # -- ops -----------------------------------------------------------------------------------
@@ -96,9 +100,13 @@ class Recorder:
         token_types: tuple[Table, Buffer],
         norm: Norm,
     ) -> Buffer:
-        row_bytes = words.rows.strides[0]
-        table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], row_bytes, table=words))
-        return self._embed(table, ids, positions, token_types, norm, words.scales)
+        table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], words.row_bytes, table=words))
+        stored = None
+        if isinstance(words.rows, FileRows):
+            assert self.file in (None, words.rows), "wanted words of one file"
+            self.file, self.file_row_bytes = words.rows, words.row_bytes
+            stored = layout.STORED_CODES[words.rows.dtype]
+        return self._embed(table, ids, positions, token_types, norm, words.scales, stored)
 
     def embed_rows(
         self,
@@ -118,18 +126,18 @@ class Recorder:
         token_types: tuple[Table, Buffer],
         norm: Norm,
         scales: Floats | None = None,
+        stored: int | None = None,
     ) -> Buffer:
         out = self._local(norm.width)
         (position_table, position_ids), (type_table, type_ids) = positions, token_types
-        assert position_table.scales is type_table.scales is None, "int8: wanted of words alone"
         self._step(
             Op.EMBED,
             {
                 layout.EMBED_WORDS: words,
                 layout.EMBED_IDS: ids,
-                layout.EMBED_POSITION_TABLE: self._weight(position_table.rows),
+                layout.EMBED_POSITION_TABLE: self._floats(position_table),
                 layout.EMBED_POSITIONS: position_ids,
-                layout.EMBED_TYPE_TABLE: self._weight(type_table.rows),
+                layout.EMBED_TYPE_TABLE: self._floats(type_table),
                 layout.EMBED_TYPES: type_ids,
                 layout.EMBED_WEIGHT: self._weight(norm.weight),
                 layout.EMBED_BIAS: self._weight(norm.bias),
@@ -138,6 +146,7 @@ class Recorder:
                 layout.EMBED_OUT: out,
                 layout.EMBED_CONVERTED: None,
                 layout.EMBED_SCALES: 0 if scales is None else self._weight(scales),
+                layout.EMBED_STORED: stored,
             },
         )
         return out
@@ -354,6 +363,12 @@ class Recorder:
         self.keeps.append(array)
         return address(array)
 
+    def _floats(self, table: Table) -> int:
+        """The address of a table of float32 in memory."""
+        assert not isinstance(table.rows, FileRows), "in a file: wanted of words alone"
+        assert table.scales is None, "int8: wanted of words alone"
+        return self._weight(table.rows)
+
     def _step(self, op: Op, operands: dict[int, int | Buffer | None]) -> None:
         step = [0] * STEP_WORDS
         step[0] = int(op)
@@ -404,6 +419,7 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: b
         columns=symbol("columns", Axis.TOKENS),
         selected=symbol("selected", Axis.SELECTED),
         cu_selected=symbol("cu_selected", Axis.FIXED),
+        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
     )
     outputs: dict[str, Placed] = forward(recorder, batch)
     for buffer in outputs.values():
@@ -424,6 +440,8 @@ def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: b
         recorder.flops_per_pair,
         recorder.head_size,
         recorder.keeps,
+        recorder.file,
+        recorder.file_row_bytes,
     )
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Dtype, Floats, Quantized, checked_dtype
+from ..ops import Dtype, FileRows, Floats, Quantized, TableRows, checked_dtype
 from . import layout
 from .isa import ISA, selected
 from .launch import launch_steps
-from .layout import DTYPE_CODES, FLOAT32, INT8, LINE, MOST_K, PANEL_HEADER, PER_WORD, ROW_HEADER, Op
+from .layout import DTYPE_CODES, FLOAT32, INT8, LINE, MOST_K, PANEL_HEADER, PER_WORD, ROW_HEADER, STORED_BYTES, Op
 from .memory import address, pages
 
 
@@ -43,8 +43,14 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    rows: Floats | NDArray[np.int8]  # [V, H]
+    rows: Floats | NDArray[np.int8] | FileRows  # [V, H]
     scales: Floats | None  # [V], of int8
+
+    @property
+    def row_bytes(self) -> int:
+        if isinstance(self.rows, FileRows):
+            return self.rows.shape[1] * STORED_BYTES[self.rows.dtype]
+        return self.rows.strides[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +114,9 @@ class Store:
         width = round_up(len(weight), self.isa.panel)
         return Norm(self._vector(weight, width), self._vector(bias, width), len(weight), eps)
 
-    def table(self, rows: Floats | Quantized) -> Table:
+    def table(self, rows: TableRows) -> Table:
+        if isinstance(rows, FileRows):
+            return Table(rows, rows.scales)
         return Table(rows.values, rows.scales) if isinstance(rows, Quantized) else Table(rows, None)
 
     def relative_bias(self, bias: Floats) -> Relative:

@@ -443,6 +443,7 @@ def record(forward: Forward, dtype: Dtype, *, inputs_embeds: bool, head_mask: bo
         columns=symbol("columns"),
         selected=symbol("selected", Axis.SELECTED),
         cu_selected=symbol("cu_selected", Axis.SEQUENCES),
+        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
     )
     outputs: dict[str, Buffer] = forward(cast(Ops, recorder), batch)
     for buffer in outputs.values():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Floats, Quantized
+from ..ops import Floats, Quantized, TableRows
 from .device import Device, Memory
 from .formats import SIZES, STORED, Dtype, checked, padded
 from .tiles import BIAS, KEY, KEY_QUERY, LARGEST_TENSOR_HEAD
@@ -88,11 +88,11 @@ class Store:
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._row(weight), self._row(bias), len(weight), eps)
 
-    def table(self, rows: Floats | Quantized) -> Table:
+    def table(self, rows: TableRows) -> Table:
         count, width = rows.shape
         row_bytes = padded(width) * SIZES[self.dtype]
         memory = self.device.allocate(count * row_bytes)
-        for begin in range(0, count, TABLE_ROWS):  # a mapped file is never held whole
+        for begin in range(0, count, TABLE_ROWS):  # what stays in a file is never held whole
             part = rows[begin : begin + TABLE_ROWS]
             wide = np.zeros((len(part), padded(width)), STORED[self.dtype])
             wide[:, :width] = checked("embeddings", part, self.dtype)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torture.case import Plan
 
-KINDS = ("files", "arrays", "texts", "cli", "store", "threads", "hub")
+KINDS = ("files", "arrays", "texts", "cli", "store", "threads", "hub", "saves")
 
 
 class Kind(ABC):
@@ -25,6 +25,7 @@ class Kind(ABC):
     memory_mb: ClassVar[int] = 4096  # of address space; 0 for no limit
     peak_mb: ClassVar[int] = 300  # a case may take
     growth_mb: ClassVar[int] = 100  # all cases of a worker together
+    slow_s: ClassVar[float] = 3.0  # of processor time: a case takes milliseconds
 
     @abstractmethod
     def __init__(self, room: Path) -> None: ...

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import npbert
-from torture import bases, calls, odd_lists
+from torture import bases, calls, odd_lists, text_calls
 from torture.bases import STEMS
 from torture.calls import Call, Loaded
 from torture.case import Plan
 from torture.folder import write
 from torture.judge import against, same_bits
 from torture.kinds import Kind
+from torture.kinds.files import TASKS
 from torture.odd_arrays import ANY, BAD, MAYBE, SAME, Given
 from torture.odd_lists import GUISES
 from torture.verdict import REFUSED_KEYWORD, RIGHT, SANE, Found, Refused, asked
@@ -64,6 +65,18 @@ class ArraysKind(Kind):
         write(dict(bases.sentence_folder("bert", "dense")), path)
         self._sentences = npbert.SentenceTransformer(str(path))
         self._sentences.encode(["a"])
+        write(dict(bases.cross_folder("bert")), room / "cross")
+        tokenizer = npbert.AutoTokenizer.from_pretrained(path)
+        self._of_texts: list[tuple[Callable[..., Call], Any]] = [
+            (text_calls.encode_call, self._sentences),
+            (text_calls.rank_call, npbert.CrossEncoder(str(room / "cross"), backend="reference")),
+            (text_calls.tokenizer_call, tokenizer),
+            (text_calls.ids_call, tokenizer),
+        ]
+        for task in text_calls.PIPELINES:
+            write(dict(bases.model_folder("bert", TASKS[task][0])), room / task)
+            pipe = npbert.pipeline(task, str(room / task), backend="reference")
+            self._of_texts.append((text_calls.pipeline_call, pipe))
 
     def plan(self, dice: random.Random) -> Plan:
         rng = np.random.default_rng(dice.getrandbits(64))
@@ -79,10 +92,11 @@ class ArraysKind(Kind):
 
     def _call(self, dice: random.Random, rng: np.random.Generator) -> tuple[str, Call]:
         way = dice.random()
-        if way < 0.12:
+        if way < 0.1:
             return "", calls.similarity_call(rng, self._sentences)
-        if way < 0.24:
-            return "bert", calls.encode_call(rng, self._sentences)
+        if way < 0.4:
+            make_of_texts, taker = dice.choice(self._of_texts)
+            return "", make_of_texts(rng, taker)
         model = dice.choice(self._models)
         loaded = self._loaded(model)
         if loaded.kind == "Model":

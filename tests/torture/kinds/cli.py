@@ -209,6 +209,7 @@ ENDINGS = (
 
 class CliKind(Kind):
     name = "cli"
+    slow_s: ClassVar[float] = 60.0
     limit_s: ClassVar[float] = 60.0
 
     def __init__(self, room: Path) -> None:

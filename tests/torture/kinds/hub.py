@@ -81,6 +81,7 @@ class Option:
 
 class HubKind(Kind):
     name = "hub"
+    slow_s: ClassVar[float] = 60.0
     limit_s: ClassVar[float] = 60.0
 
     def __init__(self, room: Path) -> None:

@@ -127,6 +127,7 @@ UNHEALED = (
 
 class StoreKind(Kind):
     name = "store"
+    slow_s: ClassVar[float] = 60.0
     limit_s: ClassVar[float] = 90.0
     memory_mb: ClassVar[int] = 0
 

@@ -77,6 +77,7 @@ class Interrupt:
 
 class ThreadsKind(Kind):
     name = "threads"
+    slow_s: ClassVar[float] = 60.0
     limit_s: ClassVar[float] = 90.0
     memory_mb: ClassVar[int] = 0  # each thread has its own arena of address space
     peak_mb: ClassVar[int] = 600

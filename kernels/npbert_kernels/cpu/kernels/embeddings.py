@@ -12,25 +12,32 @@ from ..layout import (
     EMBED_POSITION_TABLE,
     EMBED_POSITIONS,
     EMBED_SCALES,
+    EMBED_STORED,
     EMBED_TYPE_TABLE,
     EMBED_TYPES,
     EMBED_WEIGHT,
     EMBED_WIDTH,
     EMBED_WORDS,
+    FLOAT16,
+    FLOAT32,
     NONE,
 )
 from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, word
 from .layernorm import norm_row
+from .reading import row_of_file
 from .simd import (
     LANES,
     inlined,
+    keep_first,
     kernel,
     load,
+    load_bfloat16,
     load_bytes,
     load_first,
     load_first_bytes,
     load_float,
+    load_float16,
     load_int,
     store,
 )
@@ -48,10 +55,18 @@ def floats_of_row(x, columns, scale, out):
         store(out + whole * 4, load_first_bytes(x + whole, columns - whole) * scale)
 
 
+@inlined
+def floats_of_halves(x, columns, dtype, out):
+    """A row of float16 or bfloat16, whole vectors of which may be read."""
+    for i in range(0, columns, LANES):
+        floats = load_float16(x + i * 2) if dtype == FLOAT16 else load_bfloat16(x + i * 2)
+        store(out + i * 4, keep_first(floats, columns - i, 0.0))
+
+
 @kernel
 def embed(frame, rank, chunk, step, slot):
-    """Tables have rows of exactly `width` floats and may end where a mapped file ends: tails are read by mask.
-    Words may be int8 that have scales.
+    """Tables in memory have rows of exactly `width` floats, and nothing behind the last: tails are read by mask.
+    Words may be int8 that have scales, or in a file.
 
     Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
     """
@@ -64,7 +79,7 @@ def embed(frame, rank, chunk, step, slot):
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
     weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
-    width, scales = word(step, EMBED_WIDTH), word(step, EMBED_SCALES)
+    width, scales, stored = word(step, EMBED_WIDTH), word(step, EMBED_SCALES), word(step, EMBED_STORED)
     whole = width // LANES * LANES
     converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
     words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
@@ -79,8 +94,15 @@ def embed(frame, rank, chunk, step, slot):
             b = position_table + load_int(positions + t * 8) * width * 4
             c = type_table + load_int(types + t * 8) * width * 4
             x = out + t * ldout
+            if stored != NONE:
+                a = row_of_file(frame, rank, row, stride, a)
+                if a == 0:
+                    return
             if scales != 0:
                 floats_of_row(a, width, load_float(scales + row * 4), x)
+                a = x
+            elif stored != NONE and stored != FLOAT32:
+                floats_of_halves(a, width, stored, x)
                 a = x
             for i in range(0, whole * 4, LANES * 4):
                 store(x + i, load(a + i) + load(c + i) + load(b + i))

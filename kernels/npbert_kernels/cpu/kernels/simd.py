@@ -315,6 +315,47 @@ def _nearest_bfloat16(builder: Any, x: Any, kind: Any) -> Any:
 
 
 @intrinsic
+def load_bfloat16(typing_context: Any, address: Any) -> Any:
+    """LANES bfloat16, as floats."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = _load_halves(builder, args[0])
+        return builder.bitcast(builder.shl(bits, ir.Constant(I32S, [16] * LANES)), F32S)
+
+    return vector(types.int64), codegen
+
+
+@intrinsic
+def load_float16(typing_context: Any, address: Any) -> Any:
+    """LANES finite float16, as floats: fraction and exponent moved to their places, then their biases' difference."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def each(number: int) -> Any:
+            return ir.Constant(I32S, [number] * LANES)
+
+        bits = _load_halves(builder, args[0])
+        magnitude = builder.bitcast(builder.shl(builder.and_(bits, each(0x7FFF)), each(13)), F32S)
+        scaled = builder.fmul(magnitude, ir.Constant(F32S, [2.0**112] * LANES))  # exact, of those below 2^-14 too
+        sign = builder.shl(builder.and_(bits, each(0x8000)), each(16))
+        return builder.bitcast(builder.or_(builder.bitcast(scaled, I32S), sign), F32S)
+
+    return vector(types.int64), codegen
+
+
+def _load_halves(builder: Any, address: Any) -> Any:
+    """LANES times 16 bits, in the lower halves of integers."""
+    return builder.zext(builder.load(pointer(builder, address, ir.VectorType(i16, LANES)), align=2), I32S)
+
+
+@intrinsic
+def load_int32(typing_context: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.sext(builder.load(pointer(builder, args[0], i32), align=4), i64)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
 def load_int(typing_context: Any, address: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(pointer(builder, args[0], i64), align=8)
