@@ -90,7 +90,7 @@ def test_no_panic_leaves_an_encoding(name: str) -> None:
 def test_numbers_that_no_row_has(tokenizer: BertTokenizer) -> None:
     encoding = tokenizer("a b")
     for number in (-1, 2**64):
-        with pytest.raises(ValueError, match=r"^row: "):
+        with pytest.raises(ValueError, match=r"^index: "):
             encoding.char_to_token(number)
     assert encoding.token_to_chars(-2) == (2, 3)
 

@@ -88,7 +88,7 @@ def pipeline(
     others = {key: value for key, value in arguments.items() if key in LOADING}
     refuse_unknown("pipeline", others)
     arguments = {key: value for key, value in arguments.items() if key not in LOADING}
-    kind.checked_arguments(arguments, pipeline)  # before a model is loaded
+    arguments = kind.checked_arguments(arguments, pipeline)  # before a model is loaded
     hub: dict[str, Any] = {
         "revision": revision,
         "token": token,
