@@ -40,13 +40,16 @@ class _Auto(Generic[Model]):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
         **model_arguments: Any,
     ) -> Model:
-        """Loads a model: a folder, a hub id, or `package:NAME`. Other arguments go to the class picked.
+        """Loads a model: a folder, a hub id, or `package:NAME`, or a subfolder of it.
+
+        Other arguments go to the class picked.
 
         Raises:
             OSError: no such model, or a file can't be read.
@@ -55,6 +58,7 @@ class _Auto(Generic[Model]):
         """
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,

@@ -28,6 +28,7 @@ from npbert.file_names import CONFIG_FILE
 from npbert.folder_contents import instead_of_config
 from npbert.hub import config_file, resolve
 from npbert.json_file import read_json_object
+from npbert.keywords import names_of, refuse_unknown
 from npbert.regular_file import exists
 
 ACTIVATIONS: dict[str, Activation | None] = {
@@ -346,18 +347,23 @@ class EncoderConfig:
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        **others: Any,
     ) -> Self:
-        """The config of a model: a folder, `package:NAME` or a hub id.
+        """The config of a model: a folder, `package:NAME` or a hub id; or of a subfolder of it.
+
+        Of other arguments of transformers' those that change nothing are taken, and the rest is refused.
 
         Raises:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: its config.json is damaged, or asks for what npbert does not compute.
         """
-        path, values = _read(pretrained_model_name_or_path, revision, token, cache_dir, local_files_only)
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        path, values = _read(pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only)
         return _named(path, cls, values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -411,18 +417,21 @@ class AutoConfig:
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        **others: Any,
     ) -> EncoderConfig:
-        """The config of a model: a folder, `package:NAME` or a hub id.
+        """The config of a model, as `BertConfig.from_pretrained` and its like have it.
 
         Raises:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: `model_type` is missing or not supported, or as the class that it names says.
         """
-        path, values = _read(pretrained_model_name_or_path, revision, token, cache_dir, local_files_only)
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        path, values = _read(pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only)
         model_type = values.get("model_type")
         if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
             supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
@@ -434,6 +443,7 @@ class AutoConfig:
 
 def _read(
     name: str | os.PathLike[str],
+    subfolder: str | None,
     revision: str | None,
     token: str | bool | None,
     cache_dir: str | os.PathLike[str] | None,
@@ -441,6 +451,7 @@ def _read(
 ) -> tuple[Path, dict[str, Any]]:
     folder = resolve(
         name,
+        subfolder=subfolder,
         revision=revision,
         token=token,
         cache_dir=cache_dir,

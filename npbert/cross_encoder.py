@@ -14,6 +14,7 @@ from npbert.arrays import as_array
 from npbert.auto import AutoModelForSequenceClassification
 from npbert.config_values import show
 from npbert.cross_encoder_folder import SCORES, read_cross_encoder_folder
+from npbert.keywords import names_of, refuse_unknown
 from npbert.pipelines.scores import softmax
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
@@ -42,6 +43,8 @@ class CrossEncoder:
             none with several.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
         dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
+        subfolder: of the folder that is named, where the files are.
+        others: what changes nothing here, of what transformers' loading takes; the rest is refused.
 
     Raises:
         OSError: the model can't be found or read.
@@ -66,10 +69,14 @@ class CrossEncoder:
         activation_fn: Activation | None = None,
         backend: str = "cpu",
         dtype: Dtype = "float32",
+        subfolder: str | None = None,
+        **others: Any,
     ) -> None:
+        refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
         folder = resolve_sentences(
             model_name_or_path,
             RERANKERS,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_folder=cache_folder,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npbert.arguments import as_count, checked_count
 from npbert.config_values import show
+from npbert.tokenizer_errors import guarded
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -37,6 +38,7 @@ class BatchEncoding(dict[str, Any]):
         KeyError, AttributeError: there is no such key.
         ValueError: what should be a number of a row, token, word or character is none.
         IndexError: there is no such row, as in what `pad` gives, which has none.
+        ValueError: a number of a token, a word or a character is below 0 (a token's may count from the row's end).
 
     Follows transformers.BatchEncoding.
     """
@@ -76,39 +78,47 @@ class BatchEncoding(dict[str, Any]):
         return self._encodings
 
     @property
+    @guarded("row")
     def n_sequences(self) -> int | None:
         """1 for single texts, 2 for pairs; None without rows."""
         return self._encodings[0].n_sequences if self._encodings else None
 
+    @guarded("row")
     def tokens(self, batch_index: int = 0) -> list[str]:
         """The tokens of a row, as strings."""
         return self._row(batch_index).tokens
 
+    @guarded("row")
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row: 0 in the first text, 1 in the second, None for special tokens."""
         return self._row(batch_index).sequence_ids
 
+    @guarded("row")
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row the number of its word, None for special tokens."""
         return self._row(batch_index).word_ids
 
+    @guarded("row")
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """Which text a token is of: 0, 1 or None."""
         row, token = self._token(batch_or_token_index, token_index)
         return row.token_to_sequence(token)
 
+    @guarded("row")
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """The number of the word that a token is of, or None."""
         row, token = self._token(batch_or_token_index, token_index)
         word: int | None = row.token_to_word(token)
         return word
 
+    @guarded("row")
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """The characters that a token stands for, or None."""
         row, token = self._token(batch_or_token_index, token_index)
         span = row.token_to_chars(token)
         return CharSpan(*span) if span is not None else None
 
+    @guarded("row")
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> TokenSpan | None:
@@ -117,6 +127,7 @@ class BatchEncoding(dict[str, Any]):
         span = row.word_to_tokens(word, checked_count("sequence_index", sequence_index, 0))
         return TokenSpan(*span) if span is not None else None
 
+    @guarded("row")
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
@@ -125,6 +136,7 @@ class BatchEncoding(dict[str, Any]):
         span = row.word_to_chars(word, checked_count("sequence_index", sequence_index, 0))
         return CharSpan(*span) if span is not None else None
 
+    @guarded("row")
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
@@ -132,6 +144,7 @@ class BatchEncoding(dict[str, Any]):
         row, char = self._place(batch_or_char_index, char_index)
         return row.char_to_token(char, checked_count("sequence_index", sequence_index, 0))
 
+    @guarded("row")
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tokenizers import Regex
 from tokenizers.models import WordPiece
@@ -14,14 +14,18 @@ from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace, WhitespaceSplit
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
+from npbert.seams import Seams
 from npbert.texts import check_unicode
 from npbert.tokenizer_pipeline import steps_of
+from npbert.tokenizer_rows import in_pieces
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 Encode: TypeAlias = "Callable[[Sequence[str]], list[Encoding]]"
 
+PART = 2**14  # characters that are read at once, of texts that are read to their end
+NEAR = 2**12  # characters to look for a space in
 CHARS_PER_TOKEN = 6  # of a long text's beginning; English has 4 to 5, and too few are noticed
 
 
@@ -34,8 +38,10 @@ class LongTexts:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        after = _after_words(tokenizer)
         # A pattern of which the end is a place to cut, compiled when there is a long text.
-        self._end_of_word = _after_words(tokenizer) or _before_spaces(tokenizer)
+        self._end_of_word = after or _before_spaces(tokenizer)
+        self._seams = Seams(tokenizer, _taken(tokenizer)) if self._end_of_word and not after else None
 
     def encode(self, texts: Sequence[str], count: int, encode: Encode) -> list[Encoding]:
         """`encode(texts)`, where of a text of more than `count` tokens only the first are sure to be there.
@@ -52,7 +58,8 @@ class LongTexts:
         shorter = list(texts)
         long = [index for index, text in enumerate(texts) if len(text) > CHARS_PER_TOKEN * count]
         if long and self._end_of_word is not None:
-            beginnings, _ = self._read([texts[index] for index in long], count, encode)
+            pieces = in_pieces([texts[index] for index in long], CHARS_PER_TOKEN * count)
+            beginnings = [beginning for piece in pieces for beginning in self._read(piece, count, encode)[0]]
             for index, beginning in zip(long, beginnings, strict=True):
                 shorter[index] = beginning
         return shorter
@@ -67,12 +74,43 @@ class LongTexts:
             return self.shorten([first], count, encode)[0], None
         if self._end_of_word is None or max(len(first), len(second)) <= CHARS_PER_TOKEN * count:
             return first, second
-        whole, other = encode([first, second])
-        swapped = len(whole) > len(other)
+        swapped = self._has_more(first, second, encode)
         shorter, longer = (second, first) if swapped else (first, second)
         (shorter,), (row,) = self._read([shorter], count, encode)
         (longer,), _ = self._read([longer], max(count, len(row) + 1), encode)
         return (longer, shorter) if swapped else (shorter, longer)
+
+    def shorten_words(self, words: Sequence[str], count: int, encode: Callable[[Any], list[Encoding]]) -> Sequence[str]:
+        """As `shorten`, of a text that is a list of words, none of which looks at another.
+
+        encode: gives the tokens of texts that are words.
+        """
+        read = count
+        while read < len(words) and len(encode([words[:read]])[0]) < count:
+            read *= 4
+        return words[:read]
+
+    def rows(self, text: str, encode: Encode) -> Iterator[list[int]]:
+        """The ids of a text, one row after the other, of which a part of it is read at a time."""
+        begin = 0
+        while True:
+            end = len(text) if self._end_of_word is None else self._cut(text, begin, begin + PART)
+            before = text[begin - 1 : begin] if begin else ""  # what follows a cut is read as it stands behind it
+            known, row = encode([before, text[begin - len(before) : end]])
+            yield row.ids[len(known) :]
+            begin = end
+            if begin >= len(text):
+                return
+
+    def _has_more(self, first: str, second: str, encode: Encode) -> bool:
+        """Whether the first of two texts has more tokens than the second."""
+        counts, rows = [0, 0], [self.rows(text, encode) for text in (first, second)]
+        while True:
+            behind = 0 if counts[0] <= counts[1] else 1
+            row = next(rows[behind], None)
+            if row is None:  # it has no more than the other one
+                return behind == 1
+            counts[behind] += len(row)
 
     def _read(self, texts: Sequence[str], count: int, encode: Encode) -> tuple[list[str], list[Encoding]]:
         """Beginnings of texts, and their tokens: `count` at least, or the text is whole."""
@@ -93,13 +131,26 @@ class LongTexts:
                 beginnings[index], rows[index] = beginning, row
 
     def _beginning(self, text: str, chars: int) -> str:
-        """The text up to the first end of a word after so many characters; the whole if there is none."""
+        """The text up to the first place to cut it after so many characters; the whole if there is none."""
         if len(text) <= chars or self._end_of_word is None:
             return text
         if not text.isascii():
             check_unicode(text, "text")  # as if it were read whole
-        end = re.compile(self._end_of_word).search(text, chars)
-        return text[: end.end()] if end else text
+        return text[: self._cut(text, 0, chars)]
+
+    def _cut(self, text: str, begin: int, least: int) -> int:
+        """The first place to cut a text from `least` on; its end if there is none."""
+        pattern = re.compile(self._end_of_word or "")
+        if self._seams is not None:
+            # Not far, since a text without spaces has seams, and one with spaces needs none.
+            end = pattern.search(text, least, least + NEAR)
+            if end is not None:
+                return end.end()
+            seam = self._seams.find(text, max(least, begin + 1), least + NEAR)
+            if seam is not None:
+                return seam
+        end = pattern.search(text, least)
+        return end.end() if end else len(text)
 
 
 def _after_words(tokenizer: Tokenizer) -> str | None:
@@ -168,7 +219,15 @@ def _before_spaces(tokenizer: Tokenizer) -> str | None:
 
 
 MAPS = (NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Precompiled)
-REPLACEMENTS = {repr(Replace(*pair)) for pair in (("``", '"'), ("''", '"'), (Regex(" {2,}"), " "))}
+REPLACEMENTS = {
+    repr(Replace(*pair))
+    for pair in (
+        ("``", '"'),
+        ("''", '"'),
+        (Regex(" {2,}"), " "),
+        (Regex(r"\A +| +\z"), ""),
+    )  # the last of a text's ends
+}
 
 
 def _taken(tokenizer: Tokenizer) -> set[str]:

@@ -39,6 +39,7 @@ from npbert.devices import backend_for
 from npbert.family import WORDS
 from npbert.file_names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.hub import resolve
+from npbert.keywords import names_of, refuse_unknown
 from npbert.lora import open_weights
 from npbert.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.regular_file import exists
@@ -128,9 +129,18 @@ class EncoderModel:
         cls.__doc__ = cls.__doc__ or cls.__mro__[1].__doc__  # help() looks no further than the class itself
 
     def __init__(
-        self, config: EncoderConfig, weights: NamedWeights, backend: Backend, *, pooler: bool, dtype: Dtype
+        self,
+        config: EncoderConfig,
+        weights: NamedWeights | None = None,
+        backend: Backend | None = None,
+        *,
+        pooler: bool = False,
+        dtype: Dtype = "float32",
     ) -> None:
         """Internal: config is that of the folder which holds the weights."""
+        if weights is None or backend is None:
+            name = type(self).__name__
+            raise TypeError(f"{name}: wanted {name}.from_pretrained(name), which has weights, found a call")
         self._dtype = dtype
         self._stored_config = config
         self._weights = weights
@@ -143,6 +153,7 @@ class EncoderModel:
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -150,12 +161,14 @@ class EncoderModel:
         device: str | None = None,
         backend: str | Backend = "cpu",
         dtype: Dtype = "float32",
+        **others: Any,
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
+            subfolder: of that folder, where the files are.
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
@@ -163,13 +176,16 @@ class EncoderModel:
                 With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
                 All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
+            others: what changes nothing here, of what transformers takes; the rest is refused.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
@@ -447,6 +463,7 @@ class BareModel(EncoderModel):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -455,12 +472,14 @@ class BareModel(EncoderModel):
         backend: str | Backend = "cpu",
         dtype: Dtype = "float32",
         add_pooling_layer: bool = True,
+        **others: Any,
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
+            subfolder: of that folder, where the files are.
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             device: None or "cpu", or "cuda" or "cuda:N", a GPU.
             backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
@@ -470,14 +489,17 @@ class BareModel(EncoderModel):
                 On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
                 lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+            others: what changes nothing here, of what transformers takes; the rest is refused.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
         check_bool("add_pooling_layer", add_pooling_layer)
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,

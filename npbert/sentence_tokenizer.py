@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from npbert.tokenizer import AutoTokenizer, PreTrainedTokenizerFast
+from npbert.tokenizer_errors import guarded
 
 
 def read_tokenizer(folder: Path, do_lower_case: bool) -> PreTrainedTokenizerFast:
@@ -19,5 +20,6 @@ def read_tokenizer(folder: Path, do_lower_case: bool) -> PreTrainedTokenizerFast
 
         # Its own lower case would take the accents off as well.
         backend = tokenizer.backend_tokenizer
-        backend.normalizer = Sequence([Lowercase(), *([backend.normalizer] if backend.normalizer else [])])
+        with guarded(f"{folder}: not a valid tokenizer"):
+            backend.normalizer = Sequence([Lowercase(), *([backend.normalizer] if backend.normalizer else [])])
     return tokenizer

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from npbert.arguments import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path
 from npbert.auto import AutoModel
 from npbert.config_values import show
+from npbert.keywords import names_of, refuse_unknown
 from npbert.precision import PRECISIONS, Precision, in_precision
 from npbert.progress import Progress
 from npbert.prompts import checked_default, checked_prompts, chosen_prompt
@@ -42,6 +43,8 @@ class SentenceTransformer:
         truncate_dim: keep this many leading numbers of each vector; the folder's where None.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
         dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
+        subfolder: of the folder that is named, where the files are.
+        others: what changes nothing here, of what transformers' loading takes; the rest is refused.
 
     Raises:
         OSError: the model can't be found or read.
@@ -65,9 +68,13 @@ class SentenceTransformer:
         truncate_dim: int | None = None,
         backend: str = "cpu",
         dtype: Dtype = "float32",
+        subfolder: str | None = None,
+        **others: Any,
     ) -> None:
+        refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
         folder = resolve_sentences(
             model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_folder=cache_folder,

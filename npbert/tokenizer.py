@@ -10,6 +10,7 @@ from npbert.encoding import BatchEncoding
 from npbert.texts import TextError
 from npbert.tokenizer_base import PreTrainedTokenizerFast
 from npbert.tokenizer_files import TOKENIZER_FILES, find_family
+from npbert.tokenizer_settings import checked_settings
 
 __all__ = [
     "TOKENIZER_FILES",
@@ -120,6 +121,7 @@ class AutoTokenizer:
     def from_pretrained(
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -135,12 +137,14 @@ class AutoTokenizer:
         """
         from npbert.hub import resolve
 
+        checked = checked_settings("AutoTokenizer.from_pretrained", settings, AutoTokenizer.from_pretrained)
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
             patterns=TOKENIZER_FILES,
         )
-        return _CLASSES[find_family(folder).name].from_pretrained(folder, **settings)
+        return _CLASSES[find_family(folder).name].from_pretrained(folder, **checked)

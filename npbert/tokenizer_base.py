@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 from npbert.arguments import check_bool, check_choice, checked_count, checked_path
 from npbert.config_values import show
 from npbert.encoding import BatchEncoding
-from npbert.long_texts import LongTexts
+from npbert.file_names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
+from npbert.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.sequences import described
 from npbert.texts import TextError, Texts, check_texts, list_of, read_texts
+from npbert.tokenizer_backends import draw_no_lots, read, share, written
 from npbert.tokenizer_call import (
     Lengths,
     as_arrays,
@@ -24,12 +26,20 @@ from npbert.tokenizer_call import (
     columns,
     read_lengths,
 )
-from npbert.tokenizer_config import Settings
-from npbert.tokenizer_errors import as_value_error, is_foreign_error
+from npbert.tokenizer_errors import as_value_error, guarded, is_foreign_error, said
 from npbert.tokenizer_families import GENERIC, TokenizerFamily
-from npbert.tokenizer_files import CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, TOKENIZER_FILES, load_tokenizer
+from npbert.tokenizer_files import (
+    CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_FILES,
+    LoadedTokenizer,
+    load_tokenizer,
+    make_tokenizer,
+)
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
-from npbert.tokenizer_switches import switches
+from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
+from npbert.tokenizer_settings import checked_settings
+from npbert.tokenizer_switches import Switch, switches
 from npbert.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -48,59 +58,87 @@ class PreTrainedTokenizerFast(Vocabulary):
     same tokens.
 
     Args:
-        backend: what splits text into tokens; it becomes this tokenizer's own.
-        settings: special tokens, longest length and so on; the family's defaults where None.
+        vocab, vocab_file: what the family's own tokenizer is made of: the path of vocab.txt, vocab.json or the
+            sentencepiece model; or {token: id}, where that is no model.
+        merges, merges_file: what else that of a family with merges is made of: the path of merges.txt, or the pairs.
+        tokenizer_file: or, the path of a tokenizer.json.
+        tokenizer_object: or, a `tokenizers.Tokenizer`, which is copied.
         name_or_path: where it comes from, for messages.
-        greatest_id: no id of the vocabulary is greater; looked up when it matters where None.
+        settings: as `from_pretrained` takes them; where they say nothing, the family's own.
 
     Raises:
-        ValueError: the backend can't encode a text, or mixes special tokens into it in a way of its own.
+        OSError: a file can't be read.
+        ValueError: there is nothing to make a tokenizer of, or too much; a file is malformed; a setting is unknown or
+            asks for what there is not; what is given can't encode a text, or mixes special tokens into it in a way of
+            its own.
 
     Source: transformers' class of the same name, as of all families' classes.
     """
 
     family: ClassVar[TokenizerFamily] = GENERIC
     is_fast = True
+    do_lower_case, strip_accents, keep_accents, tokenize_chinese_chars = Switch(), Switch(), Switch(), Switch()
+    add_prefix_space, trim_offsets = Switch(), Switch()
 
     def __init__(
         self,
-        backend: Tokenizer,
-        settings: Settings | None = None,
+        vocab: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        merges: str | os.PathLike[str] | Sequence[Any] | None = None,
+        *,
+        vocab_file: str | os.PathLike[str] | None = None,
+        merges_file: str | os.PathLike[str] | None = None,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: Tokenizer | None = None,
         name_or_path: str = "",
-        greatest_id: int | None = None,
+        **settings: Any,
     ) -> None:
-        if settings is None:
-            known = self.family.tokens.items()
-            tokens = {role: token for role, token in known if backend.token_to_id(token) is not None}
-            settings = Settings(tokens, model_input_names=self.family.model_input_names)
-        super().__init__(backend, settings)
+        checked = checked_settings(type(self).__name__, settings, type(self).__init__)
+        sources = {
+            "vocab": vocab,
+            "merges": merges,
+            "vocab_file": vocab_file,
+            "merges_file": merges_file,
+            "tokenizer_file": tokenizer_file,
+            "tokenizer_object": tokenizer_object,
+        }
+        loaded = make_tokenizer(type(self).__name__, self.family, sources, checked)
+        self._take(loaded, name_or_path)
+
+    def _take(self, loaded: LoadedTokenizer, name_or_path: str) -> Self:
+        """Makes this the tokenizer of a backend, which becomes its own, and its settings."""
+        backend, settings = loaded.backend, loaded.settings
+        self._backend = backend
+        self._settings = settings
+        self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
         self.name_or_path = name_or_path
         self.model_max_length = settings.model_max_length
         self.padding_side: str = settings.padding_side
         self.truncation_side: str = settings.truncation_side
         self.model_input_names = list(settings.model_input_names)
-        self._greatest_id = greatest_id
-        backend.no_truncation()
-        backend.no_padding()
-        _draw_no_lots(backend)
-        with as_value_error(f"{name_or_path or 'tokenizer'}: can't encode a text"):
+        self._greatest_id = loaded.greatest_id
+        where = name_or_path or "tokenizer"
+        with as_value_error(f"{where}: can't encode a text"):
+            draw_no_lots(backend)
             single, pair = backend.encode_batch(["a", ("a", "a")])
-        self._around = _around(single, name_or_path)
+        self._around = _around(single, where)
         self._special_ids = [
             index
             for row in (single, pair)
             for index, text in zip(row.ids, row.sequence_ids, strict=True)
             if text is None
         ]
-        self._long_texts = LongTexts(backend)
-        if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
-            raise ValueError(f"{name_or_path or 'tokenizer'}: added tokens: wanted ids in the order of their adding")
+        with guarded(f"{where}: not a valid tokenizer"):
+            self._long_texts = LongTexts(backend)
+            if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
+                raise ValueError(f"{where}: added tokens: wanted ids in the order of their adding")
+        return self
 
     @classmethod
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
+        subfolder: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -109,14 +147,15 @@ class PreTrainedTokenizerFast(Vocabulary):
     ) -> Self:
         """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
 
-        Those are vocab.txt, or vocab.json and merges.txt. tokenizer.json decides, where versions of transformers differ
-        as well; of tokenizer_config.json's switches those go before it that did when models were trained, in
-        transformers 4: BERT's do_lower_case, strip_accents and tokenize_chinese_chars, RoBERTa's add_prefix_space and
-        trim_offsets. docs/versions.md lists the differences.
+        Those are vocab.txt, or vocab.json and merges.txt, or a sentencepiece model. tokenizer.json decides, where
+        versions of transformers differ as well; of tokenizer_config.json's switches those go before it that did when
+        models were trained, in transformers 4: BERT's do_lower_case, strip_accents and tokenize_chinese_chars,
+        RoBERTa's add_prefix_space and trim_offsets. docs/versions.md lists the differences.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
+            subfolder: of that folder, where the files are.
             revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
             settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
                 tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token,
@@ -124,20 +163,22 @@ class PreTrainedTokenizerFast(Vocabulary):
 
         Raises:
             OSError: the tokenizer can't be found or read.
-            ValueError: a file is malformed, or asks for something that is not supported.
+            ValueError: a file is malformed, or asks for something that is not supported; or a setting is unknown, or
+                asks for what the tokenizer has not.
         """
         from npbert.hub import resolve
 
+        checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
         folder = resolve(
             pretrained_model_name_or_path,
+            subfolder=subfolder,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
             patterns=TOKENIZER_FILES,
         )
-        loaded = load_tokenizer(folder, cls.family, settings)
-        return cls(loaded.backend, loaded.settings, str(folder), loaded.greatest_id)
+        return cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and the family's own files.
@@ -153,14 +194,15 @@ class PreTrainedTokenizerFast(Vocabulary):
         config = {
             **self._settings.config,
             "tokenizer_class": self.family.name,
-            **self.special_tokens_map,
+            **{role: token for role, token in self._roles().items() if token or role in self._settings.config},
             "model_max_length": self.model_max_length,
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
             "model_input_names": self.model_input_names,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
-        config |= switches(self._backend, self.family)
+        with guarded("tokenizer"):
+            config |= switches(self._backend, self.family)
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
@@ -169,11 +211,11 @@ class PreTrainedTokenizerFast(Vocabulary):
             (folder / file).write_text(text + "\n", encoding="utf-8")
         try:
             self._backend.save(str(folder / TOKENIZER_FILE))
-            vocabulary = self._backend.model.save(str(folder)) if self.family.files else []
-        except Exception as error:
+            vocabulary = self._backend.model.save(str(folder)) if self.family.files in (WORDPIECE, BYTE_BPE) else []
+        except BaseException as error:
             if not is_foreign_error(error):
                 raise
-            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {error}") from None
+            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
         return (
             *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
             *vocabulary,
@@ -206,6 +248,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         """
         return "token_type_ids" in self.model_input_names
 
+    @guarded("tokenizer")
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens go around a text, or around and between two.
 
@@ -246,7 +289,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             truncation: False or None; True or "longest_first"; "only_first"; "only_second". None with a
                 max_length and without padding is "longest_first".
             max_length: in tokens, special ones included; where None, model_max_length.
-            stride: how many tokens each overflowing row repeats of the one before it.
+            stride: how many tokens each overflowing row repeats of the one before it; only with these.
             is_split_into_words: texts are lists of words.
             pad_to_multiple_of: pad to a multiple of this; only with padding.
             padding_side: "right" or "left"; where None, the tokenizer's.
@@ -289,17 +332,17 @@ class PreTrainedTokenizerFast(Vocabulary):
             paired = any(second is not None for second in texts.second)
             special = self.num_special_tokens_to_add(paired) if add_special_tokens else 0
             room = checked_room(lengths.max_length, special)
-            if 0 < room <= stride:
+            if return_overflowing_tokens and 0 < room <= stride:
                 raise ValueError(
                     f"stride: wanted less than the {room} tokens that fit into max_length besides special ones, "
                     f"found {stride}"
                 )
         with _encoding(texts.check_unicode):
-            if room is not None and not return_overflowing_tokens and not texts.words:
+            if room is not None and not return_overflowing_tokens:
                 texts = self._shortened(texts, room, lengths)
-            rows = self._like_backend(lengths, stride, padding_side).encode_batch(
-                texts.items(), is_pretokenized=texts.words, add_special_tokens=add_special_tokens
-            )
+            rows = list(self._rows(texts, lengths, add_special_tokens, stride if return_overflowing_tokens else None))
+            if lengths.padding is not None:
+                self._pad(rows, lengths, padding_side)
 
         groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
         rows = [row for group in groups for row in group]
@@ -423,14 +466,10 @@ class PreTrainedTokenizerFast(Vocabulary):
             check_texts(texts, "texts", start)
         if pairs is None:
             before, after = self._around
+            room = None if max_length is None else checked_room(max_length, len(before) + len(after))
+            side = _checked_side("truncation_side", self.truncation_side)
             with _encoding(lambda: check_texts(texts, "texts", start)):
-                if max_length is None:
-                    return [[*before, *row.ids, *after] for row in self._fast(texts)]
-                room = checked_room(max_length, len(before) + len(after))
-                if _checked_side("truncation_side", self.truncation_side) == "right":
-                    rows = self._long_texts.encode(texts, room, self._fast)
-                    return [[*before, *row.ids[:room], *after] for row in rows]
-                return [[*before, *row.ids[max(0, len(row) - room) :], *after] for row in self._fast(texts)]
+                return [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
 
         pairs = list_of("pairs", pairs)
         if not {*map(type, pairs)} <= {str}:
@@ -446,67 +485,114 @@ class PreTrainedTokenizerFast(Vocabulary):
             both = Texts(list(texts), list(pairs), batched=True, words=False)
             lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
             if max_length is not None:
-                room = checked_room(max_length, self.num_special_tokens_to_add(True))
-                both = self._shortened(both, room, lengths)
-            rows = self._like_backend(lengths).encode_batch_fast(both.items())
-        return [row.ids for row in rows], [row.type_ids for row in rows]
+                both = self._shortened(both, checked_room(max_length, self.num_special_tokens_to_add(True)), lengths)
+            found = [(row.ids, row.type_ids) for row in self._rows(both, lengths, offsets=False)]
+        return [ids for ids, _ in found], [types for _, types in found]
+
+    def _ids(self, texts: Sequence[str], room: int | None, side: str) -> Iterator[list[int]]:
+        """The ids of each text without special tokens, so many of them at one end; all where room is None."""
+        right = side == "right"
+        most = CHARS_PER_TOKEN * room if room is not None and right else None
+        for piece in in_pieces(texts, most):
+            if room is not None and right:
+                yield from (row.ids[:room] for row in self._long_texts.encode(piece, room, self._fast))
+            elif len(piece[0]) > PIECE:
+                ids: list[int] = []
+                for row in self._long_texts.rows(piece[0], self._fast):
+                    ids += row
+                    if room is not None:
+                        del ids[: max(0, len(ids) - room)]
+                yield ids
+            else:
+                yield from (
+                    row.ids if room is None else row.ids[max(0, len(row) - room) :] for row in self._fast(piece)
+                )
 
     def _fast(self, texts: Sequence[str]) -> list[Encoding]:
         """Rows without special tokens and without offsets."""
         return self._backend.encode_batch_fast(texts, add_special_tokens=False)
 
+    def _words(self, texts: Sequence[Any]) -> list[Encoding]:
+        """Rows of texts that are words, as `_fast`."""
+        return self._backend.encode_batch_fast(texts, is_pretokenized=True, add_special_tokens=False)
+
     def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
         """The texts, of long ones only a beginning, where truncation gives the same with these."""
         if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
             return texts
-        paired = any(second is not None for second in texts.second)
         count = lengths.max_length + 1  # so that a text that is too long stays too long
-        first = [text for text in texts.first if isinstance(text, str)]
-        second = [text for text in texts.second if text is None or isinstance(text, str)]
-        if paired and lengths.truncation == "longest_first" and room % 2:
-            both = zip(first, second, strict=True)
-            pairs = [self._long_texts.shorten_pair(a, b, count, self._fast) for a, b in both]
+        paired = any(second is not None for second in texts.second)
+        if paired and lengths.truncation == "longest_first" and room % 2:  # the longer one gets one token more
+            if texts.words:
+                return texts
+            pairs = [
+                self._long_texts.shorten_pair(a, b, count, self._fast)
+                for a, b in zip(texts.first, texts.second, strict=True)
+                if isinstance(a, str) and (b is None or isinstance(b, str))
+            ]
             return Texts([a for a, _ in pairs], [b for _, b in pairs], texts.batched, texts.words)
-        others = [text for text in second if text is not None]
-        shorter = iter(self._long_texts.shorten(others, count, self._fast))
-        shorter_second = [None if text is None else next(shorter) for text in second]
-        shorter_first = self._long_texts.shorten(first, count, self._fast)
-        return Texts([*shorter_first], [*shorter_second], texts.batched, texts.words)
 
-    def _like_backend(self, lengths: Lengths, stride: int = 0, padding_side: str | None = None) -> Tokenizer:
-        """The backend, or one for this call that truncates and pads.
+        def shorten(some: Sequence[Any]) -> Sequence[Any]:
+            if texts.words:
+                return [self._long_texts.shorten_words(words, count, self._words) for words in some]
+            return self._long_texts.shorten(some, count, self._fast)
 
-        Truncation and padding are state of a `tokenizers.Tokenizer`, which may not be set while another thread
-        uses it. So a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+        shorter = iter(shorten([text for text in texts.second if text is not None]))
+        second = [None if text is None else next(shorter) for text in texts.second]
+        return Texts([*shorten(texts.first)], second, texts.batched, texts.words)
+
+    def _rows(
+        self,
+        texts: Texts,
+        lengths: Lengths,
+        add_special_tokens: bool = True,
+        overflow: int | None = None,
+        offsets: bool = True,
+    ) -> Iterator[Encoding]:
+        """A row for each text or pair, truncated and not padded.
+
+        overflow: how many tokens each overflowing row repeats; None where nothing that overflows is wanted.
         """
-        if lengths.truncation is None and lengths.padding is None:
-            return self._backend
-        own = share(self._backend)
+        tokenizer, items, alone = self._backend, texts.items(), None
         if lengths.truncation is not None and lengths.max_length is not None:
             side = _checked_side("truncation_side", self.truncation_side)
-            own.enable_truncation(lengths.max_length, stride=stride, strategy=lengths.truncation, direction=side)
-        if lengths.padding is not None:
-            if self.pad_token is None or self.pad_token_id is None:
-                raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
-            side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
-            own.enable_padding(
-                length=lengths.max_length if lengths.padding == "max_length" else None,
-                direction=side,
-                pad_id=self.pad_token_id,
-                pad_token=self.pad_token,
-                pad_type_id=self.pad_token_type_id,
-                pad_to_multiple_of=lengths.multiple,
+            # Truncation is state of a `tokenizers.Tokenizer`, which may not be set while another thread uses it. So
+            # a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
+            tokenizer = share(tokenizer)
+            tokenizer.enable_truncation(
+                lengths.max_length, stride=overflow or 0, strategy=lengths.truncation, direction=side
             )
-        return own
+            special = self.num_special_tokens_to_add if add_special_tokens else (lambda pair: 0)
+            if overflow is not None:
+                fast = self._words if texts.words else self._fast
+                rooms = [lengths.max_length - special(pair) for pair in (False, True)]
+                check_overflow(items, lambda text: len(fast([text])[0]), lengths, overflow, rooms)
+            elif lengths.truncation == "longest_first" and any(second is not None for second in texts.second):
+                alone = PairTruncation(self._backend, lengths.max_length - special(True), side)
+        encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
+        given = {"is_pretokenized": texts.words, "add_special_tokens": add_special_tokens}
+        for piece in in_pieces(items):
+            if alone is None:
+                yield from encode(piece, **given)
+                continue
+            needed = [alone.is_needed(item) for item in piece]
+            others = iter(encode([item for item, apart in zip(piece, needed, strict=True) if not apart], **given))
+            pairs = alone.encode([item for item, apart in zip(piece, needed, strict=True) if apart], **given)
+            yield from (next(pairs if apart else others) for apart in needed)
+
+    def _pad(self, rows: Sequence[Encoding], lengths: Lengths, padding_side: str | None) -> None:
+        if self.pad_token is None or self.pad_token_id is None:
+            raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
+        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        pad(rows, lengths, side, (self.pad_token, self.pad_token_id), self.pad_token_type_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_backend": (self._backend.to_str(), self._backend.encode_special_tokens)}
+        with guarded("tokenizer"):
+            return {**self.__dict__, "_backend": written(self._backend)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        text, encode_special_tokens = state["_backend"]
-        backend = Tokenizer.from_str(text)
-        backend.encode_special_tokens = encode_special_tokens
-        self.__dict__.update(state, _backend=backend)
+        with guarded("tokenizer"):
+            self.__dict__.update(state, _backend=read(*state["_backend"]))
 
     def __repr__(self) -> str:
         return (
@@ -526,38 +612,15 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         raise
     except BaseException as error:
         if is_foreign_error(error):
-            raise ValueError(f"text: can't be tokenized: {error}") from None
+            raise ValueError(f"text: can't be tokenized: {said(error)}") from None
         raise
-
-
-def _draw_no_lots(backend: Tokenizer) -> None:
-    """Switches off what makes the tokens of a text a matter of chance: BPE's dropout, Unigram's sampling."""
-    for name in ("dropout", "alpha"):
-        if getattr(backend.model, name, None):
-            setattr(backend.model, name, None)
-
-
-def share(tokenizer: Tokenizer) -> Tokenizer:
-    """A tokenizer with the vocabulary and pipeline of another, and truncation and padding of its own: none."""
-    own = Tokenizer(tokenizer.model)
-    if tokenizer.normalizer is not None:
-        own.normalizer = tokenizer.normalizer
-    if tokenizer.pre_tokenizer is not None:
-        own.pre_tokenizer = tokenizer.pre_tokenizer
-    if tokenizer.post_processor is not None:
-        own.post_processor = tokenizer.post_processor
-    if tokenizer.decoder is not None:
-        own.decoder = tokenizer.decoder
-    own.add_tokens([token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())])
-    own.encode_special_tokens = tokenizer.encode_special_tokens
-    return own
 
 
 def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
     """The special tokens before and after a text, where `row` is one with at least a token."""
     inside = [index for index, text in enumerate(row.sequence_ids) if text is not None]
     if not inside or len(inside) != inside[-1] - inside[0] + 1:
-        raise ValueError(f"{name or 'tokenizer'}: wanted special tokens around a text, found {row.tokens}")
+        raise ValueError(f"{name}: wanted special tokens around a text, found {row.tokens}")
     ids = row.ids
     return ids[: inside[0]], ids[inside[-1] + 1 :]
 

@@ -46,7 +46,8 @@ class TokenizerConfig:
         return ValueError(f"{self.where}: {key}: wanted {wanted}, found {show(self.values[key])}")
 
     def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key, default)
+        value = self.values.get(key)
+        value = default if value is None else value
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false")
         return value
@@ -107,7 +108,7 @@ class TokenizerConfig:
             raise self.wrong("added_tokens_decoder", "an object")
         wanted = {}
         for index, token in decoder.items():
-            if not index.isdecimal() or not isinstance(token, dict):
+            if not (index.isascii() and index.isdigit() and len(index) <= 10) or not isinstance(token, dict):
                 raise self.wrong("added_tokens_decoder", "an object of ids and tokens")
             wanted[int(index)] = self._as_token(f"added_tokens_decoder.{index}", {"special": False, **token})
         return wanted

@@ -1,22 +1,41 @@
-"""What the `tokenizers` library raises, made ValueErrors."""
+"""What the `tokenizers` library raises, made ValueErrors: its panics derive from BaseException alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MOST = 300  # characters of what the library says
+
 
 @contextmanager
 def as_value_error(what: str) -> Iterator[None]:
-    """Turns what `tokenizers` raises into a ValueError that says what failed."""
+    """Turns what goes wrong with a file's content, or an argument's, into a ValueError that says what failed."""
     try:
         yield
     except BaseException as error:
         if is_foreign_error(error) or isinstance(error, ValueError | TypeError | OverflowError):
-            raise ValueError(f"{what}: {error}") from None
+            raise ValueError(f"{what}: {said(error)}") from None
+        raise
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Around every call into the library, or as a decorator: turns its own errors into ValueErrors, no others."""
+    try:
+        yield
+    except BaseException as error:
+        if is_foreign_error(error):
+            raise ValueError(f"{what}: {said(error)}") from None
         raise
 
 
 def is_foreign_error(error: BaseException) -> bool:
-    """Whether only `tokenizers` raises this: a bare Exception, or a panic, which is a BaseException."""
-    return type(error) is Exception or type(error).__name__ == "PanicException"
+    """Whether only `tokenizers` raises this: a bare Exception, a panic, or a number that its integers can't hold."""
+    return type(error) in (Exception, OverflowError) or type(error).__name__ == "PanicException"
+
+
+def said(error: BaseException) -> str:
+    """What an error says, as a message shows it: a line, not a page."""
+    line = " ".join(str(error)[: 2 * MOST].split())
+    return line if len(line) <= MOST else f"{line[: MOST - 3]}..."

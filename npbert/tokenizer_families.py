@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-WORDPIECE = ("vocab.txt",)
-BYTE_BPE = ("vocab.json", "merges.txt")
-SENTENCEPIECE = ()  # tokenizer.json alone
+from npbert.file_names import ALBERT_MODEL, BYTE_BPE, FAIRSEQ_MODEL, WORDPIECE
 
 Format: TypeAlias = Literal["bert", "mpnet", "roberta", "xlm-roberta"]
 """How special tokens stand around a text and a pair, where there is no tokenizer.json to say it:
@@ -86,18 +84,18 @@ ROBERTA = TokenizerFamily(
     switches=tuple(ROBERTA_DEFAULTS),
 )
 XLM_ROBERTA = TokenizerFamily(
-    "XLMRobertaTokenizer", SENTENCEPIECE, ROBERTA_TOKENS, "xlm-roberta", WITHOUT_TYPES, mask_takes_space=True
+    "XLMRobertaTokenizer", FAIRSEQ_MODEL, ROBERTA_TOKENS, "xlm-roberta", WITHOUT_TYPES, mask_takes_space=True
 )
 CAMEMBERT = TokenizerFamily(
     "CamembertTokenizer",
-    SENTENCEPIECE,
+    FAIRSEQ_MODEL,
     ROBERTA_TOKENS,
     "xlm-roberta",
     WITHOUT_TYPES,
     extra_special_tokens=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
     mask_takes_space=True,
 )
-ALBERT = TokenizerFamily("AlbertTokenizer", SENTENCEPIECE, ALBERT_TOKENS, "bert", mask_takes_space=True)
+ALBERT = TokenizerFamily("AlbertTokenizer", ALBERT_MODEL, ALBERT_TOKENS, "bert", mask_takes_space=True)
 
 FAMILIES = {
     "bert": BERT,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,41 +12,43 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 
+from npbert.config_values import show
+from npbert.file_names import BYTE_BPE, SENTENCEPIECE, TOKENIZER_FILE, VOCABULARIES, WORDPIECE
 from npbert.file_names import CONFIG_FILE as MODEL_CONFIG_FILE
 from npbert.json_file import read_json_object
+from npbert.regular_file import exists, read_bounded
+from npbert.tokenizer_backends import copied
 from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
-from npbert.tokenizer_errors import as_value_error
+from npbert.tokenizer_errors import as_value_error, guarded
 from npbert.tokenizer_families import (
     BERT,
-    BERT_DEFAULTS,
-    BYTE_BPE,
     FAMILIES,
+    GENERIC,
     GENERIC_NAMES,
     ROBERTA,
-    ROBERTA_DEFAULTS,
-    WORDPIECE,
     TokenizerFamily,
     family_of_class,
     input_names,
 )
-from npbert.tokenizer_pipeline import check_regular, from_vocabulary, set_special_tokens
-from npbert.tokenizer_switches import set_switches, taken_switches, tell_useless
+from npbert.tokenizer_pipeline import set_special_tokens
+from npbert.tokenizer_switches import check_switches, set_switches, taken_switches
+from npbert.tokenizer_vocabulary import from_vocabulary, is_path
 
-TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
-    *WORDPIECE,
-    *BYTE_BPE,
+    *VOCABULARIES,
     CONFIG_FILE,
     SPECIAL_TOKENS_FILE,
     ADDED_TOKENS_FILE,
     MODEL_CONFIG_FILE,
 )
 """What is wanted from the hub for a tokenizer; the model's config says which family it is of."""
+
+MOST_BYTES = 100_000_000  # of a tokenizer.json: a million tokens, as XLM-V has them, take 60 MB
 
 _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
@@ -61,29 +64,34 @@ class LoadedTokenizer:
 def find_family(folder: Path) -> TokenizerFamily:
     """The family that tokenizer_config.json or the model's config.json names.
 
-    By tokenizer_class, where either says it, else by model_type; of files alone by their names.
+    By tokenizer_class, where either says it, else by model_type; of files alone by their names. Where there is a
+    tokenizer.json, a name that is not known is that of a tokenizer of which this file says all.
 
     Raises:
         OSError, ValueError: a file can't be read, or names what is not supported.
     """
-    model_config = _read_optional(folder / MODEL_CONFIG_FILE)
-    for file, values in ((CONFIG_FILE, _read_optional(folder / CONFIG_FILE)), (MODEL_CONFIG_FILE, model_config)):
+    for file in (folder / CONFIG_FILE, folder / MODEL_CONFIG_FILE):
+        values = _read_optional(file)
         name = values.get("tokenizer_class")
         if name is not None:
             family = family_of_class(name) if isinstance(name, str) else None
-            if family is None:
+            if family is None and (not isinstance(name, str) or not exists(folder / TOKENIZER_FILE)):
                 names = ", ".join((*(known.name for known in FAMILIES.values()), *GENERIC_NAMES))
-                raise ValueError(f"{folder / file}: tokenizer_class: wanted one of {names}, found {name!r}")
-            return family
-    kind = model_config.get("model_type")
+                raise ValueError(
+                    f"{file}: tokenizer_class: wanted one of {names}, or a {TOKENIZER_FILE}, found {show(name)}"
+                )
+            return family or GENERIC
+    kind = values.get("model_type")
     if kind is not None:
-        if not isinstance(kind, str) or kind not in FAMILIES:
+        if isinstance(kind, str) and kind in FAMILIES:
+            return FAMILIES[kind]
+        if not isinstance(kind, str) or not exists(folder / TOKENIZER_FILE):
             raise ValueError(
-                f"{folder / MODEL_CONFIG_FILE}: model_type: wanted one of {', '.join(FAMILIES)}, "
-                f"or a tokenizer_class, found {kind!r}"
+                f"{file}: model_type: wanted one of {', '.join(FAMILIES)}, "
+                f"or a tokenizer_class or a {TOKENIZER_FILE}, found {show(kind)}"
             )
-        return FAMILIES[kind]
-    return ROBERTA if not (folder / WORDPIECE[0]).exists() and (folder / BYTE_BPE[0]).exists() else BERT
+        return GENERIC
+    return ROBERTA if not exists(folder / WORDPIECE[0]) and exists(folder / BYTE_BPE[0]) else BERT
 
 
 def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
@@ -105,34 +113,116 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
     if "added_tokens_decoder" not in values:  # newer files repeat in it what older ones say apart
         values |= _read_optional(folder / SPECIAL_TOKENS_FILE)
     config = TokenizerConfig({**values, **given}, str(folder / CONFIG_FILE), family)
-    file = folder / TOKENIZER_FILE
-    greatest_id: int | None = None
-    if file.exists():
-        check_regular(file)
-        data = file.read_bytes()
-        with as_value_error(f"{file}: not a valid tokenizer.json"):
-            backend = Tokenizer.from_buffer(data)
-        # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
-        # or ids are places in a list.
-        found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
-        greatest_id = max(found, _SHORTER, backend.get_vocab_size() - 1)
-        taken = taken_switches(backend, family)
-        set_switches(backend, config, taken)
-    elif family.files and all((folder / name).exists() for name in family.files):
-        file = folder / family.files[0]
-        backend = from_vocabulary(folder, config)
-        taken = {*BERT_DEFAULTS} if family.files == WORDPIECE else {*ROBERTA_DEFAULTS}
-    else:
-        raise _no_files(folder, family)
-    tell_useless(given, taken, file)
-    settings = _settings(config, backend, folder)
-    if _add_tokens(backend, settings, config, folder / ADDED_TOKENS_FILE):
-        greatest_id = None
-    if file.name != TOKENIZER_FILE:
-        set_special_tokens(backend, config, settings.tokens, file)
+    file, parts = folder / TOKENIZER_FILE, [folder / name for name in family.files]
+    if exists(file):
+        return _of_steps(*_read(file), config, given, str(file), folder)
+    if parts and all(map(exists, parts)):
+        return _of_vocabulary(parts, config, given, str(parts[0]), folder)
+    raise _no_files(folder, family)
+
+
+def make_tokenizer(
+    caller: str, family: TokenizerFamily, sources: Mapping[str, Any], given: Mapping[str, Any]
+) -> LoadedTokenizer:
+    """A tokenizer of what a constructor was given: tokenizer_object, tokenizer_file, or a vocabulary of the family's.
+
+    Args:
+        caller: the constructor, for messages.
+        family: what it is made as.
+        sources: vocab or vocab_file, merges or merges_file, tokenizer_file, tokenizer_object; None for what is not.
+        given: what tokenizer_config.json would say.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: there is not what is wanted, a file is malformed, or asks for what is not supported.
+    """
+    present = {name: source for name, source in sources.items() if source is not None}
+    for name, source in present.items():
+        if is_path(source) and Path(source).is_dir():
+            raise IsADirectoryError(
+                f"{caller}: {name}: wanted a file, found the folder {source}, which {caller}.from_pretrained reads"
+            )
+    config = TokenizerConfig(dict(given), caller, family)
+    if list(present) == ["tokenizer_object"]:
+        backend = present["tokenizer_object"]
+        if not isinstance(backend, Tokenizer):
+            raise ValueError(f"{caller}: tokenizer_object: wanted a tokenizers.Tokenizer, found {show(backend)}")
+        with guarded(f"{caller}: tokenizer_object"):
+            backend = copied(backend)
+        return _of_steps(backend, None, config, given, caller)
+    if list(present) == ["tokenizer_file"]:
+        file = Path(present["tokenizer_file"])
+        return _of_steps(*_read(file), config, given, str(file))
+    parts = [name for file in family.files for name in _PART_NAMES[file] if name in present]
+    if parts and len(parts) == len(present) == len(family.files):
+        where = present[parts[0]]
+        where = os.fspath(where) if is_path(where) else caller
+        return _of_vocabulary([present[name] for name in parts], config, given, where)
+    own = " and ".join(" or ".join(_PART_NAMES[file]) for file in family.files)
+    wanted = " or ".join(filter(None, ("tokenizer_file", "tokenizer_object", own)))
+    raise ValueError(
+        f"{caller}: wanted {wanted}, found {' and '.join(present) or 'none'}; {caller}.from_pretrained reads a folder"
+    )
+
+
+_PART_NAMES = {
+    **dict.fromkeys((files[0] for files in (WORDPIECE, BYTE_BPE, *SENTENCEPIECE)), ("vocab", "vocab_file")),
+    BYTE_BPE[1]: ("merges", "merges_file"),
+}
+"""What a constructor calls a file of a family's own."""
+
+
+def _read(file: Path) -> tuple[Tokenizer, int]:
+    """What a tokenizer.json describes, and a number that no id exceeds."""
+    data = read_bounded(file, MOST_BYTES)
+    with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
+        backend = Tokenizer.from_buffer(data)
+    # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
+    # or ids are places in a list.
+    found = max(map(int, _INTEGERS.findall(data)), default=_SHORTER)
+    return backend, max(found, _SHORTER, backend.get_vocab_size() - 1)
+
+
+def _of_steps(
+    backend: Tokenizer,
+    greatest_id: int | None,
+    config: TokenizerConfig,
+    given: Mapping[str, Any],
+    where: str,
+    folder: Path | None = None,
+) -> LoadedTokenizer:
+    """Of a tokenizer that has all its steps; `where` stands in messages."""
+    with guarded(f"{where}: not a valid tokenizer"):
+        set_switches(backend, config, taken_switches(backend, config.family))
+        settings = _settings(config, backend, folder)
+        added = _add_tokens(backend, settings, config, folder)
+        return _finished(backend, settings, None if added else greatest_id, config, given, where)
+
+
+def _of_vocabulary(
+    parts: Sequence[Any], config: TokenizerConfig, given: Mapping[str, Any], where: str, folder: Path | None = None
+) -> LoadedTokenizer:
+    """Of a family's vocabulary; `where` stands in messages."""
+    with guarded(f"{where}: not a valid tokenizer"):
+        backend = from_vocabulary(parts, config)
+        settings = _settings(config, backend, folder)
+        _add_tokens(backend, settings, config, folder)
+        set_special_tokens(backend, config, settings.tokens, where)
+        return _finished(backend, settings, None, config, given, where)
+
+
+def _finished(
+    backend: Tokenizer,
+    settings: Settings,
+    greatest_id: int | None,
+    config: TokenizerConfig,
+    given: Mapping[str, Any],
+    where: str,
+) -> LoadedTokenizer:
+    check_switches(backend, given)
     unknown = getattr(backend.model, "unk_token", None)
     if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
-        raise ValueError(f"{file}: wanted the unknown token {unknown!r} in the vocabulary, found none")
+        raise ValueError(f"{where}: wanted the unknown token {unknown!r} in the vocabulary, found none")
     backend.no_truncation()
     backend.no_padding()
     backend.encode_special_tokens = config.flag("split_special_tokens", False)
@@ -141,19 +231,13 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
 
 def _no_files(folder: Path, family: TokenizerFamily) -> FileNotFoundError:
     models = sorted(path.name for path in folder.glob("*.model"))
-    if models:
-        return FileNotFoundError(
-            f"{folder}: wanted {TOKENIZER_FILE}, found {models[0]} alone, which is not read here; "
-            f"transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder), with sentencepiece "
-            f"installed, makes the one of the other"
-        )
-    present = [name for name in family.files if (folder / name).exists()]
+    present = [name for name in family.files if exists(folder / name)]
     wanted = " or ".join(filter(None, (TOKENIZER_FILE, " and ".join(family.files))))
-    found = f"{present[0]} alone" if present else "neither" if family.files else "none"
+    found = f"{(present or models)[0]} alone" if present or models else "neither" if family.files else "none"
     return FileNotFoundError(f"{folder}: a {family.name}: wanted {wanted}, found {found}")
 
 
-def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path) -> Settings:
+def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path | None) -> Settings:
     # What tokenizer.json was last used with; only its sides outlive the load.
     truncation, padding = backend.truncation or {}, backend.padding or {}
     tokens: dict[str, str] = {}
@@ -167,7 +251,8 @@ def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path) -> Sett
         tokens["pad_token"] = str(padding["pad_token"])
     names: tuple[str, ...] = ()
     if "model_input_names" not in config.values:
-        names = input_names(config.family, _read_optional(folder / MODEL_CONFIG_FILE))
+        model_config = {} if folder is None else _read_optional(folder / MODEL_CONFIG_FILE)
+        names = input_names(config.family, model_config)
     extra = [token.content for token in config.extra_tokens()]
     if not extra:
         extra = [token for token in config.family.extra_special_tokens if backend.token_to_id(token) is not None]
@@ -183,7 +268,7 @@ def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path) -> Sett
     )
 
 
-def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, added_file: Path) -> bool:
+def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, folder: Path | None) -> bool:
     """Adds the tokens that the files name and the tokenizer does not know yet, in the order of their ids.
 
     Those of added_tokens_decoder go before what tokenizer.json says of the same.
@@ -193,8 +278,9 @@ def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig,
     wanted = config.added_tokens()
     tokens = [] if wanted is None else [token for _, token in sorted(wanted.items())]
     new = [token for token in tokens if repr(known.get(token.content)) != repr(token)]
-    if wanted is None:
-        new += [token for token in _from_added_file(added_file, special) if token.content not in known]
+    if wanted is None and folder is not None:
+        added = _from_added_file(folder / ADDED_TOKENS_FILE, special)
+        new += [token for token in added if token.content not in known]
     seen = {*known, *(token.content for token in new)}
     named = [config.token(name) or config.default_token(name) for name in settings.tokens] + [*config.extra_tokens()]
     matching = {token.content: token for token in named if token is not None}
@@ -221,4 +307,4 @@ def _from_added_file(path: Path, special: set[str]) -> list[AddedToken]:
 
 
 def _read_optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.exists() else {}
+    return read_json_object(path) if exists(path) else {}

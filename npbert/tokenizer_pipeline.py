@@ -1,70 +1,18 @@
-"""The steps of a `tokenizers.Tokenizer`, made from vocabulary files."""
+"""The steps of a `tokenizers.Tokenizer`: what puts special tokens around texts, and what a sequence of them is."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.decoders import WordPiece as WordPieceDecoder
-from tokenizers.models import BPE, WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
 from npbert.tokenizer_config import TokenizerConfig
 from npbert.tokenizer_errors import as_value_error
-from npbert.tokenizer_families import BYTE_BPE, WORDPIECE
 
 
-def from_vocabulary(folder: Path, config: TokenizerConfig) -> Tokenizer:
-    """A tokenizer of the family's own files, without special tokens around texts.
-
-    Raises:
-        OSError: a file can't be read.
-        ValueError: a file is malformed.
-    """
-    return {WORDPIECE: _wordpiece, BYTE_BPE: _byte_level_bpe}[config.family.files](folder, config)
-
-
-def _wordpiece(folder: Path, config: TokenizerConfig) -> Tokenizer:
-    path = folder / WORDPIECE[0]
-    check_regular(path)
-    unknown = config.token("unk_token")
-    with as_value_error(f"{path}: not a valid vocabulary"):
-        model = WordPiece.from_file(str(path), unk_token=unknown.content if unknown else "[UNK]")
-        backend = Tokenizer(model)
-    if backend.get_vocab_size() == 0:
-        raise ValueError(f"{path}: wanted a token on each line, found none")
-    backend.normalizer = BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.flag("tokenize_chinese_chars", True),
-        strip_accents=config.optional_flag("strip_accents", None),
-        lowercase=config.flag("do_lower_case", True),
-    )
-    backend.pre_tokenizer = BertPreTokenizer()
-    backend.decoder = WordPieceDecoder(prefix="##")
-    return backend
-
-
-def _byte_level_bpe(folder: Path, config: TokenizerConfig) -> Tokenizer:
-    vocabulary, merges = (folder / name for name in BYTE_BPE)
-    for path in (vocabulary, merges):
-        check_regular(path)
-    with as_value_error(f"{vocabulary}, {merges}: not a valid vocabulary with its merges"):
-        backend = Tokenizer(BPE.from_file(str(vocabulary), str(merges)))
-    if backend.get_vocab_size() == 0:
-        raise ValueError(f"{vocabulary}: wanted tokens and their ids, found none")
-    backend.pre_tokenizer = ByteLevel(add_prefix_space=config.flag("add_prefix_space", False))
-    backend.decoder = ByteLevelDecoder()
-    return backend
-
-
-def set_special_tokens(backend: Tokenizer, config: TokenizerConfig, tokens: Mapping[str, str], where: Path) -> None:
+def set_special_tokens(backend: Tokenizer, config: TokenizerConfig, tokens: Mapping[str, str], where: str) -> None:
     """Puts special tokens around texts. Not for a tokenizer.json, which says itself what stands around them.
 
     Args:
@@ -113,10 +61,3 @@ def steps_of(sequence: Any) -> list[Any]:
             steps.append(sequence[len(steps)])
         except IndexError:
             return steps
-
-
-def check_regular(path: Path) -> None:
-    """Raises OSError where a path is no regular file."""
-    # Looked at before it is opened: opening a FIFO would wait for a writer for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{path}: wanted a regular file")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -22,9 +21,36 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import ByteLevel as ByteLevelProcessor
 from tokenizers.processors import RobertaProcessing
 
+from npbert.config_values import show
+from npbert.keywords import KeywordError
 from npbert.tokenizer_config import TokenizerConfig
+from npbert.tokenizer_errors import guarded
 from npbert.tokenizer_families import ALBERT, BERT_DEFAULTS, ROBERTA, ROBERTA_DEFAULTS, SWITCHES, TokenizerFamily
 from npbert.tokenizer_pipeline import steps_of
+
+
+class Switch:
+    """`do_lower_case` and its like: what the steps of a tokenizer do. They are made when it is loaded.
+
+    Raises:
+        AttributeError: it has no such step; or it is set, which would change nothing.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tokenizer: Any, owner: type | None = None) -> Any:
+        if tokenizer is None:
+            return self
+        with guarded("tokenizer"):
+            found = switches(tokenizer.backend_tokenizer, tokenizer.family)
+        if self._name not in found:
+            raise AttributeError(f"{type(tokenizer).__name__} has no attribute {self._name!r}")
+        return found[self._name]
+
+    def __set__(self, tokenizer: Any, value: object) -> None:
+        wanted = f"from_pretrained(..., {self._name}={show(value)})"
+        raise AttributeError(f"{self._name}: wanted {wanted}: a tokenizer that is loaded has its steps, and keeps them")
 
 
 def taken_switches(backend: Tokenizer, family: TokenizerFamily) -> set[str]:
@@ -37,13 +63,6 @@ def taken_switches(backend: Tokenizer, family: TokenizerFamily) -> set[str]:
     if isinstance(backend.post_processor, RobertaProcessing | ByteLevelProcessor):
         taken |= {*family.switches} & {*ROBERTA_DEFAULTS}
     return taken
-
-
-def tell_useless(given: Mapping[str, Any], taken: set[str], file: Path) -> None:
-    """Warns of what the caller names and nothing takes."""
-    for name in SWITCHES:
-        if name in given and name not in taken:
-            warnings.warn(f"{name}: no step of this tokenizer is set by it: {file} decides", stacklevel=4)
 
 
 def set_switches(backend: Tokenizer, config: TokenizerConfig, taken: set[str]) -> None:
@@ -67,6 +86,45 @@ def set_switches(backend: Tokenizer, config: TokenizerConfig, taken: set[str]) -
     if taken >= {*ROBERTA_DEFAULTS}:
         flags = {name: config.flag(name, default) for name, default in ROBERTA_DEFAULTS.items()}
         backend.post_processor = _with_flags(backend.post_processor, flags)
+
+
+def check_switches(backend: Tokenizer, given: Mapping[str, Any]) -> None:
+    """Raises KeywordError where a call asks for what the steps don't do and have no switch for."""
+    asked = {name: given[name] for name in (*SWITCHES, "clean_text") if given.get(name) is not None}
+    if not asked:
+        return
+    found = _switched(backend)
+    for name, value in asked.items():
+        if name in found and value is not found[name]:
+            raise KeywordError(f"{name}: wanted {found[name]}, as this tokenizer's steps have it, found {show(value)}")
+
+
+def _switched(backend: Tokenizer) -> dict[str, bool]:
+    """What the steps do; what makes no difference to them is left out."""
+    normalizer, words, processor = backend.normalizer, backend.pre_tokenizer, backend.post_processor
+    maps = steps_of(normalizer) if isinstance(normalizer, Normalizers) else [normalizer]
+    splits = steps_of(words) if isinstance(words, PreTokenizers) else [words]
+    bert = next((step for step in maps if isinstance(step, BertNormalizer)), None)
+    lower = any(isinstance(step, Lowercase) for step in maps) or (bert is not None and bert.lowercase)
+    stripped = any(isinstance(step, StripAccents) for step in maps)
+    if bert is not None:
+        stripped |= bert.lowercase if bert.strip_accents is None else bert.strip_accents
+    found = {
+        "do_lower_case": lower,
+        "strip_accents": stripped,
+        "keep_accents": not stripped,
+        "tokenize_chinese_chars": bert is not None and bert.handle_chinese_chars,
+        "clean_text": bert is not None and bert.clean_text,
+        "remove_space": True,
+    }
+    for step in splits:
+        if isinstance(step, ByteLevel):
+            found["add_prefix_space"] = step.add_prefix_space
+        elif isinstance(step, Metaspace):
+            found["add_prefix_space"] = step.prepend_scheme != "never"
+    if isinstance(processor, RobertaProcessing | ByteLevelProcessor):
+        found["trim_offsets"] = _state(processor)["trim_offsets"]
+    return found
 
 
 def switches(backend: Tokenizer, family: TokenizerFamily) -> dict[str, bool | None]:
@@ -106,7 +164,7 @@ def _set_bert_normalizer(
         warnings.warn(
             f"{config.where}: does not say {found}: tokenizer.json is followed, where transformers from 4.5 on takes "
             f"{', '.join(json.dumps(assumed[name]) for name in silent)}; say it there to settle it",
-            stacklevel=5,
+            stacklevel=6,
         )
     if steps != held:
         backend.normalizer = BertNormalizer(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Set
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, overload
 
 from tokenizers.models import BPE
 
@@ -12,31 +13,71 @@ from npbert.arguments import check_bool, check_choice
 from npbert.config_values import show
 from npbert.sequences import as_list
 from npbert.texts import check_unicode, checked_texts, list_of
-from npbert.tokenizer_config import Settings
+from npbert.tokenizer_config import NAMES, Settings
+from npbert.tokenizer_errors import guarded
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
+    from typing_extensions import Self
 
 
 class SpecialToken:
-    """`mask_token`: the token, or None where there is none."""
+    """`mask_token`: the token, or None where there is none.
+
+    Set to another token of the vocabulary it gives that one the role, in padding and decoding for instance; what goes
+    around a text stays as the tokenizer has it.
+
+    Raises:
+        ValueError: set to what is no token of the vocabulary.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, vocabulary: Vocabulary, owner: type | None = None) -> str | None:
-        return vocabulary._settings.tokens.get(self._name)
+    @overload
+    def __get__(self, vocabulary: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, vocabulary: Vocabulary, owner: type) -> str | None: ...
+
+    def __get__(self, vocabulary: Vocabulary | None, owner: type) -> str | Self | None:
+        return self if vocabulary is None else vocabulary._settings.tokens.get(self._name)
+
+    def __set__(self, vocabulary: Vocabulary, value: str | AddedToken | None) -> None:
+        tokens = dict(vocabulary._settings.tokens)
+        tokens.pop(self._name, None)
+        if value is not None:
+            tokens[self._name] = vocabulary._checked_token(self._name, value)
+        vocabulary._set(tokens=tokens)
 
 
 class SpecialTokenId:
-    """`mask_token_id`: the token's id, or None where there is none."""
+    """`mask_token_id`: the token's id, or None where there is none. Set to an id it sets the token.
+
+    Raises:
+        ValueError: set to what is no id of the vocabulary.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.removesuffix("_id")
 
-    def __get__(self, vocabulary: Vocabulary, owner: type | None = None) -> int | None:
+    @overload
+    def __get__(self, vocabulary: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, vocabulary: Vocabulary, owner: type) -> int | None: ...
+
+    def __get__(self, vocabulary: Vocabulary | None, owner: type) -> int | Self | None:
+        if vocabulary is None:
+            return self
         token = vocabulary._settings.tokens.get(self._name)
-        return None if token is None else vocabulary._backend.token_to_id(token)
+        return None if token is None else vocabulary.id_of(token)
+
+    def __set__(self, vocabulary: Vocabulary, value: int | None) -> None:
+        token = None if value is None else vocabulary.convert_ids_to_tokens(value)
+        if value is not None and not isinstance(token, str):
+            raise ValueError(f"{self._name}_id: wanted an id of the vocabulary, found {show(value)}")
+        setattr(vocabulary, self._name, token)
 
 
 class Vocabulary:
@@ -50,10 +91,9 @@ class Vocabulary:
     cls_token, cls_token_id = SpecialToken(), SpecialTokenId()
     mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
 
-    def __init__(self, backend: Tokenizer, settings: Settings) -> None:
-        self._backend = backend
-        self._settings = settings
-        self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
+    _backend: Tokenizer
+    _settings: Settings
+    clean_up_tokenization_spaces: bool
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
@@ -61,10 +101,12 @@ class Vocabulary:
         return self._backend
 
     @property
+    @guarded("tokenizer")
     def vocab_size(self) -> int:
         """How many tokens there are, added ones left out."""
         return self._backend.get_vocab_size(with_added_tokens=False)
 
+    @guarded("tokenizer")
     def __len__(self) -> int:
         """How many tokens there are, added ones included."""
         return self._backend.get_vocab_size(with_added_tokens=True)
@@ -72,6 +114,7 @@ class Vocabulary:
     def __bool__(self) -> bool:
         return True
 
+    @guarded("tokenizer")
     def get_vocab(self) -> dict[str, int]:
         """Token -> id, added ones included."""
         return self._backend.get_vocab(with_added_tokens=True)
@@ -82,6 +125,7 @@ class Vocabulary:
         return self.get_vocab()
 
     @property
+    @guarded("tokenizer")
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id -> token, of those that are found in a text before it is split; special ones are among them."""
         return self._backend.get_added_tokens_decoder()
@@ -97,13 +141,35 @@ class Vocabulary:
 
     @property
     def extra_special_tokens(self) -> list[str]:
-        """Special tokens without a role of their own."""
+        """Special tokens without a role of their own. To be set to others of the vocabulary.
+
+        Raises:
+            ValueError: set to what is no list of such tokens.
+        """
         return list(self._settings.extra_special_tokens)
 
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, value: Iterable[str | AddedToken] | None) -> None:
+        if value is not None and not isinstance(value, list | tuple):
+            raise ValueError(f"extra_special_tokens: wanted a list of tokens, found {show(value)}")
+        self._set(extra_special_tokens=[self._checked_token("extra_special_tokens", token) for token in value or ()])
+
+    additional_special_tokens = extra_special_tokens  # the older name
+
     @property
-    def additional_special_tokens(self) -> list[str]:
-        """The older name of `extra_special_tokens`."""
-        return self.extra_special_tokens
+    @guarded("tokenizer")
+    def split_special_tokens(self) -> bool:
+        """Whether special tokens that stand in a text are split as any text is. To be set, but not among threads.
+
+        Raises:
+            ValueError: set to neither True nor False.
+        """
+        return self._backend.encode_special_tokens
+
+    @split_special_tokens.setter
+    def split_special_tokens(self, value: bool) -> None:
+        check_bool("split_special_tokens", value)
+        self._backend.encode_special_tokens = value
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -121,6 +187,11 @@ class Vocabulary:
         """The token type of padding: 0, as in transformers, whatever tokenizer.json pads with."""
         return 0
 
+    @guarded("tokenizer")
+    def id_of(self, token: str) -> int | None:
+        """The id of a token, or None where the vocabulary has no such token."""
+        return self._backend.token_to_id(token)
+
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or the ids of a list of them; the unknown token's where there is none.
 
@@ -129,7 +200,7 @@ class Vocabulary:
         """
         if isinstance(tokens, str):
             check_unicode(tokens, "tokens")
-            index = self._backend.token_to_id(tokens)
+            index = self.id_of(tokens)
             return self.unk_token_id if index is None else index
         wanted = "a token (str) or a list of them"
         return [self.convert_tokens_to_ids(token) for token in list_of("tokens", listed(tokens), wanted)]
@@ -142,12 +213,13 @@ class Vocabulary:
         """
         check_bool("skip_special_tokens", skip_special_tokens)
         items = as_list(listed(ids))
-        if items is None:
-            if isinstance(ids, str | bytes | Mapping | Set):
-                raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
-            return self._backend.id_to_token(_checked_id(listed(ids), "ids"))
-        skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._backend.id_to_token(index) for index in checked_ids(items, "ids") if index not in skipped]
+        if items is None and isinstance(ids, str | bytes | Mapping | Set):
+            raise ValueError(f"ids: wanted a token id or a list of them, found {show(ids)}")
+        indices = [_checked_id(listed(ids), "ids")] if items is None else checked_ids(items, "ids")
+        skipped = set(self.all_special_ids) if skip_special_tokens and items is not None else set()
+        with guarded("ids"):
+            tokens = [self._backend.id_to_token(index) for index in indices if index not in skipped]
+        return tokens[0] if items is None else tokens
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of tokens.
@@ -156,8 +228,9 @@ class Vocabulary:
             TextError: it is no list of tokens.
         """
         tokens = checked_texts("tokens", tokens)
-        decoder = self._backend.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+        with guarded("tokens: can't be decoded"):
+            decoder = self._backend.decoder
+            return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
 
     def decode(
         self,
@@ -207,11 +280,31 @@ class Vocabulary:
     def _decode(self, ids: Any, where: str, skip_special_tokens: bool, clean_up: bool | None) -> str:
         if not isinstance(ids, list):
             raise ValueError(f"{where}: wanted a row of ids, found {show(ids)}")
-        text = self._backend.decode(checked_ids(ids, where), skip_special_tokens=skip_special_tokens)
+        indices = checked_ids(ids, where)
+        with guarded(f"{where}: can't be decoded"):
+            text = self._backend.decode(indices, skip_special_tokens=skip_special_tokens)
+            # Byte-level BPE keeps the spaces of the text, so those before punctuation stood there.
+            keeps_spaces = isinstance(self._backend.model, BPE)
         if clean_up is None:
             clean_up = self.clean_up_tokenization_spaces
-        # Byte-level BPE keeps the spaces of the text, so those before punctuation stood there.
-        return _cleaned(text) if clean_up and not isinstance(self._backend.model, BPE) else text
+        return _cleaned(text) if clean_up and not keeps_spaces else text
+
+    def _set(self, **values: Any) -> None:
+        self._settings = replace(self._settings, **values)
+
+    def _checked_token(self, name: str, value: Any) -> str:
+        """A token of the vocabulary. Any other would stand for the unknown one, which nobody means."""
+        token = getattr(value, "content", value)  # of an AddedToken
+        if not isinstance(token, str):
+            raise ValueError(f"{name}: wanted a token (str) or None, found {show(value)}")
+        check_unicode(token, name)
+        if self.id_of(token) is None:
+            raise ValueError(f"{name}: wanted a token of the vocabulary, found {show(token)}")
+        return token
+
+    def _roles(self) -> dict[str, str | None]:
+        """Every role, with its token where it has one."""
+        return {role: self._settings.tokens.get(role) for role in NAMES}
 
 
 def listed(value: Any) -> Any:

@@ -39,7 +39,7 @@ def compile_charsmap(replacements: Mapping[str, str]) -> bytes:
             place = at ^ offset ^ byte
             if isinstance(child, int):
                 units[at] |= 1 << 8
-                units[place] = child
+                units[place] = child | 1 << 31  # a value, no byte
             else:
                 units[place] = byte
                 nodes.append((child, place))  # type: ignore[arg-type]

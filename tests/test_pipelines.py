@@ -218,13 +218,13 @@ def test_any_iterable_is_a_stream(make: Callable[..., Any]) -> None:
 def test_rows_go_through_the_model_by_a_budget_of_tokens(make: Callable[..., Any]) -> None:
     classify = make("text-classification")
     seen = []
-    predict = classify.predict
+    outputs = classify._outputs
 
     def spy(rows: Any) -> Any:
         seen.append([len(row.ids) for row in rows])
-        return predict(rows)
+        return outputs(rows)
 
-    classify.predict = spy
+    classify._outputs = spy
     texts = inputs_of("text-classification", BLOCK)
     lengths = [len(ids) for ids in classify.tokenizer(texts)["input_ids"]]
     budget = classify.model.backend.token_budget

@@ -234,7 +234,7 @@ def test_saved_and_read_back_by_transformers(
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(kind), model_max_length=77, padding_side="left")
     files = tokenizer.save_pretrained(tmp_path)
-    own = {"roberta": ["merges.txt", "vocab.json"]}.get(kind, ["vocab.txt"] if tokenizer.family.files else [])
+    own = [file for file in tokenizer.family.files if not file.endswith(".model")]
     names = ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", *own]
     assert sorted(Path(file).name for file in files) == sorted(path.name for path in tmp_path.iterdir())
     assert sorted(Path(file).name for file in files) == sorted(names)
@@ -312,12 +312,9 @@ def test_scores_stay_as_they_were_read(copy: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "camembert", "albert"])
-def test_a_sentencepiece_model_alone(kind: str, copy: Callable[..., Path]) -> None:
+def test_no_tokenizer_json_and_no_sentencepiece_model(kind: str, copy: Callable[..., Path]) -> None:
     folder = copy(kind, "config.json", "tokenizer_config.json")
-    with pytest.raises(FileNotFoundError, match=rf"a {CLASSES[kind]}: wanted tokenizer.json, found none"):
-        AutoTokenizer.from_pretrained(folder)
-    (folder / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>")
-    with pytest.raises(FileNotFoundError, match=r"wanted tokenizer.json, found spiece.model alone.*save_pretrained"):
+    with pytest.raises(FileNotFoundError, match=rf"a {CLASSES[kind]}: wanted tokenizer.json or s.*, found neither"):
         AutoTokenizer.from_pretrained(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -252,8 +253,10 @@ def test_files_that_are_no_files(tmp_path: Path) -> None:
         ({"mask_token": {"content": "<m>", "lstrip": "no"}}, "mask_token: wanted a token, found"),
         ({"mask_token": "\ud800"}, "not a valid JSON file: .* surrogates not allowed"),
         ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: wanted an object of ids and tokens"),
+        ({"added_tokens_decoder": {"1" * 5000: {}}}, "added_tokens_decoder: wanted an object of ids and tokens"),
         ({"additional_special_tokens": 3}, "additional_special_tokens: wanted a list of tokens, found 3"),
-        ({"tokenizer_class": "T5Tokenizer"}, "tokenizer_class: wanted one of BertTokenizer.*found 'T5Tok"),
+        ({"tokenizer_class": "T5Tokenizer"}, "tokenizer_class: wanted one of Bert.* or a tokenizer.json, found 'T5Tok"),
+        ({"tokenizer_class": 5}, "tokenizer_class: wanted one of BertTokenizer.*found 5"),
         ({"split_special_tokens": 2}, "split_special_tokens: wanted true or false, found 2"),
     ],
 )
@@ -294,6 +297,67 @@ def test_a_tokenizer_class_without_a_model_of_its_own(minilm: Path, tmp_path: Pa
     (folder / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"wanted tokenizer.json, found"):
         AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["T5Tokenizer", "DebertaV2TokenizerFast", "custom.Tokenizer"])
+def test_a_class_that_is_not_known(name: str, minilm: Path, tmp_path: Path, tokenizer: BertTokenizer) -> None:
+    """tokenizer.json says all, as for a class without a model of its own."""
+    folder = copy_files(minilm, tmp_path, "tokenizer.json")
+    edit_json(folder / "tokenizer_config.json", tokenizer_class=name, mask_token="[MASK]")
+    loaded = AutoTokenizer.from_pretrained(folder)
+    texts = random_texts(13, 100)
+    assert type(loaded) is npbert.PreTrainedTokenizerFast
+    assert loaded(texts, **EVERYTHING) == tokenizer(texts, **EVERYTHING)
+    assert loaded.mask_token_id == 103
+    (folder / "tokenizer_config.json").unlink()
+    for config in ({"tokenizer_class": name}, {"model_type": "longformer"}):
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        assert type(AutoTokenizer.from_pretrained(folder)) is npbert.PreTrainedTokenizerFast
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"config\.json: model_type: wanted one of .* or a tokenizer\.json, found 'long"
+    ):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_a_file_that_is_not_asked_is_not_read(minilm: Path, tmp_path: Path) -> None:
+    """tokenizer_config.json says all that the model's config.json could."""
+    folder = copy_files(minilm, tmp_path, "tokenizer.json")
+    says = {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids"], "do_lower_case": None}
+    edit_json(folder / "tokenizer_config.json", **says)
+    (folder / "config.json").write_text("{")
+    assert AutoTokenizer.from_pretrained(folder).tokenize("Hello") == ["hello"]
+
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json")
+
+
+@pytest.mark.parametrize("name", [*FILES, "config.json"])
+@pytest.mark.parametrize("kind", ["a pipe", "a folder", "a device", "a link that leads nowhere", "too long"])
+def test_a_file_that_is_none(kind: str, name: str, minilm: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    copy_files(minilm, tmp_path, *({"vocab.txt"} if name == "vocab.txt" else {"tokenizer.json", "vocab.txt"}))
+    (tmp_path / name).unlink(missing_ok=True)
+    error: type[Exception] = OSError
+    message = "wanted a regular file"
+    if kind == "a pipe":
+        os.mkfifo(tmp_path / name)
+    elif kind == "a folder":
+        (tmp_path / name).mkdir()
+    elif kind == "a device":
+        (tmp_path / name).symlink_to("/dev/zero")
+    elif kind == "a link that leads nowhere":
+        (tmp_path / name).symlink_to("nowhere")
+        message = kind
+    else:
+        (tmp_path / name).write_bytes(b" " * 2000)
+        error, message = ValueError, "wanted at most 1000 bytes"
+        for module in ("tokenizer_files.MOST_BYTES", "tokenizer_vocabulary.MOST_BYTES", "json_file.MAX_BYTES"):
+            monkeypatch.setattr(f"npbert.{module}", 1000)
+        if name not in ("tokenizer.json", "vocab.txt"):
+            (tmp_path / "tokenizer.json").unlink()
+            (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
+    with pytest.raises(error, match=f"{name}: {message}"):
+        AutoTokenizer.from_pretrained(tmp_path)
 
 
 def test_auto_tokenizer_is_no_class_of_its_own() -> None:

@@ -97,7 +97,10 @@ def test_no_texts_at_all(tokenizer: BertTokenizer) -> None:
         ({"pad_to_multiple_of": 2**40, "padding": True}, "^pad_to_multiple_of: wanted at most 1048576.*found"),
         ({"max_length": True}, "^max_length: wanted a whole number, 0 or more, found True"),
         ({"stride": -1}, "^stride: wanted a whole number, 0 or more, found -1"),
-        ({"max_length": 8, "stride": 6}, "^stride: wanted less than the 6 tokens that fit.*found 6"),
+        (
+            {"max_length": 8, "stride": 6, "return_overflowing_tokens": True},
+            "^stride: wanted less than the 6 tokens that fit.*found 6",
+        ),
         ({"pad_to_multiple_of": 0}, "^pad_to_multiple_of: wanted a whole number, 1 or more, found 0"),
         (
             {"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 8},
@@ -147,5 +150,8 @@ def test_a_pattern_that_gives_up_is_a_value_error(
 def test_a_panic_of_the_backend_is_a_value_error(tokenizer: BertTokenizer, capfd: pytest.CaptureFixture[str]) -> None:
     """`tokenizers` asserts that the stride is less than what stays of each text of a pair."""
     with pytest.raises(ValueError, match=r"^text: can't be tokenized: `stride` must be strictly less"):
-        tokenizer("a b c d e f", "g h i j k l", truncation=True, max_length=8, stride=2)
+        tokenizer("a b c d e f", "g h i j k l", truncation=True, max_length=8, stride=2, return_overflowing_tokens=True)
+    # Where nothing that overflows is wanted, nothing is repeated.
+    row = tokenizer("a b c d e f", "g h i j k l", truncation=True, max_length=8, stride=2)["input_ids"]
+    assert row == tokenizer("a b c d e f", "g h i j k l", truncation=True, max_length=8)["input_ids"]
     assert tokenizer("a")["input_ids"] == [101, 1037, 102]

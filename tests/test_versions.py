@@ -70,14 +70,13 @@ def test_a_switch_sets_what_it_set_in_training(case: dict[str, Any], tmp_path: P
         assert tokenizer.model_input_names == answer["names"].split()
 
 
-def test_a_switch_that_sets_nothing_is_told_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_switch_that_sets_nothing_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Unless it asks for what is there anyway, or for what makes no difference."""
     folder = write_folder(tmp_path, CASES["XLM-R, left-over"])
-    with pytest.warns(UserWarning, match=r"^add_prefix_space: no step of this tokenizer is set by it"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=False)
+    with pytest.raises(ValueError, match=r"^add_prefix_space: wanted True, as this tokenizer's steps have it"):
+        AutoTokenizer.from_pretrained(folder, add_prefix_space=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True, trim_offsets=False)
     assert rows(tokenizer) == NAMED["XLM-R, left-over"]
-    write_folder(tmp_path / "vocabulary", CASES["MPNet, vocabulary"])
-    with pytest.warns(UserWarning, match=r"^trim_offsets: no step of this tokenizer is set by it: .*vocab.txt decides"):
-        AutoTokenizer.from_pretrained(tmp_path / "vocabulary", trim_offsets=False, tokenize_chinese_chars=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         AutoTokenizer.from_pretrained(folder)
@@ -234,7 +233,11 @@ def test_dropout_is_off(tmp_path: Path) -> None:
         backend = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
         assert len({tuple(backend.encode(text).tokens) for _ in range(50)}) > 1
         tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-        for each in (tokenizer, PreTrainedTokenizerFast(backend), pickle.loads(pickle.dumps(tokenizer))):
+        for each in (
+            tokenizer,
+            PreTrainedTokenizerFast(tokenizer_object=backend),
+            pickle.loads(pickle.dumps(tokenizer)),
+        ):
             assert {tuple(each.tokenize(text)) for _ in range(50)} == {tuple(wanted)}
         tokenizer.save_pretrained(tmp_path)
         assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["dropout"] is None
@@ -248,5 +251,5 @@ def test_sampling_is_off() -> None:
     text = "hello hello hello well"
     backend.model.alpha = 0.1
     assert len({tuple(backend.encode(text).tokens) for _ in range(50)}) > 1
-    tokenizer = PreTrainedTokenizerFast(backend)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
     assert len({tuple(tokenizer.tokenize(text)) for _ in range(50)}) == 1

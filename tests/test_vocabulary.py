@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from strings import random_texts
+from tokenizers import AddedToken
+from tokenizing import load_oracle
 
-from npbert.tokenizer import BertTokenizer
+from npbert.tokenizer import AutoTokenizer, BertTokenizer
 
 
 def test_decode(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
@@ -88,3 +91,87 @@ def test_vocabulary(tokenizer: BertTokenizer, tokenizer_oracle: Any) -> None:
     assert tokenizer.convert_ids_to_tokens(7592) == "hello"
     assert bool(tokenizer)
     assert "vocab_size=30522" in repr(tokenizer)
+
+
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+@pytest.fixture
+def pair(minilm: Path) -> tuple[BertTokenizer, Any]:
+    """A tokenizer to change, and transformers'."""
+    return AutoTokenizer.from_pretrained(minilm), load_oracle(minilm)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pad_token", "[UNK]"),
+        ("pad_token", AddedToken("[unused7]")),
+        ("pad_token_id", 5),
+        ("pad_token", None),
+        ("mask_token", "hello"),
+        ("mask_token_id", 7592),
+        ("mask_token", None),
+        ("cls_token", "hello"),
+        ("sep_token_id", None),
+        ("bos_token", "[CLS]"),
+        ("extra_special_tokens", ["hello", "world"]),
+        ("additional_special_tokens", ["hello"]),
+    ],
+)
+def test_special_tokens_are_set(name: str, value: Any, pair: tuple[BertTokenizer, Any], tmp_path: Path) -> None:
+    own, oracle = pair
+    setattr(own, name, value)
+    setattr(oracle, name.replace("additional", "extra"), value)  # the older name does nothing any more
+    for role in ROLES:
+        assert getattr(own, f"{role}_token") == getattr(oracle, f"{role}_token")
+        assert getattr(own, f"{role}_token_id") == getattr(oracle, f"{role}_token_id")
+    assert {*own.all_special_tokens} == {*oracle.all_special_tokens}
+    assert {*own.all_special_ids} == {*oracle.all_special_ids}
+    assert own.special_tokens_map == {role: token for role, token in oracle.special_tokens_map.items() if token}
+    texts = ["hello", "a hello world"]
+    if own.pad_token is not None:
+        for call in ({"padding": True}, {"padding": "max_length", "max_length": 9, "truncation": True}):
+            assert own(texts, **call)["input_ids"] == oracle(texts, **call)["input_ids"]
+        rows = {"input_ids": [[5], [6, 7]]}
+        assert own.pad(rows)["input_ids"] == oracle.pad(rows)["input_ids"]
+    else:
+        with pytest.raises(ValueError, match=r"^padding: wanted False, since this tokenizer has no pad_token"):
+            own(texts, padding=True)
+    ids = own(texts[1])["input_ids"]
+    assert own.decode(ids, skip_special_tokens=True) == oracle.decode(ids, skip_special_tokens=True)
+    assert own.convert_ids_to_tokens(ids, True) == oracle.convert_ids_to_tokens(ids, True)
+    own.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again.special_tokens_map == own.special_tokens_map
+    assert again.extra_special_tokens == own.extra_special_tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pad_token", "<new>", "pad_token: wanted a token of the vocabulary, found '<new>'"),
+        ("pad_token", 3, r"pad_token: wanted a token \(str\) or None, found 3"),
+        ("pad_token", "\ud800", "pad_token: wanted valid Unicode"),
+        ("mask_token_id", 10**6, "mask_token_id: wanted an id of the vocabulary, found 1000000"),
+        ("mask_token_id", "5", "ids: wanted a token id"),
+        ("mask_token_id", [5], "mask_token_id: wanted an id of the vocabulary"),
+        ("extra_special_tokens", ["<new>"], "extra_special_tokens: wanted a token of the vocabulary"),
+        ("extra_special_tokens", "hello", "extra_special_tokens: wanted a list of tokens, found 'hello'"),
+    ],
+)
+def test_what_can_be_no_special_token(name: str, value: Any, message: str, pair: tuple[BertTokenizer, Any]) -> None:
+    """transformers takes the first for [UNK], and pads with that."""
+    before = pair[0].special_tokens_map
+    with pytest.raises(ValueError, match=f"^{message}"):
+        setattr(pair[0], name, value)
+    assert pair[0].special_tokens_map == before
+
+
+def test_special_tokens_are_split(pair: tuple[BertTokenizer, Any]) -> None:
+    own, oracle = pair
+    assert not own.split_special_tokens
+    own.split_special_tokens = oracle.split_special_tokens = True
+    assert own("a [MASK]")["input_ids"] == oracle("a [MASK]")["input_ids"] == [101, 1037, 1031, 7308, 1033, 102]
+    with pytest.raises(ValueError, match=r"^split_special_tokens: wanted True or False, found 1"):
+        own.split_special_tokens = 1  # type: ignore[assignment]

@@ -113,6 +113,8 @@ def assert_same_with_all_arguments(
         try:
             wanted = oracle(*texts, **given)
         except BaseException:
+            if given["stride"] and not given["return_overflowing_tokens"]:
+                continue  # here it is not asked for, where nothing repeats anything
             # A bare Exception or a panic; or rows of several lengths where an array is wanted.
             with pytest.raises(ValueError, match=r"."):
                 tokenizer(*texts, **given)

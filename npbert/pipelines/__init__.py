@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from npbert.arguments import as_count
 from npbert.config_values import show
+from npbert.keywords import LOADING, refuse_unknown
 
 if TYPE_CHECKING:
     from npbert_kernels.ops import Dtype
@@ -41,6 +42,7 @@ def pipeline(
     device: str | int | None = None,
     batch_size: int | None = None,
     show_progress_bar: bool | None = None,
+    subfolder: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -59,10 +61,12 @@ def pipeline(
         device: as the model's `from_pretrained` takes it; a number as transformers means it, -1 the CPU.
         batch_size: how many texts are read at once at most; None reads so many that packing them pays.
         show_progress_bar: True or False; None shows one where stderr is a terminal and the work is long.
+        subfolder: of the model's folder, where the files are.
         revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
         backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
         dtype: "float32" (as None), "bfloat16" or "int8", as the model's `from_pretrained` takes it.
-        arguments: the task's own, for all calls that do not give them; its class says which there are.
+        arguments: the task's own, for all calls that do not give them; its class says which there are. What changes
+            nothing here, of what transformers' loading takes, is taken, too.
 
     Raises:
         ValueError: the task is unknown, no model is named, the model has no head for the task, or an argument
@@ -81,6 +85,10 @@ def pipeline(
             f"model: wanted a folder, a hub id or package:NAME, found none, and npbert chooses none by itself: "
             f"pipeline({task!r}, model=...) with a model that was trained for the task"
         )
+    others = {key: value for key, value in arguments.items() if key in LOADING}
+    refuse_unknown("pipeline", others)
+    arguments = {key: value for key, value in arguments.items() if key not in LOADING}
+    arguments = kind.checked_arguments(arguments, pipeline)  # before a model is loaded
     hub: dict[str, Any] = {
         "revision": revision,
         "token": token,
@@ -90,13 +98,13 @@ def pipeline(
     if isinstance(model, str | os.PathLike):
         placed: dict[str, Any] = {} if device is None else {"device": _device(device)}
         placed |= {} if dtype is None else {"dtype": dtype}
-        loaded = kind.load_model(model, backend=backend, **hub, **placed)
-        tokenizer = model if tokenizer is None else tokenizer
-    elif device is not None:
-        raise ValueError(f"device: wanted none, since the model is loaded already, found {show(device)}")
-    elif dtype is not None:
-        raise ValueError(f"dtype: wanted none, since the model is loaded already, found {show(dtype)}")
+        loaded = kind.load_model(model, backend=backend, subfolder=subfolder, **hub, **placed)
+        if tokenizer is None:
+            tokenizer, hub = model, {**hub, "subfolder": subfolder}
     else:
+        for key, value in (("device", device), ("dtype", dtype), ("subfolder", subfolder)):
+            if value is not None:
+                raise ValueError(f"{key}: wanted none, since the model is loaded already, found {show(value)}")
         loaded = kind.checked_model(model)
     if tokenizer is None:
         raise ValueError("tokenizer: wanted one, or its folder, since the model is given as an object; found none")

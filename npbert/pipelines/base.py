@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +13,7 @@ from npbert_kernels.ops import Floats
 
 from npbert.arguments import check_bool, checked_count
 from npbert.config_values import show
+from npbert.keywords import KeywordError, hint, names_of
 from npbert.model import EncoderModel
 from npbert.progress import Progress
 from npbert.sequences import as_list, described, has_items
@@ -87,7 +88,7 @@ class Pipeline(ABC):
         check_bool("show_progress_bar", show_progress_bar, none=True)
         self.show_progress_bar = show_progress_bar
         tokenizer.check_vocabulary(model.config.vocab_size)
-        self._given = self._checked(arguments)
+        self._given = self.checked_arguments(arguments, type(self).__init__)
         self._settle({})
 
     def __call__(
@@ -119,8 +120,30 @@ class Pipeline(ABC):
         stream = (self.read(item, f"inputs[{index}]", settled) for index, item in enumerate(inputs))
         return self._answers(stream, settled, size, None, show)
 
+    def predict(self, X: Any) -> Any:
+        """As a call without arguments: the name that scikit-learn has for it. So is `transform`."""
+        return self(X)
+
+    transform = predict
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
+
+    @classmethod
+    def checked_arguments(cls, given: dict[str, Any], known: Callable[..., Any]) -> dict[str, Any]:
+        """Those of the task's arguments that have a value.
+
+        Raises:
+            ValueError: there is no such argument; `known` is what has others.
+        """
+        names = [entry.name for entry in fields(cls.arguments_type)]
+        for name in given:
+            if name not in names:
+                wanted = f"{cls.task}: wanted arguments among {', '.join(names)}, found {show(name)}"
+                raise KeywordError(wanted + hint(name, [*names, *names_of(known)]))
+        # An iterator has its items but once, and arguments are read for every call.
+        listed = {name: list(value) if isinstance(value, Iterator) else value for name, value in given.items()}
+        return {name: value for name, value in listed.items() if value is not None or name in cls.nullable}
 
     @classmethod
     def load_model(cls, name: str | os.PathLike[str], **arguments: Any) -> Any:
@@ -160,7 +183,7 @@ class Pipeline(ABC):
     def answer(self, item: Any, rows: list[Row], outputs: list[Floats], arguments: Any) -> Any:
         """An item's answer from what the model said of each of its rows."""
 
-    def predict(self, rows: Sequence[Row]) -> list[Floats]:
+    def _outputs(self, rows: Sequence[Row]) -> list[Floats]:
         """What the model says of each row."""
         types = None if rows[0].token_types is None else [row.token_types for row in rows]
         if rows[0].columns is None:
@@ -191,17 +214,9 @@ class Pipeline(ABC):
         return [[self.row(encoding)] for encoding in self.tokenizer(batch, **tokenizer_arguments).encodings]
 
     def _settle(self, given: dict[str, Any]) -> Any:
-        return self.prepare(self.arguments_type(**{**self._given, **self._checked(given)}))
-
-    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that have a value."""
-        names = [entry.name for entry in fields(self.arguments_type)]
-        for name in given:
-            if name not in names:
-                raise ValueError(f"{self.task}: wanted arguments among {', '.join(names)}, found {name!r}")
-        # An iterator has its items but once, and arguments are read for every call.
-        listed = {name: list(value) if isinstance(value, Iterator) else value for name, value in given.items()}
-        return {name: value for name, value in listed.items() if value is not None or name in self.nullable}
+        return self.prepare(
+            self.arguments_type(**{**self._given, **self.checked_arguments(given, type(self).__call__)})
+        )
 
     def _answers(
         self, items: Iterable[Any], arguments: Any, size: int | None, total: int | None, show: bool | None
@@ -213,7 +228,7 @@ class Pipeline(ABC):
                 for item, own in zip(block, rows, strict=True):
                     self._check_lengths(item, own)
                 for begin, end in _groups(rows, self.model.backend.token_budget):
-                    outputs = iter(self.predict([row for own in rows[begin:end] for row in own]))
+                    outputs = iter(self._outputs([row for own in rows[begin:end] for row in own]))
                     for item, own in zip(block[begin:end], rows[begin:end], strict=True):
                         answer = self.answer(item, own, list(islice(outputs, len(own))), arguments)
                         progress.advance(1)

@@ -116,7 +116,7 @@ class FillMaskPipeline(Pipeline):
         ids = []
         for index, word in enumerate(words):
             read_text(word, f"targets[{index}]")
-            token = self.tokenizer.backend_tokenizer.token_to_id(word)
+            token = self.tokenizer.id_of(word)
             if token is None:
                 pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
                 if not pieces:

@@ -16,6 +16,7 @@ from npbert.pipelines.entities import STRATEGIES, Strategy, Token, entities_of, 
 from npbert.pipelines.scores import softmax
 from npbert.sequences import as_list, described, has_items
 from npbert.texts import TextError
+from npbert.tokenizer_errors import guarded
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class TokenClassificationPipeline(Pipeline):
 
     def _marks_continuations(self) -> bool:
         """Whether tokens that go on with a word say so, as WordPiece's do."""
-        return bool(getattr(self.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
+        with guarded("tokenizer"):
+            return bool(getattr(self.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
 
 
 def _is_words(inputs: Any) -> bool:
