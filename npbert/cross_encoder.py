@@ -23,6 +23,7 @@ from npbert.sentence_save import save_cross_encoder
 from npbert.sentence_tokenizer import read_tokenizer
 from npbert.sequences import as_list, described
 from npbert.texts import TextError, check_texts, check_unicode, checked_texts
+from npbert.tokenizer_errors import fitting
 
 Pair: TypeAlias = Sequence[str]  # two texts
 Activation: TypeAlias = Callable[[Any], Any]
@@ -99,9 +100,11 @@ class CrossEncoder:
         self.tokenizer.check_vocabulary(self.config.vocab_size)
         if num_labels not in (None, self.num_labels):
             raise ValueError(f"num_labels: wanted None or {self.num_labels}, the model's, found {show(num_labels)}")
-        self.max_seq_length = settings.max_seq_length
-        if max_length is not None:
-            self.max_seq_length = max_length
+        if max_length is None:
+            source = settings.transformer / settings.sources["max_seq_length"]
+            self._set_length(settings.max_seq_length, str(source))
+        else:
+            self._set_length(max_length, "max_length")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, max_length={self.max_length}, num_labels={self.num_labels})"
@@ -122,14 +125,17 @@ class CrossEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
+        self._set_length(value, "max_length")
+
+    max_length = max_seq_length
+
+    def _set_length(self, value: Any, where: str) -> None:
         least, most = self.tokenizer.num_special_tokens_to_add(pair=True), self.config.max_tokens
         count = as_count(value)
         if count is None or not least <= count <= most:
-            raise ValueError(f"max_length: wanted a whole number from {least} to {most}, found {show(value)}")
+            raise ValueError(f"{where}: wanted a whole number from {least} to {most}, found {show(value)}")
         self._max_seq_length = count
         self.tokenizer.model_max_length = count  # where it is saved
-
-    max_length = max_seq_length
 
     def predict(
         self,
@@ -181,7 +187,8 @@ class CrossEncoder:
             for start in range(0, len(pairs), batch_size):
                 rows = slice(start, min(start + batch_size, len(pairs)))
                 ids, types = self.tokenizer.encode_ids(firsts[rows], seconds[rows], self.max_seq_length)
-                logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
+                with fitting(self.tokenizer.name_or_path):
+                    logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)
 
         scores = as_array("activation_fn", function(logits))

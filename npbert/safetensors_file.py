@@ -7,6 +7,7 @@ Format: https://huggingface.co/docs/safetensors/index#format
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -91,6 +92,8 @@ class SafetensorsFile:
         except SafetensorError as error:
             why = f"{brief(error, 300)}{self._cut_short()}"
             raise ValueError(f"{self.path}: not a valid safetensors file: {why}") from None
+        except MemoryError as error:  # the library has room made for the whole of the file
+            raise OSError(errno.ENOMEM, brief(error, 300), str(self.path)) from None
         found = os.stat(self.path)
         if (found.st_ino, found.st_dev) != self._identity[:2]:
             raise OSError(f"{self.path}: replaced by another file while it was opened")

@@ -93,8 +93,25 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
     charsmap, model_type = values.pop("charsmap", b""), values.pop("model_type", 1)
     if not isinstance(charsmap, bytes) or not isinstance(model_type, int):
         raise ValueError("a field is of another kind")
+    check_charsmap("precompiled_charsmap", charsmap, len(charsmap))
     flags = {name: bool(value) for name, value in values.items()}
     return SentencePieceModel(pieces, model_type, charsmap=charsmap, **flags)
+
+
+def check_charsmap(where: str, begin: bytes, size: int) -> None:
+    """The library makes room for the trie that the first four bytes of a character map speak of, before it reads it.
+
+    Args:
+        where: for messages.
+        begin: the first bytes at least.
+        size: of the map, in bytes.
+
+    Raises:
+        ValueError: the trie would be longer than the map.
+    """
+    trie = int.from_bytes(begin[:4], "little")
+    if size and trie > size - 4:
+        raise ValueError(f"{where}: wanted a trie of at most {max(size - 4, 0)} bytes, found {trie}")
 
 
 def _piece(data: bytes, begin: int, end: int) -> Piece:

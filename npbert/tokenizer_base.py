@@ -37,6 +37,7 @@ from npbert.tokenizer_files import (
     make_tokenizer,
 )
 from npbert.tokenizer_pad import MASK, arrays_of, padded, read_columns
+from npbert.tokenizer_pipeline import check_template
 from npbert.tokenizer_rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
 from npbert.tokenizer_settings import checked_settings
 from npbert.tokenizer_switches import Switch, switches
@@ -120,13 +121,9 @@ class PreTrainedTokenizerFast(Vocabulary):
         with as_value_error(f"{where}: can't encode a text"):
             draw_no_lots(backend)
             single, pair = backend.encode_batch(["a", ("a", "a")])
+        with guarded(where):
+            check_template(backend, single, pair, where)
         self._around = _around(single, where)
-        self._special_ids = [
-            index
-            for row in (single, pair)
-            for index, text in zip(row.ids, row.sequence_ids, strict=True)
-            if text is None
-        ]
         with guarded(f"{where}: not a valid tokenizer"):
             self._long_texts = LongTexts(backend)
             if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
@@ -228,15 +225,13 @@ class PreTrainedTokenizerFast(Vocabulary):
             ValueError: one is not; the greatest is named.
         """
         vocab_size = checked_count("vocab_size", vocab_size, 1)
-        special = max(self._special_ids, default=-1)
-        if self._greatest_id is not None and max(special, self._greatest_id) < vocab_size:
+        if self._greatest_id is not None and self._greatest_id < vocab_size:
             return
         token, greatest = max(self.get_vocab().items(), key=lambda item: item[1], default=("", -1))
-        if max(special, greatest) >= vocab_size:
-            found = f"{greatest}, {token!r}" if greatest >= special else f"{special} among its special tokens"
+        if greatest >= vocab_size:
             raise ValueError(
                 f"{self.name_or_path or 'tokenizer'}: wanted ids below {vocab_size}, the model's vocab_size, "
-                f"found {found}"
+                f"found {greatest}, {show(token)}"
             )
 
     @property

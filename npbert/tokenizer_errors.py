@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from npbert.config_values import brief
+
 MOST = 300  # characters of what the library says
 
 
@@ -30,6 +32,15 @@ def guarded(what: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """Around a model's call with rows that a tokenizer made: an error says which tokenizer that is."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name or 'tokenizer'}: wanted rows that the model takes, found others: {error}") from None
+
+
 def is_foreign_error(error: BaseException) -> bool:
     """Whether only `tokenizers` raises this: a bare Exception, a panic, or a number that its integers can't hold."""
     return type(error) in (Exception, OverflowError) or type(error).__name__ == "PanicException"
@@ -37,5 +48,4 @@ def is_foreign_error(error: BaseException) -> bool:
 
 def said(error: BaseException) -> str:
     """What an error says, as a message shows it: a line, not a page."""
-    line = " ".join(str(error)[: 2 * MOST].split())
-    return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
+    return brief(" ".join(str(error)[: 2 * MOST].split()), MOST)

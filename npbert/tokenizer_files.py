@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from npbert.file_names import BYTE_BPE, SENTENCEPIECE, TOKENIZER_FILE, VOCABULAR
 from npbert.file_names import CONFIG_FILE as MODEL_CONFIG_FILE
 from npbert.json_file import read_json_object
 from npbert.regular_file import exists, read_bounded
+from npbert.sentencepiece_file import check_charsmap
 from npbert.tokenizer_backends import copied
 from npbert.tokenizer_config import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.tokenizer_errors import as_value_error, guarded
@@ -50,6 +52,7 @@ TOKENIZER_FILES = (
 
 MOST_BYTES = 100_000_000  # of a tokenizer.json: a million tokens, as XLM-V has them, take 60 MB
 
+_CHARSMAPS = re.compile(rb'"precompiled_charsmap"\s*:\s*"(?=([A-Za-z0-9+/]{8}))([A-Za-z0-9+/]+)')
 _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
 
@@ -175,6 +178,8 @@ _PART_NAMES = {
 def _read(file: Path) -> tuple[Tokenizer, int]:
     """What a tokenizer.json describes, and a number that no id exceeds."""
     data = read_bounded(file, MOST_BYTES)
+    for charsmap in _CHARSMAPS.finditer(data):
+        check_charsmap(f"{file}: precompiled_charsmap", base64.b64decode(charsmap[1]), len(charsmap[2]) * 3 // 4)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
         backend = Tokenizer.from_buffer(data)
     # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;
@@ -222,7 +227,7 @@ def _finished(
     check_switches(backend, given)
     unknown = getattr(backend.model, "unk_token", None)
     if isinstance(backend.model, WordPiece) and backend.model.token_to_id(str(unknown)) is None:
-        raise ValueError(f"{where}: wanted the unknown token {unknown!r} in the vocabulary, found none")
+        raise ValueError(f"{where}: wanted the unknown token {show(unknown)} in the vocabulary, found none")
     backend.no_truncation()
     backend.no_padding()
     backend.encode_special_tokens = config.flag("split_special_tokens", False)
@@ -300,7 +305,7 @@ def _from_added_file(path: Path, special: set[str]) -> list[AddedToken]:
     wanted: dict[int, AddedToken] = {}
     for content, index in _read_optional(path).items():
         if isinstance(index, bool) or not isinstance(index, int):
-            raise ValueError(f"{path}: {content!r}: wanted an id, found {index!r}")
+            raise ValueError(f"{path}: {show(content)}: wanted an id, found {show(index)}")
         is_special = content in special
         wanted[index] = AddedToken(content, special=is_special, normalized=not is_special)
     return [token for _, token in sorted(wanted.items())]

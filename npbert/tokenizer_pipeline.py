@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
+from npbert.config_values import show
 from npbert.tokenizer_config import TokenizerConfig
 from npbert.tokenizer_errors import as_value_error
 
@@ -30,10 +31,10 @@ def set_special_tokens(backend: Tokenizer, config: TokenizerConfig, tokens: Mapp
         index = None if role not in tokens else backend.token_to_id(tokens[role])
         if index is None:
             wanted = tokens.get(role, family.tokens[role])
-            raise ValueError(f"{where}: wanted {role} {wanted!r} in the vocabulary, found none")
+            raise ValueError(f"{where}: wanted {role} {show(wanted)} in the vocabulary, found none")
         ids[tokens[role]] = index
     cls, sep = tokens["cls_token"], tokens["sep_token"]
-    with as_value_error(f"{where}: {cls!r} and {sep!r} make no template"):
+    with as_value_error(f"{where}: {show(cls)} and {show(sep)} make no template"):
         if family.format == "roberta":
             backend.post_processor = RobertaProcessing(
                 (sep, ids[sep]),
@@ -44,6 +45,29 @@ def set_special_tokens(backend: Tokenizer, config: TokenizerConfig, tokens: Mapp
             return
         parts = _PAIRS[family.format].format(cls=cls, sep=sep).split()
         backend.post_processor = TemplateProcessing(single=parts[:3], pair=parts, special_tokens=list(ids.items()))
+
+
+def check_template(backend: Tokenizer, single: Encoding, pair: Encoding, where: str) -> None:
+    """Around a text and a pair: each text stands there once, and every other id is a token's.
+
+    Args:
+        backend: the tokenizer.
+        single, pair: what it makes of "a", and of "a" with "a".
+        where: what is wrong otherwise, for messages.
+
+    Raises:
+        ValueError: it is otherwise.
+    """
+    alone = backend.encode("a", add_special_tokens=False).ids
+    for row, texts in ((single, (0,)), (pair, (0, 1))):
+        if len(row.tokens) != len(row.ids):
+            raise ValueError(f"{where}: wanted a token for each id, found {len(row.tokens)} for {len(row.ids)} ids")
+        for index, text in zip(row.ids, row.sequence_ids, strict=True):
+            if text is None and backend.id_to_token(index) is None:
+                raise ValueError(f"{where}: wanted special tokens with ids of the vocabulary, found {index}")
+        for number in texts:
+            if [index for index, text in zip(row.ids, row.sequence_ids, strict=True) if text == number] != alone:
+                raise ValueError(f"{where}: wanted a template with each text in it once, found another")
 
 
 _PAIRS = {

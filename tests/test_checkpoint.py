@@ -458,3 +458,14 @@ def test_any_damage_is_an_error_or_harmless(
                     assert np.isfinite(values).all()
     except ValueError as error:
         assert str(tmp_path / SINGLE) in str(error)  # noqa: PT017 (damage may also be harmless)
+
+
+def test_a_file_without_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library makes room for all of a file, which a limit on memory may refuse it."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MemoryError("Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr(safetensors_file, "safe_open", refuse)
+    with pytest.raises(OSError, match=r"Cannot allocate memory \(os error 12\): .*model\.safetensors"):
+        opened(tmp_path, {"w": np.zeros(3, np.float32)})

@@ -132,6 +132,17 @@ def test_max_length(folder: Path) -> None:
             CrossEncoder(folder, max_length=wrong)  # type: ignore[arg-type]
 
 
+def test_a_length_in_the_folder_that_leaves_no_room(task_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """[CLS] and two [SEP] need three."""
+    made = task_folder("BertForSequenceClassification", labels=("relevance",))
+    folder = shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    edit_json(folder / "tokenizer_config.json", model_max_length=1)
+    message = r"tokenizer_config\.json: model_max_length: wanted a whole number from 3 to \d+, found 1"
+    with pytest.raises(ValueError, match=message):
+        CrossEncoder(folder)
+    assert CrossEncoder(folder, max_length=8).max_length == 8
+
+
 def test_prompts(folder: Path) -> None:
     arguments = {"prompts": {"ask": "question: ", "tell": "statement: "}, "default_prompt_name": "ask"}
     model, truth = CrossEncoder(folder, **arguments), oracle(folder, **arguments)

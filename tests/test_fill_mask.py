@@ -105,5 +105,5 @@ def test_targets_without_any_token_are_refused(fill: Any) -> None:
 
 def test_a_tokenizer_without_a_mask_is_refused(folder: Path) -> None:
     tokenizer = npbert.AutoTokenizer.from_pretrained(folder, mask_token=None)
-    with pytest.raises(ValueError, match="tokenizer: wanted one with a mask token, found none"):
+    with pytest.raises(ValueError, match=": wanted a tokenizer with a mask token, found none"):
         npbert.pipeline("fill-mask", folder, tokenizer)

@@ -194,6 +194,27 @@ def test_attention(
     attention_case(seed, lengths, key_lens, heads, size, mask, spread)
 
 
+@pytest.mark.parametrize("spread", [1e8, 1e15])
+def test_attention_with_scores_of_any_size(spread: float) -> None:
+    """All of a query's attention goes to one key: a maximum's rounding is far more than what exponents can hold."""
+    lengths, heads, size = [40, 3, 17], 2, 20
+    (qkv,) = normal(1, (sum(lengths), 3 * heads * size))
+    qkv[:, : 2 * heads * size] *= np.float32(spread)
+
+    def op(store: Any) -> Any:
+        into = store.linear(np.eye(qkv.shape[1], dtype=np.float32), None, heads_out=heads)
+
+        def forward(ops: Any, batch: Any, x: Any) -> Any:
+            parts = (ops.linear(x, into), batch.cu_seqlens, batch.key_lens)
+            return {"probs": ops.attention(*parts, heads=heads, head_size=size, probs=True)[1]}
+
+        return forward
+
+    found, truth = both(op, [qkv], batch_of(lengths))
+    assert sorted(set(truth["probs"])) == [0, 1]
+    assert_within(found["probs"], truth["probs"], np.full(len(truth["probs"]), 2 * TINY), "probs")
+
+
 def test_attention_without_any_key() -> None:
     attention_case(0, [3, 1], [0, 0], 2, 5, False, 1.0)
 

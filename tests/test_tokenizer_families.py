@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import threading
@@ -371,6 +372,39 @@ def test_a_bad_unigram_file(change: dict[str, Any], copy: Callable[..., Path]) -
     folder = copy("xlm-roberta")
     edit_json(folder / "tokenizer.json", **change)
     with pytest.raises(ValueError, match=r"tokenizer.json: not a valid tokenizer.json"):
+        AutoTokenizer.from_pretrained(folder)
+
+
+def test_a_character_map_shorter_than_its_trie(copy: Callable[..., Path]) -> None:
+    """Told before the library makes room for it."""
+    folder = copy("xlm-roberta")
+    short = base64.b64encode((8).to_bytes(4, "little") + bytes(5)).decode()
+    edit_json(folder / "tokenizer.json", normalizer={"type": "Precompiled", "precompiled_charsmap": short})
+    with pytest.raises(ValueError, match=r"precompiled_charsmap: wanted a trie of at most 5 bytes, found 8"):
+        AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": [2**31 - 1]}, "wanted special tokens with ids of the vocabulary, found 2147483647"),
+        ({"tokens": []}, "wanted a token for each id, found 3 for 4 ids"),
+        ({"single": []}, "wanted a template with each text in it once, found another"),
+        ({"single": ["$A", "$A"]}, "wanted a template with each text in it once, found another"),
+    ],
+)
+def test_a_template_that_does_not_fit(change: dict[str, Any], message: str, copy: Callable[..., Path]) -> None:
+    folder = copy("xlm-roberta")
+    template = json.loads((folder / "tokenizer.json").read_text())["post_processor"]
+    if "single" in change:
+        of_text = next(part for part in template["single"] if "Sequence" in part)
+        template["single"] = [part for part in template["single"] if part != of_text] + [of_text] * len(
+            change["single"]
+        )
+    else:
+        template["special_tokens"]["<s>"] |= change
+    edit_json(folder / "tokenizer.json", post_processor=template)
+    with pytest.raises(ValueError, match=message):
         AutoTokenizer.from_pretrained(folder)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tasks import assert_same_answer
+from tokenizing import edit_json
 
 import npbert
 
@@ -61,6 +63,14 @@ def test_without_entailment_the_last_label_counts(make: Callable[..., Path], ora
         classify = npbert.pipeline("zero-shot-classification", folder)
     wanted = oracle("zero-shot-classification", folder)(TEXT, candidate_labels=LABELS)
     assert_same_answer(classify(TEXT, LABELS), wanted)
+
+
+@pytest.mark.parametrize("index", [3, 10**60, -2])
+def test_an_index_of_entailment_that_is_no_label(make: Callable[..., Path], tmp_path: Path, index: int) -> None:
+    folder = shutil.copytree(make(*NLI), tmp_path, dirs_exist_ok=True)
+    edit_json(folder / "config.json", label2id={"contradiction": 0, "neutral": 1, "entailment": index})
+    with pytest.raises(ValueError, match="label2id: wanted an index below the 3 labels for entailment, found"):
+        npbert.pipeline("zero-shot-classification", folder)
 
 
 def test_a_hypothesis_that_leaves_no_room_is_read_with_the_whole_text(

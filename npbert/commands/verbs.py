@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from npbert import __version__
 from npbert.commands import DEMO_MODEL
+from npbert.config_values import show
 
 Arguments: TypeAlias = dict[str, Any]  # of add_argument
 Options: TypeAlias = dict[str, Arguments]
@@ -25,14 +26,14 @@ def positive(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"wanted a positive whole number, found {text!r}")
+        raise argparse.ArgumentTypeError(f"wanted a positive whole number, found {show(text)}")
     return value
 
 
 def count(text: str) -> int:
     """A whole number, 0 or more."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"wanted a whole number, 0 or more, found {text!r}")
+        raise argparse.ArgumentTypeError(f"wanted a whole number, 0 or more, found {show(text)}")
     return int(text)
 
 
@@ -43,7 +44,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a number of seconds, 0 or more, found {text!r}")
+        raise argparse.ArgumentTypeError(f"wanted a number of seconds, 0 or more, found {show(text)}")
     return value
 
 

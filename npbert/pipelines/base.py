@@ -18,6 +18,7 @@ from npbert.model import EncoderModel
 from npbert.progress import Progress
 from npbert.sequences import as_list, described, has_items
 from npbert.texts import TextError, check_unicode
+from npbert.tokenizer_errors import fitting
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -186,10 +187,9 @@ class Pipeline(ABC):
     def _outputs(self, rows: Sequence[Row]) -> list[Floats]:
         """What the model says of each row."""
         types = None if rows[0].token_types is None else [row.token_types for row in rows]
-        if rows[0].columns is None:
-            found: list[Floats] = self.model.predict([row.ids for row in rows], types)
-        else:
-            found = self.model.predict([row.ids for row in rows], types, [row.columns for row in rows])
+        columns = () if rows[0].columns is None else ([row.columns for row in rows],)
+        with fitting(self.tokenizer.name_or_path):
+            found: list[Floats] = self.model.predict([row.ids for row in rows], types, *columns)
         return found
 
     def prepare(self, arguments: Any) -> Any:

@@ -60,7 +60,9 @@ class FillMaskPipeline(Pipeline):
 
     def prepare(self, arguments: FillMaskArguments) -> Settled:
         if self.tokenizer.mask_token_id is None:
-            raise ValueError("tokenizer: wanted one with a mask token, found none")
+            raise ValueError(
+                f"{self.tokenizer.name_or_path or 'tokenizer'}: wanted a tokenizer with a mask token, found none"
+            )
         reading = Reading.of("tokenizer_kwargs", arguments.tokenizer_kwargs).for_tokenizer()
         if arguments.targets is None:
             return Settled(checked_top_k(arguments.top_k, self.model.config.vocab_size), None, reading)
@@ -120,14 +122,15 @@ class FillMaskPipeline(Pipeline):
             if token is None:
                 pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
                 if not pieces:
-                    warnings.warn(f"targets[{index}]: {word!r} has no tokens, and is left out", stacklevel=5)
+                    warnings.warn(f"targets[{index}]: {show(word)} has no tokens, and is left out", stacklevel=5)
                     continue
                 token = pieces[0]
                 first = self.tokenizer.convert_ids_to_tokens(token)
                 warnings.warn(
-                    f"targets[{index}]: {word!r} is no token of the vocabulary; {first!r} stands for it", stacklevel=5
+                    f"targets[{index}]: {show(word)} is no token of the vocabulary; {show(first)} stands for it",
+                    stacklevel=5,
                 )
             ids.append(token)
         if not ids:
-            raise ValueError(f"targets: wanted at least one word with tokens, found {targets!r}")
+            raise ValueError(f"targets: wanted at least one word with tokens, found {show(targets)}")
         return tuple(dict.fromkeys(ids))

@@ -40,15 +40,15 @@ class ZeroShotClassificationArguments:
         except (IndexError, KeyError, ValueError, AttributeError):
             changes = False
         if not changes:
-            raise ValueError(f"hypothesis_template: wanted a text with {{}} for the label, found {template!r}")
+            raise ValueError(f"hypothesis_template: wanted a text with {{}} for the label, found {show(template)}")
         if self.candidate_labels is None:
             return
         labels = self.labels()
         if not labels:
-            raise ValueError(f"candidate_labels: wanted at least one label, found {self.candidate_labels!r}")
+            raise ValueError(f"candidate_labels: wanted at least one label, found {show(self.candidate_labels)}")
         for index, label in enumerate(labels):
             if not read_text(label, f"candidate_labels[{index}]").text.strip():
-                raise ValueError(f"candidate_labels[{index}]: wanted a label, found {label!r}")
+                raise ValueError(f"candidate_labels[{index}]: wanted a label, found {show(label)}")
 
     def labels(self) -> list[str]:
         """The labels as a list."""
@@ -78,10 +78,13 @@ class ZeroShotClassificationPipeline(Pipeline):
         if len(names) < 2:
             raise ValueError(f"model: wanted two labels at least, entailment among them, found {len(names)}")
         self._entailment = next((index for name, index in names.items() if name.startswith("entail")), -1)
+        if not -1 <= self._entailment < model.config.num_labels:
+            wanted = f"an index below the {model.config.num_labels} labels"
+            raise ValueError(f"label2id: wanted {wanted} for entailment, found {show(self._entailment)}")
         if self._entailment == -1:
             warnings.warn(
                 f"{self.task}: no label of the model's begins with 'entail'; the last is taken, "
-                f"{model.config.id2label[model.config.num_labels - 1]!r}",
+                f"{show(model.config.id2label[model.config.num_labels - 1])}",
                 stacklevel=3,
             )
 

@@ -273,7 +273,8 @@ class Encoder64:
             return self.linear(np.maximum(self.linear(first, "pre_classifier"), 0), "classifier")
         if family in ("bert", "albert"):
             pooled = self.pooled(last)
-            assert pooled is not None
+            if pooled is None:
+                raise ValueError(f"{kind}: no pooler that is known here")
             return self.linear(pooled, "classifier")
         middle = self.linear(first, "classifier.dense")
         return self.linear(gelu(middle) if family == "electra" else np.tanh(middle), "classifier.out_proj")

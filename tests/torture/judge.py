@@ -13,6 +13,7 @@ from torture.verdict import RIGHT, SANE, Found
 # it does to the other within a small factor. The floor is for oracles that happen to round well.
 FACTOR = 16.0
 FLOOR = 2e-6  # of the greatest number
+COARSE = 1e5  # from this slack on arithmetic is as coarse as float16's, which says as well what the files tell
 ILL = 0.05  # where float32 is off by so much of the greatest number, the answer is not told by the files
 
 
@@ -42,6 +43,10 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
         rounding = float(np.abs(rounded - truth).max())
         if rounding > ILL * greatest or greatest > 1e30:
             return SANE
+        if slack >= COARSE:
+            coarse = float(np.abs(oracle(np.float16) - truth).max())
+            if not coarse <= ILL * greatest:
+                return SANE
         bound = slack * (FACTOR * rounding + FLOOR * greatest) + 1e-30
         off = np.abs(found - truth)
     if not np.isfinite(found).all():

@@ -212,7 +212,9 @@ def _ask_model(base: Base, folder: Folder, path: Path, backend: str, dtype: str)
     name = STEMS[base.family] + base.kind
     load = partial(getattr(npbert, name).from_pretrained, path, backend=backend, dtype=dtype)
     model = asked(f"{base.kind} loaded", load, [str(path)])
-    output = asked(f"{base.kind} called", lambda: model(IDS, MASK), ["input_ids", "attention_mask", str(path)])
+    output = asked(
+        f"{base.kind} called", lambda: model(IDS, MASK, return_dict=True), ["input_ids", "attention_mask", str(path)]
+    )
     found = output.last_hidden_state if base.kind == "Model" else None
     if base.kind == "ForQuestionAnswering":
         found = np.stack([output.start_logits, output.end_logits], -1)

@@ -66,6 +66,7 @@ from .simd import (
 from .ukernel import tile, tile_bfloat16
 
 PANEL_BYTES = 4 * PANEL
+LARGE = np.float32(2.0**20)  # scores whose scaled maximum, rounded, is off by more than a power of two can be
 
 
 @kernel
@@ -79,7 +80,12 @@ def softmax_row(row, n, scale):
     if tail > 0:
         highest = maximum(highest, keep_first(load(row + whole * 4), tail, -3.0e38))
     scales = broadcast(scale * LOG2_E)
-    shift = broadcast(horizontal_max(highest)) * scales * -1.0
+    top = horizontal_max(highest)
+    if not -LARGE < top * scale < LARGE:
+        for i in range(0, n, LANES):
+            store(row + i * 4, load(row + i * 4) - broadcast(top))
+        top = np.float32(0.0)
+    shift = broadcast(top) * scales * -1.0
     total = broadcast(0.0)
     for i in range(0, whole, LANES):
         value = power_of_two(fma(load(row + i * 4), scales, shift))
