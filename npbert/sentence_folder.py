@@ -50,6 +50,8 @@ MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout
 CONFIGURED = ("Pooling", "Dense", "LayerNorm")  # by a config.json in a folder of their own
 CLS_BEHIND_PROMPT = (5, 5)
 """From this version on, what "cls" takes of a text whose prompt is not pooled is the first token behind the prompt."""
+LOWER_BY_LETTER = (5, 4)
+"""From this version on, do_lower_case lowers each letter by itself."""
 TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 """The one modality_config that is what a Transformer does without one."""
 TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
@@ -68,6 +70,7 @@ class SentenceFolder:
     transformer: Path  # the folder of config.json, the weights and the tokenizer
     max_seq_length: int
     do_lower_case: bool = False
+    lower_whole: bool = True  # lower case is a whole text's, and not each letter's
     pooling: Pooling = field(default_factory=Pooling)
     modules: tuple[Module, ...] = ()  # what comes after pooling, in order
     width: int = 0  # of the vectors, before they are truncated
@@ -126,6 +129,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         transformer=transformer,
         max_seq_length=limit,
         do_lower_case=do_lower_case,
+        lower_whole=_version(settings["saved_by"]) < LOWER_BY_LETTER,
         pooling=pooling,
         modules=tuple(modules),
         width=width,

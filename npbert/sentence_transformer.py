@@ -91,7 +91,7 @@ class SentenceTransformer:
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
-        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
+        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case, settings.lower_whole)
         self.model = AutoModel.from_pretrained(
             settings.transformer, add_pooling_layer=False, device=device, backend=backend, dtype=dtype
         )

@@ -149,10 +149,34 @@ def test_lower_case_before_the_tokenizer(folder: Callable[..., Path], minilm: Pa
         }
     )
     model, truth = SentenceTransformer(path), oracle(path)
-    texts = ["HELLO World", "hello world", "Café ΟΔΟΣ"]
+    texts = ["HELLO World", "hello world", "Café ΟΔΟΥ"]
     found = model.encode(texts)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_allclose(found, truth.encode(texts), rtol=0, atol=SAME)
+
+
+SIGMAS = ["ΟΔΟΣ", "ΟΔΟΣ.", "ΣΣ ΟΔΟΣΟΔΟΣ", "Σ", "Α.Σ.", "ΑΣ'Α", "ΟΔΌ\u0301Σ", "ΟΔΟΣ\u0301 Α", "1Σ 2ΣΑ"]
+
+
+@pytest.mark.parametrize(("version", "whole"), [(None, True), ("5.1.2", True), ("5.4.0", False), ("6.2.0", False)])
+def test_lower_case_of_a_final_sigma(
+    version: str | None, whole: bool, folder: Callable[..., Path], minilm: Path, model: SentenceTransformer
+) -> None:
+    """A whole text's lower case, as sentence-transformers before 5.4 has it, or each letter's."""
+    tokenizer = json.loads((minilm / "tokenizer.json").read_text())
+    tokenizer["normalizer"] |= {"lowercase": False, "strip_accents": False}
+    saved_by = {} if version is None else {"__version__": {"sentence_transformers": version}}
+    path = folder(
+        {
+            "tokenizer.json": tokenizer,
+            "sentence_bert_config.json": {"max_seq_length": 64, "do_lower_case": True},
+            "config_sentence_transformers.json": saved_by,
+        }
+    )
+    lowered = [text.lower() if whole else "".join(map(str.lower, text)) for text in SIGMAS]
+    found = SentenceTransformer(path).tokenizer
+    assert found(SIGMAS)["input_ids"] == found(lowered)["input_ids"]
+    assert SentenceTransformer(path).encode(SIGMAS).shape == (len(SIGMAS), 384)
 
 
 def test_a_transformer_in_a_folder_of_its_own(minilm: Path, tmp_path: Path, model: SentenceTransformer) -> None:

@@ -28,6 +28,8 @@ def _with_one(value: float) -> Callable[[str, np.ndarray], Tensors]:
 
 
 def _in_int8(name: str, array: np.ndarray) -> Tensors:
+    if not array.ndim:  # a step before made it so
+        return {name: array}
     values, scales = int8_of(array.reshape(len(array), -1))
     return {name: values.reshape(array.shape), name + SCALES: scales}
 
@@ -35,7 +37,7 @@ def _in_int8(name: str, array: np.ndarray) -> Tensors:
 def _scaled(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[str, np.ndarray], Tensors]:
     def changed(name: str, array: np.ndarray) -> Tensors:
         tensors = _in_int8(name, array)
-        return {**tensors, name + SCALES: change(tensors[name + SCALES])}
+        return tensors if name + SCALES not in tensors else {**tensors, name + SCALES: change(tensors[name + SCALES])}
 
     return changed
 
