@@ -69,7 +69,7 @@ def test_without_entailment_the_last_label_counts(make: Callable[..., Path], ora
 def test_an_index_of_entailment_that_is_no_label(make: Callable[..., Path], tmp_path: Path, index: int) -> None:
     folder = shutil.copytree(make(*NLI), tmp_path, dirs_exist_ok=True)
     edit_json(folder / "config.json", label2id={"contradiction": 0, "neutral": 1, "entailment": index})
-    with pytest.raises(ValueError, match="label2id: wanted an index below the 3 labels for entailment, found"):
+    with pytest.raises(ValueError, match="model: label2id: wanted an index below the 3 labels for entailment, found"):
         npbert.pipeline("zero-shot-classification", folder)
 
 

@@ -80,7 +80,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         self._entailment = next((index for name, index in names.items() if name.startswith("entail")), -1)
         if not -1 <= self._entailment < model.config.num_labels:
             wanted = f"an index below the {model.config.num_labels} labels"
-            raise ValueError(f"label2id: wanted {wanted} for entailment, found {show(self._entailment)}")
+            raise ValueError(f"model: label2id: wanted {wanted} for entailment, found {show(self._entailment)}")
         if self._entailment == -1:
             warnings.warn(
                 f"{self.task}: no label of the model's begins with 'entail'; the last is taken, "

@@ -13,7 +13,8 @@ from torture.verdict import RIGHT, SANE, Found
 # it does to the other within a small factor. The floor is for oracles that happen to round well.
 FACTOR = 16.0
 FLOOR = 2e-6  # of the greatest number
-COARSE = 1e5  # from this slack on arithmetic is as coarse as float16's, which says as well what the files tell
+COARSE = 1e5  # from this slack on arithmetic is coarser than float16's, by which it is told what the files tell
+BITS_LESS = 8.0  # bfloat16 has three bits less than float16
 ILL = 0.05  # where float32 is off by so much of the greatest number, the answer is not told by the files
 
 
@@ -45,7 +46,7 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
             return SANE
         if slack >= COARSE:
             coarse = float(np.abs(oracle(np.float16) - truth).max())
-            if not coarse <= ILL * greatest:
+            if not BITS_LESS * coarse <= ILL * greatest:
                 return SANE
         bound = slack * (FACTOR * rounding + FLOOR * greatest) + 1e-30
         off = np.abs(found - truth)

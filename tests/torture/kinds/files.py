@@ -322,7 +322,7 @@ def _ask_cross(base: Base, folder: Folder, path: Path, backend: str, dtype: str)
 
 def _ask_pipeline(base: Base, folder: Folder, path: Path, backend: str, dtype: str) -> Answer:
     load = partial(npbert.pipeline, base.target, str(path), backend=backend, dtype=dtype)
-    pipe = asked(f"pipeline {base.target}", load, [str(path)])
+    pipe = asked(f"pipeline {base.target}", load, ["model: ", str(path)])
     inputs = TASKS[base.target][1]
     if base.target == "fill-mask":
         inputs = [inputs[0].format(mask=pipe.tokenizer.mask_token)]
