@@ -26,7 +26,7 @@ test: $(VENV)/.test ## run the tests (torch included; ARGS="-k tokenizer" choose
 	$(BIN)/python -m pytest $(ARGS)
 
 torture: $(VENV)/.test ## look for faults with odd files, arrays, texts, ...: ARGS="--seconds 600 --only files" (--help)
-	@PYTHONPATH=tests $(BIN)/python -m torture $(ARGS)
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m torture $(ARGS)
 
 lint: $(VENV)/.test ## check style and types
 	$(BIN)/ruff check .
@@ -36,8 +36,8 @@ lint: $(VENV)/.test ## check style and types
 bench: $(VENV)/.bench ## time npbert and its peers in turn, and write benchmarks/results and the README's table
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
-record: $(VENV)-v4/.installed ## write what the older transformers answers, which the tests read (tests/recording.py)
-	@for script in tests/record_*.py; do echo $$script; $(VENV)-v4/bin/python $$script || exit 1; done
+record: $(VENV)-v4/.installed ## write what the older transformers answers, which the tests read (tests/support/recording.py)
+	@for script in tests/support/record_*.py; do echo $$script; $(VENV)-v4/bin/python $$script || exit 1; done
 
 parity: $(VENV)/.test ## compare MODEL=folder, layer by layer, with transformers in float64
 	$(BIN)/python -m benchmarks.parity $(MODEL)
@@ -53,9 +53,9 @@ gpu-report: $(VENV)/.test ## what the CUDA kernels compile to, registers to spil
 
 # On a machine with a GPU: an environment of its own, with the build of torch that has CUDA.
 test-gpu: $(VENV)-gpu/.installed ## parity on a GPU, under compute-sanitizer where there is one
-	$$(command -v compute-sanitizer && echo --error-exitcode=1) $(VENV)-gpu/bin/python -m pytest tests/gpu_parity.py $(ARGS)
+	$$(command -v compute-sanitizer && echo --error-exitcode=1) $(VENV)-gpu/bin/python -m pytest tests/kernels/cuda/gpu_parity.py $(ARGS)
 	@! command -v compute-sanitizer >/dev/null || compute-sanitizer --tool racecheck --error-exitcode=1 \
-		$(VENV)-gpu/bin/python -m pytest tests/gpu_parity.py -k 'families or 3-17 or 8-64' $(ARGS)
+		$(VENV)-gpu/bin/python -m pytest tests/kernels/cuda/gpu_parity.py -k 'families or 3-17 or 8-64' $(ARGS)
 
 bench-gpu: $(VENV)-gpu/.installed ## time npbert and its peers on a GPU, and write benchmarks/results
 	$(VENV)-gpu/bin/python -m benchmarks.gpu $(ARGS)

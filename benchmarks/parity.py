@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import npbert
-from npbert.hub import resolve
+from npbert.files.hub import resolve
 
 from .report import table
 

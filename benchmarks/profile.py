@@ -17,8 +17,8 @@ from npbert_kernels.cpu.isa import selected
 from npbert_kernels.ops import DTYPES
 
 import npbert
-from npbert.batch import pack
-from npbert.bert import model_forward
+from npbert.models.batch import pack
+from npbert.models.bert.forward import model_forward
 
 from .cases import CASES
 

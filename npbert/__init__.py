@@ -1,350 +1,40 @@
 """npbert: the BERT family without a framework. NumPy arrays in, NumPy arrays out.
 
-Names are loaded when they are first used, so that `import npbert` costs next to nothing.
+The public names stand in `__init__.pyi`. Each is loaded when it is first used, so that `import npbert` costs next to
+nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from npbert_kernels.cpu import get_num_threads, set_num_threads
-
-    from npbert.auto import (
-        AutoModel,
-        AutoModelForCausalLM,
-        AutoModelForMaskedLM,
-        AutoModelForMultipleChoice,
-        AutoModelForNextSentencePrediction,
-        AutoModelForPreTraining,
-        AutoModelForQuestionAnswering,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-    )
-    from npbert.config import AutoConfig
-    from npbert.cross_encoder import CrossEncoder
-    from npbert.encoding import BatchEncoding
-    from npbert.families.albert import (
-        AlbertConfig,
-        AlbertForMaskedLM,
-        AlbertForMultipleChoice,
-        AlbertForPreTraining,
-        AlbertForQuestionAnswering,
-        AlbertForSequenceClassification,
-        AlbertForTokenClassification,
-        AlbertModel,
-    )
-    from npbert.families.bert import (
-        BertConfig,
-        BertForMaskedLM,
-        BertForMultipleChoice,
-        BertForNextSentencePrediction,
-        BertForPreTraining,
-        BertForQuestionAnswering,
-        BertForSequenceClassification,
-        BertForTokenClassification,
-        BertModel,
-    )
-    from npbert.families.distilbert import (
-        DistilBertConfig,
-        DistilBertForMaskedLM,
-        DistilBertForMultipleChoice,
-        DistilBertForQuestionAnswering,
-        DistilBertForSequenceClassification,
-        DistilBertForTokenClassification,
-        DistilBertModel,
-    )
-    from npbert.families.electra import (
-        ElectraConfig,
-        ElectraForMaskedLM,
-        ElectraForMultipleChoice,
-        ElectraForPreTraining,
-        ElectraForQuestionAnswering,
-        ElectraForSequenceClassification,
-        ElectraForTokenClassification,
-        ElectraModel,
-    )
-    from npbert.families.mpnet import (
-        MPNetConfig,
-        MPNetForMaskedLM,
-        MPNetForMultipleChoice,
-        MPNetForQuestionAnswering,
-        MPNetForSequenceClassification,
-        MPNetForTokenClassification,
-        MPNetModel,
-    )
-    from npbert.families.roberta import (
-        CamembertConfig,
-        CamembertForMaskedLM,
-        CamembertForMultipleChoice,
-        CamembertForQuestionAnswering,
-        CamembertForSequenceClassification,
-        CamembertForTokenClassification,
-        CamembertModel,
-        RobertaConfig,
-        RobertaForMaskedLM,
-        RobertaForMultipleChoice,
-        RobertaForQuestionAnswering,
-        RobertaForSequenceClassification,
-        RobertaForTokenClassification,
-        RobertaModel,
-        XLMRobertaConfig,
-        XLMRobertaForMaskedLM,
-        XLMRobertaForMultipleChoice,
-        XLMRobertaForQuestionAnswering,
-        XLMRobertaForSequenceClassification,
-        XLMRobertaForTokenClassification,
-        XLMRobertaModel,
-    )
-    from npbert.pipelines import pipeline
-    from npbert.pipelines.feature_extraction import FeatureExtractionPipeline
-    from npbert.pipelines.fill_mask import FillMaskPipeline
-    from npbert.pipelines.question_answering import QuestionAnsweringPipeline
-    from npbert.pipelines.text_classification import TextClassificationPipeline
-    from npbert.pipelines.token_classification import TokenClassificationPipeline
-    from npbert.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
-    from npbert.sentence_transformer import SentenceTransformer
-    from npbert.tokenizer import (
-        AlbertTokenizer,
-        AlbertTokenizerFast,
-        AutoTokenizer,
-        BertTokenizer,
-        BertTokenizerFast,
-        CamembertTokenizer,
-        CamembertTokenizerFast,
-        DistilBertTokenizer,
-        DistilBertTokenizerFast,
-        ElectraTokenizer,
-        ElectraTokenizerFast,
-        MPNetTokenizer,
-        MPNetTokenizerFast,
-        PreTrainedTokenizerFast,
-        RobertaTokenizer,
-        RobertaTokenizerFast,
-        XLMRobertaTokenizer,
-        XLMRobertaTokenizerFast,
-    )
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AlbertConfig",
-    "AlbertForMaskedLM",
-    "AlbertForMultipleChoice",
-    "AlbertForPreTraining",
-    "AlbertForQuestionAnswering",
-    "AlbertForSequenceClassification",
-    "AlbertForTokenClassification",
-    "AlbertModel",
-    "AlbertTokenizer",
-    "AlbertTokenizerFast",
-    "AutoConfig",
-    "AutoModel",
-    "AutoModelForCausalLM",
-    "AutoModelForMaskedLM",
-    "AutoModelForMultipleChoice",
-    "AutoModelForNextSentencePrediction",
-    "AutoModelForPreTraining",
-    "AutoModelForQuestionAnswering",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-    "AutoTokenizer",
-    "BatchEncoding",
-    "BertConfig",
-    "BertForMaskedLM",
-    "BertForMultipleChoice",
-    "BertForNextSentencePrediction",
-    "BertForPreTraining",
-    "BertForQuestionAnswering",
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
-    "BertModel",
-    "BertTokenizer",
-    "BertTokenizerFast",
-    "CamembertConfig",
-    "CamembertForMaskedLM",
-    "CamembertForMultipleChoice",
-    "CamembertForQuestionAnswering",
-    "CamembertForSequenceClassification",
-    "CamembertForTokenClassification",
-    "CamembertModel",
-    "CamembertTokenizer",
-    "CamembertTokenizerFast",
-    "CrossEncoder",
-    "DistilBertConfig",
-    "DistilBertForMaskedLM",
-    "DistilBertForMultipleChoice",
-    "DistilBertForQuestionAnswering",
-    "DistilBertForSequenceClassification",
-    "DistilBertForTokenClassification",
-    "DistilBertModel",
-    "DistilBertTokenizer",
-    "DistilBertTokenizerFast",
-    "ElectraConfig",
-    "ElectraForMaskedLM",
-    "ElectraForMultipleChoice",
-    "ElectraForPreTraining",
-    "ElectraForQuestionAnswering",
-    "ElectraForSequenceClassification",
-    "ElectraForTokenClassification",
-    "ElectraModel",
-    "ElectraTokenizer",
-    "ElectraTokenizerFast",
-    "FeatureExtractionPipeline",
-    "FillMaskPipeline",
-    "MPNetConfig",
-    "MPNetForMaskedLM",
-    "MPNetForMultipleChoice",
-    "MPNetForQuestionAnswering",
-    "MPNetForSequenceClassification",
-    "MPNetForTokenClassification",
-    "MPNetModel",
-    "MPNetTokenizer",
-    "MPNetTokenizerFast",
-    "PreTrainedTokenizerFast",
-    "QuestionAnsweringPipeline",
-    "RobertaConfig",
-    "RobertaForMaskedLM",
-    "RobertaForMultipleChoice",
-    "RobertaForQuestionAnswering",
-    "RobertaForSequenceClassification",
-    "RobertaForTokenClassification",
-    "RobertaModel",
-    "RobertaTokenizer",
-    "RobertaTokenizerFast",
-    "SentenceTransformer",
-    "TextClassificationPipeline",
-    "TokenClassificationPipeline",
-    "XLMRobertaConfig",
-    "XLMRobertaForMaskedLM",
-    "XLMRobertaForMultipleChoice",
-    "XLMRobertaForQuestionAnswering",
-    "XLMRobertaForSequenceClassification",
-    "XLMRobertaForTokenClassification",
-    "XLMRobertaModel",
-    "XLMRobertaTokenizer",
-    "XLMRobertaTokenizerFast",
-    "ZeroShotClassificationPipeline",
-    "__version__",
-    "get_num_threads",
-    "pipeline",
-    "set_num_threads",
-]
+_modules: dict[str, str] = {}  # public name -> the module that defines it, read from __init__.pyi at the first one
 
-_MODULES = {
-    "AlbertConfig": "npbert.families.albert",
-    "AlbertForMaskedLM": "npbert.families.albert",
-    "AlbertForMultipleChoice": "npbert.families.albert",
-    "AlbertForPreTraining": "npbert.families.albert",
-    "AlbertForQuestionAnswering": "npbert.families.albert",
-    "AlbertForSequenceClassification": "npbert.families.albert",
-    "AlbertForTokenClassification": "npbert.families.albert",
-    "AlbertModel": "npbert.families.albert",
-    "AlbertTokenizer": "npbert.tokenizer",
-    "AlbertTokenizerFast": "npbert.tokenizer",
-    "AutoConfig": "npbert.config",
-    "AutoModel": "npbert.auto",
-    "AutoModelForCausalLM": "npbert.auto",
-    "AutoModelForMaskedLM": "npbert.auto",
-    "AutoModelForMultipleChoice": "npbert.auto",
-    "AutoModelForNextSentencePrediction": "npbert.auto",
-    "AutoModelForPreTraining": "npbert.auto",
-    "AutoModelForQuestionAnswering": "npbert.auto",
-    "AutoModelForSequenceClassification": "npbert.auto",
-    "AutoModelForTokenClassification": "npbert.auto",
-    "AutoTokenizer": "npbert.tokenizer",
-    "BatchEncoding": "npbert.encoding",
-    "BertConfig": "npbert.families.bert",
-    "BertForMaskedLM": "npbert.families.bert",
-    "BertForMultipleChoice": "npbert.families.bert",
-    "BertForNextSentencePrediction": "npbert.families.bert",
-    "BertForPreTraining": "npbert.families.bert",
-    "BertForQuestionAnswering": "npbert.families.bert",
-    "BertForSequenceClassification": "npbert.families.bert",
-    "BertForTokenClassification": "npbert.families.bert",
-    "BertModel": "npbert.families.bert",
-    "BertTokenizer": "npbert.tokenizer",
-    "BertTokenizerFast": "npbert.tokenizer",
-    "CamembertConfig": "npbert.families.roberta",
-    "CamembertForMaskedLM": "npbert.families.roberta",
-    "CamembertForMultipleChoice": "npbert.families.roberta",
-    "CamembertForQuestionAnswering": "npbert.families.roberta",
-    "CamembertForSequenceClassification": "npbert.families.roberta",
-    "CamembertForTokenClassification": "npbert.families.roberta",
-    "CamembertModel": "npbert.families.roberta",
-    "CamembertTokenizer": "npbert.tokenizer",
-    "CamembertTokenizerFast": "npbert.tokenizer",
-    "CrossEncoder": "npbert.cross_encoder",
-    "DistilBertConfig": "npbert.families.distilbert",
-    "DistilBertForMaskedLM": "npbert.families.distilbert",
-    "DistilBertForMultipleChoice": "npbert.families.distilbert",
-    "DistilBertForQuestionAnswering": "npbert.families.distilbert",
-    "DistilBertForSequenceClassification": "npbert.families.distilbert",
-    "DistilBertForTokenClassification": "npbert.families.distilbert",
-    "DistilBertModel": "npbert.families.distilbert",
-    "DistilBertTokenizer": "npbert.tokenizer",
-    "DistilBertTokenizerFast": "npbert.tokenizer",
-    "ElectraConfig": "npbert.families.electra",
-    "ElectraForMaskedLM": "npbert.families.electra",
-    "ElectraForMultipleChoice": "npbert.families.electra",
-    "ElectraForPreTraining": "npbert.families.electra",
-    "ElectraForQuestionAnswering": "npbert.families.electra",
-    "ElectraForSequenceClassification": "npbert.families.electra",
-    "ElectraForTokenClassification": "npbert.families.electra",
-    "ElectraModel": "npbert.families.electra",
-    "ElectraTokenizer": "npbert.tokenizer",
-    "ElectraTokenizerFast": "npbert.tokenizer",
-    "FeatureExtractionPipeline": "npbert.pipelines.feature_extraction",
-    "FillMaskPipeline": "npbert.pipelines.fill_mask",
-    "MPNetConfig": "npbert.families.mpnet",
-    "MPNetForMaskedLM": "npbert.families.mpnet",
-    "MPNetForMultipleChoice": "npbert.families.mpnet",
-    "MPNetForQuestionAnswering": "npbert.families.mpnet",
-    "MPNetForSequenceClassification": "npbert.families.mpnet",
-    "MPNetForTokenClassification": "npbert.families.mpnet",
-    "MPNetModel": "npbert.families.mpnet",
-    "MPNetTokenizer": "npbert.tokenizer",
-    "MPNetTokenizerFast": "npbert.tokenizer",
-    "PreTrainedTokenizerFast": "npbert.tokenizer",
-    "QuestionAnsweringPipeline": "npbert.pipelines.question_answering",
-    "RobertaConfig": "npbert.families.roberta",
-    "RobertaForMaskedLM": "npbert.families.roberta",
-    "RobertaForMultipleChoice": "npbert.families.roberta",
-    "RobertaForQuestionAnswering": "npbert.families.roberta",
-    "RobertaForSequenceClassification": "npbert.families.roberta",
-    "RobertaForTokenClassification": "npbert.families.roberta",
-    "RobertaModel": "npbert.families.roberta",
-    "RobertaTokenizer": "npbert.tokenizer",
-    "RobertaTokenizerFast": "npbert.tokenizer",
-    "SentenceTransformer": "npbert.sentence_transformer",
-    "TextClassificationPipeline": "npbert.pipelines.text_classification",
-    "TokenClassificationPipeline": "npbert.pipelines.token_classification",
-    "XLMRobertaConfig": "npbert.families.roberta",
-    "XLMRobertaForMaskedLM": "npbert.families.roberta",
-    "XLMRobertaForMultipleChoice": "npbert.families.roberta",
-    "XLMRobertaForQuestionAnswering": "npbert.families.roberta",
-    "XLMRobertaForSequenceClassification": "npbert.families.roberta",
-    "XLMRobertaForTokenClassification": "npbert.families.roberta",
-    "XLMRobertaModel": "npbert.families.roberta",
-    "XLMRobertaTokenizer": "npbert.tokenizer",
-    "XLMRobertaTokenizerFast": "npbert.tokenizer",
-    "ZeroShotClassificationPipeline": "npbert.pipelines.zero_shot_classification",
-    "get_num_threads": "npbert_kernels.cpu",
-    "pipeline": "npbert.pipelines",
-    "set_num_threads": "npbert_kernels.cpu",
-}
+
+def _public() -> dict[str, str]:
+    if not _modules:
+        import re
+        from pathlib import Path
+
+        stub = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+        lines = re.findall(r"^from (\S+) import (\w+) as ", stub, re.MULTILINE)
+        _modules.update({name: module for module, name in lines})
+    return _modules
 
 
 def __getattr__(name: str) -> Any:
-    if name == "util":
-        return importlib.import_module("npbert.util")
-    if name not in _MODULES:
+    if name == "__all__":
+        return ["__version__", *_public()]
+    if name.startswith("__") or name not in _public():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
+    module = _modules[name]
+    value = importlib.import_module("npbert.util") if name == "util" else getattr(importlib.import_module(module), name)
     globals()[name] = value  # not asked for again
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public()})

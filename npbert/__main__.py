@@ -2,6 +2,6 @@
 
 import sys
 
-from npbert.cli import main
+from npbert.cli.main import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
-from npbert.config_values import show
+from npbert.checks import show
 
 ANY: tuple[object, ...] = ()  # whatever it says
 

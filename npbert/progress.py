@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from npbert.arguments import check_bool
+from npbert.checks import check_bool
 
 DELAY_S = 0.5  # what is over sooner needs no bar
 

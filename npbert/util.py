@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from npbert.arguments import checked_count
-from npbert.precision import quantize_embeddings
-from npbert.retrieval import (
+from npbert.checks import checked_count
+from npbert.sentence.precision import quantize_embeddings
+from npbert.sentence.retrieval import (
     community_detection,
     paraphrase_mining,
     paraphrase_mining_embeddings,
     semantic_search,
 )
-from npbert.similarity import (
+from npbert.sentence.similarity import (
     Vectors,
     as_vectors,
     cos_sim,

@@ -40,7 +40,7 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(minilm: Path) -> Any:
     """MiniLM's, which is BERT's."""
-    from npbert.tokenizer import AutoTokenizer
+    from npbert.text.auto import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(minilm)
 

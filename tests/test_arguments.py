@@ -21,8 +21,8 @@ from npbert import (
     SentenceTransformer,
     pipeline,
 )
-from npbert.arguments import as_count, check_bool, checked_count, checked_number
 from npbert.arrays import as_array
+from npbert.checks import as_count, check_bool, checked_count, checked_number
 
 IDS = [[2, 5, 6, 3]]
 

@@ -15,8 +15,8 @@ import pytest
 from npbert_kernels.ops import Backend
 from safetensors.numpy import load_file, save_file
 
-from npbert.families.bert import BertModel
-from npbert.stored_table import StoredTable
+from npbert.files.stored_table import StoredTable
+from npbert.models.bert.bert import BertModel
 
 IDS = np.arange(1, 41).reshape(2, 20)
 FILE = "model.safetensors"

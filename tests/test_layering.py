@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import npbert_kernels
 import pytest
+from imports import MODULES, PACKAGES, imports, roots
 
 import npbert
 
-PACKAGES = {package.__name__: Path(package.__file__).parent for package in (npbert, npbert_kernels)}
 FRAMEWORKS = {"numba", "llvmlite", "torch", "transformers", "sentence_transformers", "scipy"}
 
-
-def modules() -> dict[str, Path]:
-    """Dotted name -> file, of every module of both packages."""
-    found = {}
-    for package, folder in PACKAGES.items():
-        for file in folder.rglob("*.py"):
-            parts = (package, *file.relative_to(folder).with_suffix("").parts)
-            found[".".join(parts).removesuffix(".__init__")] = file
-    return found
-
-
-MODULES = modules()
-
-
-def imports(module: str) -> set[str]:
-    """The dotted names that a module imports at any depth of nesting, but for those that only types need."""
-    file = MODULES[module]
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    found: set[str] = set()
-    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                up = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*up, base] if base else up)
-            # `from package import module` imports the module
-            inner = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
-            found |= inner or {base}
-    return found
-
-
-def statements(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            continue
-        yield child
-        yield from statements(child)
-
-
-def roots(module: str) -> set[str]:
-    return {name.partition(".")[0] for name in imports(module)}
+GROUND = {"checks", "arrays", "sequences", "keywords", "progress"}
+FLOORS = [
+    GROUND,
+    {"files"},
+    {"text", "models"},
+    {"sentence", "pipelines"},
+    {"cli"},
+]
+"""Rooms of npbert, from the ground up: each is a folder, or a module on the ground floor."""
+ROOF = {"", "__main__", "util"}
+"""What users import: it may import all, and nothing in the house imports it, but for the version."""
 
 
 def test_imports_are_seen() -> None:
     """The reader itself: absolute, relative and nested imports, and none that only types need."""
-    assert "npbert_kernels.ops" in imports("npbert.bert")
+    assert "npbert_kernels.ops" in imports("npbert.models.bert.forward")
     assert "npbert_kernels.ops" in imports("npbert_kernels.reference")
-    assert "npbert.config" in imports("npbert.model")
-    assert "npbert.batch" in imports("npbert.model")
+    assert "npbert.models.config" in imports("npbert.models.model")
+    assert "npbert.models.batch" in imports("npbert.models.model")
     assert not any(name.startswith("npbert.") for name in imports("npbert"))
 
 
@@ -88,15 +53,15 @@ def test_kernels_do_not_know_the_model(module: str) -> None:
 def test_no_circles(package: str) -> None:
     """A package's own __init__ is left out: to import a module is to import it, whoever asks."""
     names = {name for name in MODULES if name.startswith(f"{package}.")}
-    graph = {name: (imports(name) & names) - {name} for name in names}
+    graph = {name: (imports(name, types=True) & names) - {name} for name in names}
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which shows the circle
 
 
 def test_the_forward_pass_sees_ops_alone() -> None:
-    kernels = {name for name in imports("npbert.bert") if name.startswith("npbert_kernels")}
+    kernels = {name for name in imports("npbert.models.bert.forward") if name.startswith("npbert_kernels")}
     assert kernels == {"npbert_kernels.ops"}
     for module in MODULES:
-        if module.startswith("npbert.") and module != "npbert.cli":
+        if module.startswith("npbert.") and module != "npbert.cli.main":
             used = {name for name in imports(module) if name.startswith("npbert_kernels")}
             assert not any(name.startswith("npbert_kernels.reference") for name in used), module
 
@@ -130,8 +95,8 @@ def test_reference_needs_no_compiler(bert_folder) -> None:  # type: ignore[no-un
 
 
 def test_names() -> None:
-    from npbert.auto import AutoModel
-    from npbert.families.bert import BertConfig
+    from npbert.models.auto import AutoModel
+    from npbert.models.bert.bert import BertConfig
 
     assert npbert.BertConfig is BertConfig
     assert npbert.AutoModel is AutoModel

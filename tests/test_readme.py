@@ -14,8 +14,8 @@ import pytest
 from tasks import NER
 
 import npbert
-from npbert.cli import main
-from npbert.families import MODEL_TYPES, family_class
+from npbert.cli.main import main
+from npbert.models.registry import MODEL_TYPES, family_class
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 NLI = ("contradiction", "entailment", "neutral")

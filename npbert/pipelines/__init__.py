@@ -9,15 +9,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from npbert.arguments import as_count
-from npbert.config_values import show
+from npbert.checks import as_count, show
 from npbert.keywords import LOADING, refuse_unknown
 
 if TYPE_CHECKING:
     from npbert_kernels.ops import Dtype
 
     from npbert.pipelines.base import Pipeline
-    from npbert.tokenizer_base import PreTrainedTokenizerFast
+    from npbert.text.tokenizer import PreTrainedTokenizerFast
 
 __all__ = ["ALIASES", "TASKS", "pipeline"]
 
@@ -109,7 +108,7 @@ def pipeline(
     if tokenizer is None:
         raise ValueError("tokenizer: wanted one, or its folder, since the model is given as an object; found none")
     if isinstance(tokenizer, str | os.PathLike):
-        from npbert.tokenizer import AutoTokenizer
+        from npbert.text.auto import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
     return kind(loaded, tokenizer, batch_size=batch_size, show_progress_bar=show_progress_bar, **arguments)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from npbert.arguments import check_bool, check_choice, checked_count
-from npbert.config_values import show
+from npbert.checks import check_bool, check_choice, checked_count, show
 
 PADDINGS = (False, True, None, "longest", "max_length", "do_not_pad")
 

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_bool, checked_count
-from npbert.config_values import show
+from npbert.checks import check_bool, checked_count, show
 from npbert.keywords import KeywordError, hint, names_of
-from npbert.model import EncoderModel
+from npbert.models.model import EncoderModel
 from npbert.progress import Progress
 from npbert.sequences import as_list, described, has_items
-from npbert.texts import TextError, check_unicode
-from npbert.tokenizer_errors import fitting
+from npbert.text.errors import fitting
+from npbert.text.inputs import TextError, check_unicode
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-    from npbert.tokenizer_base import PreTrainedTokenizerFast
+    from npbert.text.tokenizer import PreTrainedTokenizerFast
 
 BLOCK = 64  # inputs tokenized at once: a call of the tokenizer costs as much as a few of them
 
@@ -65,7 +64,7 @@ class Pipeline(ABC):
     """
 
     task: ClassVar[str]
-    model_kind: ClassVar[str]  # the class in npbert that loads such a model
+    model_kind: ClassVar[str]  # the class in models.auto that loads such a model
     arguments_type: ClassVar[Any]  # a dataclass that checks its values
     nullable: ClassVar[frozenset[str]] = frozenset()  # arguments of which None is a value; else it is "not given"
     too_long_hint: ClassVar[str] = ""
@@ -79,7 +78,7 @@ class Pipeline(ABC):
         show_progress_bar: bool | None = None,
         **arguments: Any,
     ) -> None:
-        from npbert.tokenizer_base import PreTrainedTokenizerFast
+        from npbert.text.tokenizer import PreTrainedTokenizerFast
 
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ValueError(f"tokenizer: wanted one that AutoTokenizer loads, found {show(tokenizer)}")
@@ -149,9 +148,9 @@ class Pipeline(ABC):
     @classmethod
     def load_model(cls, name: str | os.PathLike[str], **arguments: Any) -> Any:
         """A model for the task, from a folder or the hub; arguments are those of `from_pretrained`."""
-        import npbert
+        from npbert.models import auto
 
-        return getattr(npbert, cls.model_kind).from_pretrained(name, **arguments)
+        return getattr(auto, cls.model_kind).from_pretrained(name, **arguments)
 
     @classmethod
     def checked_model(cls, model: Any) -> Any:
@@ -167,7 +166,7 @@ class Pipeline(ABC):
     @classmethod
     def model_base(cls) -> type[EncoderModel]:
         """What all models for the task are."""
-        from npbert import head_models
+        from npbert.models import head_models
 
         base: type[EncoderModel] = getattr(head_models, cls.model_kind.removeprefix("AutoModel"))
         return base

@@ -9,8 +9,8 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_bool, check_choice
-from npbert.model import BareModel, EncoderModel
+from npbert.checks import check_bool, check_choice
+from npbert.models.model import BareModel, EncoderModel
 from npbert.pipelines.arguments import Reading
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
 

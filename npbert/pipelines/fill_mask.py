@@ -9,10 +9,10 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
-from npbert.config_values import show
+from npbert.checks import show
+from npbert.models.scores import largest, softmax
 from npbert.pipelines.arguments import Reading, checked_top_k
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
-from npbert.pipelines.scores import largest, softmax
 from npbert.sequences import as_list
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_bool, checked_count
+from npbert.checks import check_bool, checked_count
 from npbert.pipelines.arguments import checked_top_k
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.spans import best_spans
 from npbert.sequences import as_list, described
-from npbert.texts import TextError
+from npbert.text.inputs import TextError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

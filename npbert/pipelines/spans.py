@@ -8,7 +8,7 @@ import numpy as np
 from npbert_kernels.ops import Floats
 from numpy.typing import NDArray
 
-from npbert.pipelines.scores import largest, softmax
+from npbert.models.scores import largest, softmax
 
 
 @dataclass(frozen=True)

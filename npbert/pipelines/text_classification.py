@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_choice
+from npbert.checks import check_choice
+from npbert.models.scores import sigmoid, softmax
 from npbert.pipelines.arguments import Reading, checked_top_k
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
-from npbert.pipelines.scores import sigmoid, softmax
 from npbert.sequences import has_items
-from npbert.texts import TextError
+from npbert.text.inputs import TextError
 
 FUNCTIONS = ("none", "sigmoid", "softmax")
 

@@ -9,14 +9,13 @@ from typing import Any
 
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_bool, check_choice, checked_count
-from npbert.config_values import show
+from npbert.checks import check_bool, check_choice, checked_count, show
+from npbert.models.scores import softmax
 from npbert.pipelines.base import Pipeline, Row, read_text
 from npbert.pipelines.entities import STRATEGIES, Strategy, Token, entities_of, without_overlaps
-from npbert.pipelines.scores import softmax
 from npbert.sequences import as_list, described, has_items
-from npbert.texts import TextError
-from npbert.tokenizer_errors import guarded
+from npbert.text.errors import guarded
+from npbert.text.inputs import TextError
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.arguments import check_bool
-from npbert.config_values import show
+from npbert.checks import check_bool, show
+from npbert.models.scores import softmax
 from npbert.pipelines.base import Pipeline, Row, Text, read_text
-from npbert.pipelines.scores import softmax
 from npbert.sequences import as_list
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from npbert.texts import TextError
+from npbert.text.inputs import TextError
 
 MOST_CHARACTERS = 1000  # of a message: a screen
 RIGHT = "right: as the oracle"

@@ -1,6 +1,6 @@
 """device.Device on a GPU: the driver's own calls, by cuda.bindings. Kernels are loaded when first prepared.
 
-It has yet to run on a GPU. tests/test_cuda_driver.py runs it on functions that simulate the driver's.
+It has yet to run on a GPU. tests/kernels/cuda/test_cuda_driver.py runs it on functions that simulate the driver's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npbert.cli import main
+from npbert.cli.main import main
 from torture import bases
 from torture.case import Plan
 from torture.folder import write

@@ -3,7 +3,7 @@
 The coefficients are fits of this project's own (kernels/fit.py makes them). Errors, against float64 over all of
 float32's range where nothing else is said: exponential 2 ulp on [-87, 87]; gelu_erf 2.2e-7 max(1, |x|);
 gelu_tanh, silu, quick_gelu and mish 3e-7 max(1, |x|); sigmoid 3e-7; tanh 5 ulp, and never beyond 1; gelu_10 as
-gelu_erf. Without fused multiply-add gelu_erf 3e-7 and tanh 6 ulp. tests/test_activation.py holds them to it.
+gelu_erf. Without fused multiply-add gelu_erf 3e-7 and tanh 6 ulp. tests/kernels/test_activation.py holds them to it.
 A NaN stays one: a clamp has its limit first, since minimum and maximum give the second operand for a NaN.
 """
 

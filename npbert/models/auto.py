@@ -1,0 +1,174 @@
+"""Config and model classes picked by the `model_type` of a config.json."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar, Generic, TypeVar
+
+from npbert.checks import show
+from npbert.files.hub import resolve
+from npbert.keywords import names_of, refuse_unknown
+from npbert.models.config import EncoderConfig, config_of, read_values
+from npbert.models.head_models import (
+    ForMaskedLM,
+    ForMultipleChoice,
+    ForNextSentencePrediction,
+    ForQuestionAnswering,
+    ForSequenceClassification,
+    ForTokenClassification,
+    HeadModel,
+)
+from npbert.models.model import BareModel, EncoderModel
+from npbert.models.registry import MODEL_TYPES, family_class
+
+Model = TypeVar("Model", bound=EncoderModel)
+
+
+class AutoConfig:
+    """Picks the config class by the `model_type` of a config.json."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **others: Any,
+    ) -> EncoderConfig:
+        """The config of a model, as `BertConfig.from_pretrained` and its like have it.
+
+        Raises:
+            OSError: there is no such model, or its config.json can't be read.
+            ValueError: `model_type` is missing or not supported, or as the class that it names says.
+        """
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        path, values = read_values(
+            pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only
+        )
+        model_type = values.get("model_type")
+        if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+            supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
+            found = "none" if "model_type" not in values else show(model_type)
+            raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
+        config_class: type[EncoderConfig] = family_class(model_type, "Config")
+        return config_of(path, config_class, values)
+
+
+class _Auto(Generic[Model]):
+    """Picks the class of one kind by the `model_type` of a config.json."""
+
+    kind: ClassVar[str]  # what the classes' names end with
+    otherwise: ClassVar[str | None] = None  # the kind that stands in where a family has none of it
+
+    @classmethod
+    def _class_of(cls, model_type: str) -> type[Model] | None:
+        found: type[Model] | None = family_class(model_type, cls.kind)
+        if found is None and cls.otherwise is not None:
+            found = family_class(model_type, cls.otherwise)
+        return found
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **model_arguments: Any,
+    ) -> Model:
+        """Loads a model: a folder, a hub id, or `package:NAME`, or a subfolder of it.
+
+        Other arguments go to the class picked.
+
+        Raises:
+            OSError: no such model, or a file can't be read.
+            ValueError: `model_type` is missing or not supported, its family has no such model, or as the class
+                that it names says.
+        """
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        model_type = AutoConfig.from_pretrained(folder).model_type
+        model = cls._class_of(model_type)
+        if model is None:
+            having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)
+            wanted = f"a model_type that has a {cls.kind} ({having})" if having else "another class"
+            raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}")
+        return model.from_pretrained(folder, **model_arguments)
+
+
+class AutoModel(_Auto[BareModel]):
+    """Picks the bare encoder's class by the `model_type` of a config.json."""
+
+    kind = "Model"
+
+
+class AutoModelForPreTraining(_Auto[HeadModel]):
+    """Picks BertForPreTraining and its like by the `model_type` of a config.json; else RobertaForMaskedLM and its."""
+
+    kind = "ForPreTraining"
+    otherwise = "ForMaskedLM"  # as in transformers
+
+
+class AutoModelForMaskedLM(_Auto[ForMaskedLM]):
+    """Picks BertForMaskedLM and its like by the `model_type` of a config.json."""
+
+    kind = "ForMaskedLM"
+
+
+class AutoModelForNextSentencePrediction(_Auto[ForNextSentencePrediction]):
+    """Picks BertForNextSentencePrediction by the `model_type` of a config.json."""
+
+    kind = "ForNextSentencePrediction"
+
+
+class AutoModelForSequenceClassification(_Auto[ForSequenceClassification]):
+    """Picks BertForSequenceClassification and its like by the `model_type` of a config.json."""
+
+    kind = "ForSequenceClassification"
+
+
+class AutoModelForMultipleChoice(_Auto[ForMultipleChoice]):
+    """Picks BertForMultipleChoice and its like by the `model_type` of a config.json."""
+
+    kind = "ForMultipleChoice"
+
+
+class AutoModelForTokenClassification(_Auto[ForTokenClassification]):
+    """Picks BertForTokenClassification and its like by the `model_type` of a config.json."""
+
+    kind = "ForTokenClassification"
+
+
+class AutoModelForQuestionAnswering(_Auto[ForQuestionAnswering]):
+    """Picks BertForQuestionAnswering and its like by the `model_type` of a config.json."""
+
+    kind = "ForQuestionAnswering"
+
+
+class AutoModelForCausalLM:
+    """Here for those who look for it: npbert runs encoders, which see what follows a token."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any) -> HeadModel:
+        """Loads nothing.
+
+        Raises:
+            ValueError: always; says what fills in words.
+        """
+        raise ValueError(
+            f"{os.fspath(pretrained_model_name_or_path)}: AutoModelForCausalLM: npbert runs encoders only, which "
+            "generate no text; AutoModelForMaskedLM fills in words"
+        )

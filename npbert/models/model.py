@@ -1,0 +1,649 @@
+"""Models as users call them: NumPy arrays in, NumPy arrays out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
+from numpy.typing import ArrayLike
+
+from npbert.arrays import checked_integers, checked_lists
+from npbert.checks import check_bool, checked_count, checked_path, wrong
+from npbert.files.checkpoint import Checkpoint
+from npbert.files.hub import resolve
+from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
+from npbert.files.regular_file import exists
+from npbert.files.safetensors_file import write_safetensors
+from npbert.keywords import names_of, refuse_unknown
+from npbert.models import architectures
+from npbert.models import batch as batches
+from npbert.models.bert.forward import (
+    EMBEDDING,
+    LAST_HIDDEN_STATE,
+    POOLER_OUTPUT,
+    POOLS,
+    Encoder,
+    Pool,
+    Tail,
+    attention_name,
+    embed_forward,
+    encode,
+    hidden_state_name,
+    model_forward,
+)
+from npbert.models.config import EncoderConfig
+from npbert.models.config_values import head_lists
+from npbert.models.devices import backend_for
+from npbert.models.family import WORDS
+from npbert.models.lora import open_weights
+from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
+from npbert.models.weights import (
+    EMBEDDING_PARTS,
+    SCALES,
+    NamedWeights,
+    Shapes,
+    encoder_shapes,
+    harmless,
+    has_pooler,
+    load_encoder,
+    matrices,
+    parameter_table,
+    pruning,
+    store_nbytes,
+)
+from npbert.sequences import as_list
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The word embeddings, which stay in the model's file, but for int8 made of floats and on systems without pread."""
+
+    rows: TableRows  # [V, E]
+
+    @property
+    def weight(self) -> Floats:
+        """float32 [V, E], read-only; read from the file each time.
+
+        Raises:
+            OSError: the file can't be read, or has changed since the model was loaded.
+        """
+        weight: Floats = self.rows[:].view()
+        weight.flags.writeable = False
+        return weight
+
+    def __call__(self, input_ids: ArrayLike) -> Floats:
+        """Rows of the table: integers [...] -> float32 [..., E].
+
+        Raises:
+            ValueError: an id that is no integer or out of range.
+            OSError: as of `weight`.
+        """
+        rows: Floats = self.rows[checked_integers("input_ids", input_ids, self.num_embeddings)]
+        return rows
+
+    @property
+    def num_embeddings(self) -> int:
+        """V."""
+        return self.rows.shape[0]
+
+    @property
+    def embedding_dim(self) -> int:
+        """E."""
+        return self.rows.shape[1]
+
+
+class Called(NamedTuple):
+    """What came of a call, to be put into an output."""
+
+    packed: batches.Packed
+    arrays: dict[str, Floats]  # what the forward pass named, of packed rows
+    hidden_states: tuple[Floats, ...] | None  # [B, S, H] each
+    attentions: tuple[Floats, ...] | None  # [B, N, S, S] each
+
+    def tokens(self, name: str) -> Floats:
+        """An output of each token, [B, S, width]; 0 where the mask excludes it."""
+        return batches.unpack_tokens(self.packed, self.arrays[name])
+
+
+class EncoderModel:
+    """An encoder, with or without a head. Made by `from_pretrained`; several threads may call one model at once.
+
+    A class with a head says which tensors the head has (`head_shapes`), places them (`_place_head`), and makes
+    forward passes from `bert.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
+    """
+
+    config_class: ClassVar[type[EncoderConfig]]
+    config: EncoderConfig
+
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.__mro__[1].__doc__  # help() looks no further than the class itself
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        weights: NamedWeights | None = None,
+        backend: Backend | None = None,
+        *,
+        pooler: bool = False,
+        dtype: Dtype = "float32",
+    ) -> None:
+        """Internal: config is that of the folder which holds the weights."""
+        if weights is None or backend is None:
+            name = type(self).__name__
+            raise TypeError(f"{name}: wanted {name}.from_pretrained(name), which has weights, found a call")
+        self._dtype = dtype
+        self._stored_config = config
+        self._weights = weights
+        self._backend = backend
+        self._pooler = pooler
+        self._place(config)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        device: str | None = None,
+        backend: str | Backend = "cpu",
+        dtype: Dtype = "float32",
+        **others: Any,
+    ) -> Self:
+        """Loads a model from its config.json and its safetensors files.
+
+        Args:
+            pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
+                a model folder).
+            subfolder: of that folder, where the files are.
+            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
+            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
+            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
+                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
+                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
+            others: what changes nothing here, of what transformers takes; the rest is refused.
+
+        Raises:
+            OSError: no such model, or a file can't be read.
+            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
+        """
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
+
+    @classmethod
+    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
+        """pooler: None takes what the file has."""
+        config = cls.config_class.from_pretrained(folder)
+        checkpoint = open_weights(folder, config)
+        try:
+            if pooler is None:
+                pooler = has_pooler(config, checkpoint)
+                if config.family.pooler and not pooler:
+                    why = "the file has no weights for a pooler: pooler_output will be None"
+                    warnings.warn(f"{folder}: {why}", stacklevel=3)
+            config = cls.settled(config, checkpoint)
+            weights = cls.named_weights(config, checkpoint, pooler=pooler)
+            if other := architectures.mistaken(config, cls):
+                same = f"whose head has tensors of the same names, but another meaning than {cls.__name__}'s"
+                warnings.warn(f"{folder}: config.json names {other}, {same}", stacklevel=3)
+            weights.warn_left_over(harmless(config), stacklevel=3)
+            return cls(config, weights, backend, pooler=pooler, dtype=dtype)
+        except BaseException:
+            checkpoint.close()
+            raise
+
+    @classmethod
+    def named_weights(cls, config: EncoderConfig, checkpoint: Checkpoint, *, pooler: bool) -> NamedWeights:
+        """The model's tensors in a file, checked to be there and of their shapes."""
+        head = cls.head_shapes(config)
+        shapes = {**encoder_shapes(config, pooler=pooler), **head}
+        hint = architectures.hint(config, cls.__name__)
+        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.family.pooler}."))]
+        return NamedWeights(checkpoint, config.family.prefix, shapes, of_head, cls.head_aliases(config), hint)
+
+    # What a head adds -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def uses_pooler(cls) -> bool:
+        """Whether the head begins with the encoder's pooler."""
+        return False
+
+    @classmethod
+    def head_shapes(cls, config: EncoderConfig) -> Shapes:
+        """The head's tensors by HF's names, without those that are tied to the encoder's."""
+        return {}
+
+    @classmethod
+    def head_aliases(cls, config: EncoderConfig) -> Mapping[str, Sequence[str]]:
+        """Name -> what files may call the tensor, the name that counts first."""
+        return {}
+
+    @classmethod
+    def settled(cls, config: EncoderConfig, checkpoint: Checkpoint) -> EncoderConfig:
+        """The config that fits the file, where the file tells what the config gets wrong."""
+        return config
+
+    def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
+        """Called after the encoder's weights were placed, and again whenever heads are pruned.
+
+        words: the encoder's word embeddings [V, E].
+        """
+
+    def _place(self, config: EncoderConfig) -> None:
+        weights, before = self._weights, getattr(self, "config", config)
+        store = self._backend.store(store_nbytes(self._shapes(config)), dtype=self._dtype)
+        # Heads are a hundredth of the arithmetic, and what they decide shows at once.
+        precise = store if self._dtype == "float32" else self._backend.store(store_nbytes(self.head_shapes(config)))
+        try:
+            weights.kept = pruning(self._stored_config, config)
+            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
+            self._place_head(config, weights, precise, encoder.word_rows)
+        except BaseException:
+            weights.kept = pruning(self._stored_config, before)
+            raise
+        self.config = config
+        self._encoder = encoder
+        self._programs: dict[object, Program] = {}
+
+    def _shapes(self, config: EncoderConfig) -> Shapes:
+        """HF's name -> shape, of all weights."""
+        return {**encoder_shapes(config, pooler=self._pooler), **self.head_shapes(config)}
+
+    # Running --------------------------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        forward: Callable[..., Forward],
+        input_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None,
+        token_type_ids: ArrayLike | None,
+        position_ids: ArrayLike | None,
+        head_mask: ArrayLike | None,
+        inputs_embeds: ArrayLike | None,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        *,
+        padding: bool = False,
+    ) -> Called:
+        """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
+
+        padding: compute what the mask excludes as well.
+        """
+        config = self.config
+        attentions = _flag("output_attentions", output_attentions, config.output_attentions)
+        hidden = _flag("output_hidden_states", output_hidden_states, config.output_hidden_states)
+        packed = batches.pack(
+            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
+        )
+        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
+        has_pairs = packed.batch.allowed is not None
+        key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
+        program = self._programs.get(key) or self._record(
+            key,
+            forward(self._encoder, hidden_states=hidden, attentions=attentions),
+            inputs_embeds=has_embeds,
+            head_mask=has_head_mask,
+            allowed=has_pairs,
+        )
+        arrays = self._run(program, packed.batch)
+        hidden_states = probs = None
+        if hidden:
+            names = (*map(hidden_state_name, range(len(self._encoder.layers))), LAST_HIDDEN_STATE)
+            hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
+        if attentions:
+            probs = tuple(
+                batches.unpack_probs(packed, arrays.pop(attention_name(index)), layer.heads)
+                for index, layer in enumerate(self._encoder.layers)
+            )
+        return Called(packed, arrays, hidden_states, probs)
+
+    def _returned(self, output: ModelOutput, return_dict: bool | None) -> Any:
+        """The output, or its tuple where the caller or the config wants that."""
+        return output if _flag("return_dict", return_dict, self.config.return_dict) else output.to_tuple()
+
+    def run_lists(
+        self,
+        key: object,
+        forward: Callable[[], Forward],
+        ids: Sequence[Sequence[int]],
+        token_types: Sequence[Sequence[int]] | None = None,
+        columns: Sequence[Sequence[int]] | None = None,
+    ) -> dict[str, Floats]:
+        """Runs a forward pass, recorded once for each key, on lists of ids without padding them.
+
+        columns: for each list those, ascending, that Batch.selected is to hold.
+
+        Returns:
+            The arrays that the forward pass named: [T, width], [B, width] or [R, width].
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        batch = batches.pack_lists(self.config, ids, token_types, columns)
+        return self._run(self._programs.get(key) or self._record(key, forward()), batch)
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the model, and keeps the weights of a tail."""
+        return self._backend
+
+    def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
+        # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
+        return self._programs.setdefault(key, self._backend.record(forward, **reads))
+
+    def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
+        tokens = len(batch.positions)
+        if not tokens:  # nothing to run: the shapes of something, and none of its rows
+            return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
+        budget = self._backend.token_budget
+        if tokens <= budget:
+            return program(batch)
+        parts = [program(part) for part in batches.split(batch, budget)]
+        # One output after another, each let go at once, so that only one is held twice.
+        return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+
+    # Weights --------------------------------------------------------------------------------------------------
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
+        """Leaves attention heads out, as transformers.PreTrainedModel.prune_heads did; no other thread may be calling.
+
+        Args:
+            heads_to_prune: layer -> heads, numbered as in the whole model. Of layers that share weights, those of
+                the first come first. What is pruned already may be named again.
+
+        Raises:
+            ValueError: no such layer or head, or none of a layer's heads would be left.
+            OSError: the model's file, which the weights are read from again, can't be read.
+        """
+        config = self.config
+        layers, heads = config.weight_sets, config.num_attention_heads
+        checked = head_lists("heads_to_prune", heads_to_prune, layers, heads)
+        together = {index: {*config.pruned_heads.get(index, ()), *checked.get(index, ())} for index in range(layers)}
+        pruned = head_lists("heads_to_prune", together, layers, heads)
+        self._place(replace(config, pruned_heads=pruned))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes config.json and model.safetensors, float32 under HF's names, into a folder, made if need be.
+
+        A model in int8 keeps its matrices and word embeddings so, each X.weight [out, in] with its scales
+        X.weight_scale [out].
+
+        Raises:
+            OSError: it can't be written, or the model's own file can't be read.
+            ValueError: the folder has an adapter.
+        """
+        folder = checked_path("save_directory", save_directory)
+        if exists(folder / ADAPTER_CONFIG):  # it would be merged once more
+            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
+        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
+        head = self.head_shapes(self.config)
+        prefix = self.config.family.prefix if head else ""
+        names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
+        shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
+        words = self._encoder.word_rows
+        reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
+        reduced |= {WORDS} if isinstance(words, Quantized) or self._weights.is_int8(WORDS) else set()
+        int8 = [written for written, name in names.items() if name in reduced]
+        scales = {written + SCALES: names[written] for written in int8}
+        shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
+
+        def read(written: str) -> Any:
+            name = scales.get(written) or names[written]
+            if name not in reduced:
+                return self._weights.read(name)
+            matrix = words if name == WORDS and isinstance(words, Quantized) else self._weights.read_matrix(name)
+            quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
+            return quantized.scales if written in scales else quantized.values
+
+        write_safetensors(folder / SINGLE_WEIGHTS, shapes, read, int8)
+
+    def get_input_embeddings(self) -> Embedding:
+        """The word embeddings, a float32 or int8 table [V, E].
+
+        Raises:
+            OSError: the file can't be read, or has changed since the model was loaded.
+        """
+        rows = self._encoder.word_rows
+        _ = rows[:0]  # of none of them, to hear of that now
+        return Embedding(rows)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has, as transformers counts them. All of them are trainable."""
+        check_bool("only_trainable", only_trainable)
+        check_bool("exclude_embeddings", exclude_embeddings)
+        return sum(
+            count for part, count in self.parameter_table() if not (exclude_embeddings and part in EMBEDDING_PARTS)
+        )
+
+    def parameter_table(self) -> list[tuple[str, int]]:
+        """(part, how many parameters) for each part of the model; together they are all of them."""
+        return parameter_table(self.config, self._shapes(self.config))
+
+    def __repr__(self) -> str:
+        config = self.config
+        layers = f"{config.num_hidden_layers} layers of width {config.hidden_size}"
+        return f"{type(self).__name__}({layers}, {self.num_parameters():,} parameters, {self._dtype})"
+
+    def eval(self) -> Self:
+        """The model itself: it is always in evaluation mode."""
+        return self
+
+
+class BareModel(EncoderModel):
+    """An encoder without a head: last_hidden_state [B, S, H], pooler_output [B, H], float32.
+
+    Source: transformers' class of the same name, as of all families' classes.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        device: str | None = None,
+        backend: str | Backend = "cpu",
+        dtype: Dtype = "float32",
+        add_pooling_layer: bool = True,
+        **others: Any,
+    ) -> Self:
+        """Loads a model from its config.json and its safetensors files.
+
+        Args:
+            pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
+                a model folder).
+            subfolder: of that folder, where the files are.
+            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
+            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
+            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
+                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
+                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
+            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
+                lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+            others: what changes nothing here, of what transformers takes; the rest is refused.
+
+        Raises:
+            OSError: no such model, or a file can't be read.
+            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
+        """
+        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
+        check_bool("add_pooling_layer", add_pooling_layer)
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return cls._load(
+            folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
+        )
+
+    def __call__(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """The outputs of a padded batch; nothing is computed on padding.
+
+        Args:
+            input_ids: [B, S] integers of any dtype, or
+            inputs_embeds: [B, S, E], in place of the word embeddings.
+            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
+                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
+                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
+                0 keeps, -10000 and less does not.
+            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
+                make no difference to them.
+            position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
+                MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
+            head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
+            output_attentions, output_hidden_states, return_dict: None is what the config says.
+
+        Returns:
+            BaseModelOutputWithPooling, or with return_dict=False the tuple of what is in it, all float32:
+            last_hidden_state [B, S, H]; pooler_output [B, H], unless there is no pooler; if asked for,
+            hidden_states, L + 1 times [B, S, H], and attentions, L times [B, N, S, S].
+            At positions that the mask excludes outputs are 0, but for position 0, which is computed always.
+            A row that is masked whole attends to nothing, nor does a query that has no key: the context is 0.
+
+        Raises:
+            ValueError: an argument is not as above; names it, what was wanted and what was found, and where.
+            OSError: the file of the word embeddings was changed while it is in use.
+        """
+        called = self._call(
+            model_forward,
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            head_mask,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
+        )
+        hidden_states = called.hidden_states
+        last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
+        output = BaseModelOutputWithPooling(last, called.arrays.get(POOLER_OUTPUT), hidden_states, called.attentions)
+        return self._returned(output, return_dict)
+
+    forward = __call__
+
+    def embed(
+        self,
+        ids: Sequence[Sequence[int]],
+        pooling: Pool | Sequence[Pool] = "mean",
+        normalize: bool = False,
+        token_types: Sequence[Sequence[int]] | None = None,
+        *,
+        tail: Tail | None = None,
+        skip: int = 0,
+        skip_cls: bool = False,
+    ) -> Floats:
+        """One vector for each list of ids, pooled as part of the forward pass; any number of lists.
+
+        Args:
+            ids: lists of token ids, special tokens included, without padding.
+            pooling: "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken", or several,
+                whose vectors are joined in their order.
+            normalize: divide each vector by its Euclidean norm.
+            token_types: as ids; None is 0 everywhere.
+            tail: further ops on the vectors before they are normalized, with weights in the `backend`'s store.
+            skip: so many tokens at the beginning of each list are not pooled; its last token always is.
+            skip_cls: "cls" is the first token that is pooled then, and not the list's first in any case.
+
+        Returns:
+            float32 [B, H times the number of poolings], or as wide as the tail makes it.
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        modes = _modes(pooling)
+        check_bool("normalize", normalize)
+        skip = checked_count("skip", skip, 0)
+        check_bool("skip_cls", skip_cls)
+        skip_cls = skip > 0 and bool(skip_cls)
+        if tail is not None and not callable(tail):
+            raise wrong("tail", "None or a function of ops and rows", tail)
+        batch = batches.pack_lists(self.config, ids, token_types)
+        if skip:
+            batch = replace(batch, pooled_from=batch.first + np.minimum(skip, batch.key_lens - 1))
+        key = (modes, tail, bool(normalize), skip > 0, skip_cls)
+        program = self._programs.get(key) or self._record(
+            key, embed_forward(self._encoder, modes, tail, normalize=normalize, skip=skip > 0, skip_cls=skip_cls)
+        )
+        return self._run(program, batch)[EMBEDDING]
+
+    def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
+        """The last layer's rows for each list of ids, without padding; any number of lists.
+
+        Args:
+            ids: lists of token ids, special tokens included.
+            token_types: as ids; None is 0 everywhere.
+
+        Returns:
+            float32 [length, H] for each list.
+
+        Raises:
+            ValueError, OSError: as a call of the model.
+        """
+        ids = checked_lists("ids", ids)
+        states = self.run_lists("predict", partial(_states_forward, self._encoder), ids, token_types)
+        return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if ids else []
+
+
+def _states_forward(encoder: Encoder) -> Forward:
+    return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
+
+
+def _modes(pooling: Any) -> tuple[Pool, ...]:
+    """Ways of pooling, in their order."""
+    modes = [pooling] if isinstance(pooling, str) else as_list(pooling)
+    if not modes or not all(isinstance(mode, str) and mode in POOLS for mode in modes):
+        raise wrong("pooling", f"some of {', '.join(POOLS)}", pooling)
+    return tuple(modes)
+
+
+def _flag(name: str, given: bool | None, default: bool) -> bool:
+    """An argument of a call that is True or False; None is what the config says."""
+    if given is None:
+        return default
+    check_bool(name, given, none=True)
+    return bool(given)

@@ -1,0 +1,102 @@
+"""What a cross-encoder's folder asks for, whether it is one of sentence-transformers' or a bare classifier's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from npbert_kernels.ops import Floats
+
+from npbert.checks import show
+from npbert.files.json_file import read_json_object
+from npbert.files.names import CONFIG_FILE, MODULES_FILE
+from npbert.files.regular_file import exists
+from npbert.models.auto import AutoConfig
+from npbert.models.scores import sigmoid
+from npbert.sentence.folder import (
+    SETTINGS_FILE,
+    TRANSFORMER_FILES,
+    read_modules,
+    read_prompts,
+    read_transformer,
+)
+from npbert.sentence.modules import torch_name
+
+# The name of torch.nn -> what makes scores of logits [n, labels].
+SCORES: dict[str, Callable[[Floats], Floats]] = {
+    "Identity": lambda x: x,
+    "Sigmoid": sigmoid,
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+}
+
+
+@dataclass(frozen=True)
+class CrossEncoderFolder:
+    """The settings of a folder, checked."""
+
+    transformer: Path  # the folder of config.json, the weights and the tokenizer
+    max_seq_length: int
+    activation: str  # one of SCORES
+    do_lower_case: bool = False
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
+
+
+def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
+    """The settings of a folder. One without modules.json is a bare classifier, whose config.json may name a function.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file is malformed, or asks for what is not supported; it is named.
+    """
+    modules = read_modules(folder)
+    if modules and [kind for kind, _ in modules] != ["Transformer"]:
+        found = ", ".join(kind for kind, _ in modules)
+        raise ValueError(f"{folder / MODULES_FILE}: wanted a Transformer alone, found {found}")
+    sources: dict[str, str] = {}
+    transformer = folder / modules[0][1] if modules else folder
+    config = AutoConfig.from_pretrained(transformer)
+    values: dict[str, Any] = {}
+    named: tuple[Path, str, Any] | None = None
+    if modules and exists(folder / SETTINGS_FILE):
+        file = folder / SETTINGS_FILE
+        values = read_json_object(file)
+        kind = values.get("model_type", "CrossEncoder")
+        if kind != "CrossEncoder":
+            raise ValueError(f"{file}: model_type: wanted 'CrossEncoder', found {show(kind)}")
+        if values.get("activation_fn") is not None:
+            named = file, "activation_fn", values["activation_fn"]
+    prompts = read_prompts(folder / SETTINGS_FILE, values, sources)
+    named = named or _named_by_config(transformer / CONFIG_FILE)
+    if named is None:
+        activation = "Sigmoid" if config.num_labels == 1 else "Identity"
+        sources["activation"] = f"{CONFIG_FILE}: {config.num_labels} labels: sentence-transformers' default"
+    else:
+        activation = torch_name(*named, SCORES)
+        sources["activation"] = f"{named[0].name}: {named[1]}"
+
+    limit, do_lower_case = read_transformer(
+        transformer, TRANSFORMER_FILES if modules else (), sources, "sequence-classification", "scores"
+    )
+    longest: int = config.max_tokens
+    if limit is None or limit > longest:
+        limit = longest
+        sources["max_seq_length"] = f"{CONFIG_FILE}: max_position_embeddings"
+    return CrossEncoderFolder(transformer, limit, activation, do_lower_case, sources=sources, **prompts)
+
+
+def _named_by_config(file: Path) -> tuple[Path, str, Any] | None:
+    """The function that config.json names: (file, key, value)."""
+    values = read_json_object(file)
+    newer = values.get("sentence_transformers")
+    if newer is not None and not isinstance(newer, Mapping):
+        raise ValueError(f"{file}: sentence_transformers: wanted an object, found {show(newer)}")
+    if newer and newer.get("activation_fn") is not None:
+        return file, "sentence_transformers: activation_fn", newer["activation_fn"]
+    key = "sbert_ce_default_activation_function"  # before sentence-transformers 4
+    return None if values.get(key) is None else (file, key, values[key])

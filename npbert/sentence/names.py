@@ -1,0 +1,75 @@
+"""A sentence-transformers model's name -> its folder, as that library finds it: 5.1.2's rule, and 6.2's for rerankers.
+
+A name without a slash is of an organisation's model on the hub, but for those of models that are older than
+organisations are.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from npbert.files.hub import resolve
+from npbert.sentence.folder import SENTENCE_FILES
+
+SENTENCES = "sentence-transformers"
+RERANKERS = "cross-encoder"
+
+# fmt: off
+OLDER_MODELS = frozenset({
+    "albert-base-v1", "albert-base-v2", "albert-large-v1", "albert-large-v2", "albert-xlarge-v1", "albert-xlarge-v2",
+    "albert-xxlarge-v1", "albert-xxlarge-v2", "bert-base-cased", "bert-base-cased-finetuned-mrpc",
+    "bert-base-chinese", "bert-base-german-cased", "bert-base-german-dbmdz-cased", "bert-base-german-dbmdz-uncased",
+    "bert-base-multilingual-cased", "bert-base-multilingual-uncased", "bert-base-uncased", "bert-large-cased",
+    "bert-large-cased-whole-word-masking", "bert-large-cased-whole-word-masking-finetuned-squad",
+    "bert-large-uncased", "bert-large-uncased-whole-word-masking",
+    "bert-large-uncased-whole-word-masking-finetuned-squad", "camembert-base", "ctrl", "distilbert-base-cased",
+    "distilbert-base-cased-distilled-squad", "distilbert-base-german-cased", "distilbert-base-multilingual-cased",
+    "distilbert-base-uncased", "distilbert-base-uncased-distilled-squad",
+    "distilbert-base-uncased-finetuned-sst-2-english", "distilgpt2", "distilroberta-base", "gpt2", "gpt2-large",
+    "gpt2-medium", "gpt2-xl", "openai-gpt", "roberta-base", "roberta-base-openai-detector", "roberta-large",
+    "roberta-large-mnli", "roberta-large-openai-detector", "t5-11b", "t5-3b", "t5-base", "t5-large", "t5-small",
+    "transfo-xl-wt103", "xlm-clm-ende-1024", "xlm-clm-enfr-1024", "xlm-mlm-100-1280", "xlm-mlm-17-1280",
+    "xlm-mlm-en-2048", "xlm-mlm-ende-1024", "xlm-mlm-enfr-1024", "xlm-mlm-enro-1024", "xlm-mlm-tlm-xnli15-1024",
+    "xlm-mlm-xnli15-1024", "xlm-roberta-base", "xlm-roberta-large", "xlm-roberta-large-finetuned-conll02-dutch",
+    "xlm-roberta-large-finetuned-conll02-spanish", "xlm-roberta-large-finetuned-conll03-english",
+    "xlm-roberta-large-finetuned-conll03-german", "xlnet-base-cased", "xlnet-large-cased",
+})
+# fmt: on
+"""On the hub by their names alone."""
+
+
+def resolve_sentences(
+    name: str | os.PathLike[str],
+    organization: str = SENTENCES,
+    *,
+    subfolder: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_folder: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder of a model and of the files that sentence-transformers has beside it.
+
+    Args:
+        name: as `hub.resolve` takes it.
+        organization: whose model it is, where the name says none and is not one of OLDER_MODELS.
+        subfolder, revision, token, local_files_only: as `hub.resolve` takes them.
+        cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
+
+    Raises:
+        OSError, ValueError: as hub.resolve.
+    """
+    is_older = isinstance(name, str) and name.lower() in OLDER_MODELS
+    if cache_folder is None:
+        cache_folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
+    return resolve(
+        name,
+        subfolder=subfolder,
+        revision=revision,
+        token=token,
+        cache_dir=cache_folder,
+        local_files_only=local_files_only,
+        patterns=SENTENCE_FILES,
+        organization=None if is_older else organization,
+    )

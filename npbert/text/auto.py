@@ -1,0 +1,150 @@
+"""The tokenizers by the names that transformers gives them, and AutoTokenizer, which picks one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from npbert.text import families as families
+from npbert.text.arguments import checked_settings
+from npbert.text.encoding import BatchEncoding
+from npbert.text.files import TOKENIZER_FILES, find_family
+from npbert.text.inputs import TextError
+from npbert.text.tokenizer import PreTrainedTokenizerFast
+
+__all__ = [
+    "TOKENIZER_FILES",
+    "AlbertTokenizer",
+    "AlbertTokenizerFast",
+    "AutoTokenizer",
+    "BatchEncoding",
+    "BertTokenizer",
+    "BertTokenizerFast",
+    "CamembertTokenizer",
+    "CamembertTokenizerFast",
+    "DistilBertTokenizer",
+    "DistilBertTokenizerFast",
+    "ElectraTokenizer",
+    "ElectraTokenizerFast",
+    "MPNetTokenizer",
+    "MPNetTokenizerFast",
+    "PreTrainedTokenizerFast",
+    "RobertaTokenizer",
+    "RobertaTokenizerFast",
+    "TextError",
+    "XLMRobertaTokenizer",
+    "XLMRobertaTokenizerFast",
+]
+
+
+class BertTokenizer(PreTrainedTokenizerFast):
+    """BERT's: WordPiece, from tokenizer.json, or vocab.txt."""
+
+    family = families.BERT
+
+
+class DistilBertTokenizer(PreTrainedTokenizerFast):
+    """DistilBERT's: WordPiece, from tokenizer.json, or vocab.txt."""
+
+    family = families.DISTILBERT
+
+
+class ElectraTokenizer(PreTrainedTokenizerFast):
+    """ELECTRA's: WordPiece, from tokenizer.json, or vocab.txt."""
+
+    family = families.ELECTRA
+
+
+class MPNetTokenizer(PreTrainedTokenizerFast):
+    """MPNet's: WordPiece, from tokenizer.json, or vocab.txt."""
+
+    family = families.MPNET
+
+
+class RobertaTokenizer(PreTrainedTokenizerFast):
+    """RoBERTa's: BPE of bytes, from tokenizer.json, or vocab.json and merges.txt."""
+
+    family = families.ROBERTA
+
+
+class XLMRobertaTokenizer(PreTrainedTokenizerFast):
+    """XLM-RoBERTa's: SentencePiece, from tokenizer.json."""
+
+    family = families.XLM_ROBERTA
+
+
+class CamembertTokenizer(PreTrainedTokenizerFast):
+    """CamemBERT's: SentencePiece, from tokenizer.json."""
+
+    family = families.CAMEMBERT
+
+
+class AlbertTokenizer(PreTrainedTokenizerFast):
+    """ALBERT's: SentencePiece, from tokenizer.json."""
+
+    family = families.ALBERT
+
+
+# The older names.
+BertTokenizerFast = BertTokenizer
+DistilBertTokenizerFast = DistilBertTokenizer
+ElectraTokenizerFast = ElectraTokenizer
+MPNetTokenizerFast = MPNetTokenizer
+RobertaTokenizerFast = RobertaTokenizer
+XLMRobertaTokenizerFast = XLMRobertaTokenizer
+CamembertTokenizerFast = CamembertTokenizer
+AlbertTokenizerFast = AlbertTokenizer
+
+_CLASSES: dict[str, type[PreTrainedTokenizerFast]] = {
+    tokenizer.family.name: tokenizer
+    for tokenizer in (
+        PreTrainedTokenizerFast,
+        BertTokenizer,
+        DistilBertTokenizer,
+        ElectraTokenizer,
+        MPNetTokenizer,
+        RobertaTokenizer,
+        XLMRobertaTokenizer,
+        CamembertTokenizer,
+        AlbertTokenizer,
+    )
+}
+
+
+class AutoTokenizer:
+    """Finds a model's tokenizer. `AutoTokenizer.from_pretrained` is all there is to it."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoTokenizer: wanted AutoTokenizer.from_pretrained(name), found a call")
+
+    @staticmethod
+    def from_pretrained(
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **settings: Any,
+    ) -> PreTrainedTokenizerFast:
+        """The tokenizer of the class that tokenizer_config.json or config.json names, else of its model_type.
+
+        Arguments and errors are those of `PreTrainedTokenizerFast.from_pretrained`; besides:
+
+        Raises:
+            ValueError: the class or model type is not supported; those that are, are listed.
+        """
+        from npbert.files.hub import resolve
+
+        checked = checked_settings("AutoTokenizer.from_pretrained", settings, AutoTokenizer.from_pretrained)
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            patterns=TOKENIZER_FILES,
+        )
+        return _CLASSES[find_family(folder).name].from_pretrained(folder, **checked)
