@@ -17,8 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from npbert_kernels.cpu import backend as cpu
 from npbert_kernels.cpu import set_num_threads
+from npbert_kernels.cpu.dtypes import CODES, FORMATS
 from npbert_kernels.cpu.isa import selected
-from npbert_kernels.cpu.layout import MOST_K, Op
+from npbert_kernels.cpu.layout import Op
 from npbert_kernels.ops import ACTIVATIONS, Batch, Quantized
 from npbert_kernels.reference import Reference, bfloat16, quantized_rows
 from one_op import batch_of
@@ -31,6 +32,8 @@ from npbert.files.stored_table import StoredTable
 SINGLE, TRUTH = Reference(np.float32), Reference(np.float64)
 EPS = 2.0**-23
 REDUCED = ("bfloat16", "int8")
+MOST_K = FORMATS[CODES["int8"]].most_k
+assert MOST_K is not None
 
 WORDS = "embeddings.word_embeddings.weight"
 

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from ..ops import Activation, Batch, Dtype, FileRows, Floats, Forward, Ints, Placed, Pooling
 from . import layout
 from .blocking import ROW_PADDING
+from .dtypes import CODES, FLOAT32, FORMATS
 from .isa import selected
 from .layout import (
     ACTIVATION_CODES,
     ACTIVATION_NONE,
-    BFLOAT16,
-    FLOAT32,
     LINE,
     NONE,
     POOL_CODES,
@@ -31,7 +30,7 @@ from .layout import (
     Op,
 )
 from .memory import address
-from .store import Linear, Norm, Relative, Table, round_up, row_bytes
+from .store import Linear, Norm, Relative, Table, round_up
 
 
 @dataclass(eq=False)
@@ -105,7 +104,7 @@ class Recorder:
         if isinstance(words.rows, FileRows):
             assert self.file in (None, words.rows), "wanted words of one file"
             self.file, self.file_row_bytes = words.rows, words.row_bytes
-            stored = layout.STORED_CODES[words.rows.dtype]
+            stored = CODES[words.rows.dtype]
         return self._embed(table, ids, positions, token_types, norm, words.scales, stored)
 
     def embed_rows(
@@ -190,7 +189,8 @@ class Recorder:
             return x
         if (known := self._conversions.get((x.index, dtype))) is not None:
             return known
-        lines = round_up(row_bytes(x.columns, dtype, self.panel), LINE) // LINE | 1  # odd: as ROW_PADDING has it
+        nbytes = FORMATS[dtype].row_bytes(round_up(x.columns, self.panel))
+        lines = round_up(nbytes, LINE) // LINE | 1  # odd: as ROW_PADDING has it
         out = Buffer(Axis.LOCAL, x.columns, lines * LINE, x.rows, first=len(self.steps), last=len(self.steps))
         self._conversions[x.index, dtype] = self._buffer(out)
         whole = {
@@ -231,9 +231,10 @@ class Recorder:
     ) -> tuple[Buffer, Buffer | None]:
         assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
         assert relative is None or columns is not None, "relative attention needs columns"
-        code = layout.DTYPE_CODES[dtype]
+        code = CODES[dtype]
+        assert FORMATS[code].of_attention, f"attention multiplies no {dtype}"
         distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
-        assert code == FLOAT32 or (code == BFLOAT16 and not distances), "wanted float32 (or bfloat16)"
+        assert code == FLOAT32 or not distances, "relative keys: wanted float32"
         self.head_size = max(self.head_size, qkv.head_size)
         self.flops_per_pair += 4.0 * heads * head_size
         words = self._converted(qkv, code)
@@ -382,16 +383,16 @@ class Recorder:
         self.steps.append(step)
 
     def fuse(self, wanted: set[int]) -> None:
-        """A linear whose output only a conversion to bfloat16 reads leaves that at once."""
+        """A linear whose output only a conversion reads converts it at once, if it converts element by element."""
         for at in reversed(range(len(self.steps))):
             step = self.steps[at]
-            if step[0] != Op.CONVERT or step[layout.CONVERT_DTYPE] != BFLOAT16:
+            if step[0] != Op.CONVERT or FORMATS[step[layout.CONVERT_DTYPE]].whole_rows:
                 continue
             x, out = self.buffers[step[layout.CONVERT_X]], self.buffers[step[layout.CONVERT_OUT]]
             maker = self.steps[x.first]
             if x.index in wanted or x.uses != 2 or maker[0] != Op.LINEAR or maker[layout.LINEAR_DTYPE] == FLOAT32:
                 continue
-            maker[layout.LINEAR_OUT], maker[layout.LINEAR_OUT_DTYPE] = out.index, BFLOAT16
+            maker[layout.LINEAR_OUT], maker[layout.LINEAR_OUT_DTYPE] = out.index, step[layout.CONVERT_DTYPE]
             out.first, x.uses, x.axis = x.first, 0, Axis.FIXED
             del self.steps[at]
             for buffer in self.buffers:

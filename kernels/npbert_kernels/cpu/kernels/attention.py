@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..blocking import ROW_PADDING
+from ..dtypes import FLOAT32, PER_WORD
 from ..layout import (
     ATTENTION_ALLOWED,
     ATTENTION_COLUMNS,
@@ -26,21 +27,18 @@ from ..layout import (
     ATTENTION_SIZE,
     ATTENTION_STRIDE,
     ATTENTION_TABLE,
-    BFLOAT16,
-    FLOAT32,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PAIRS_AT,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
-    PER_WORD,
     RELATIVE_BIAS,
     RELATIVE_KEY_QUERY,
     RELATIVE_NONE,
 )
 from .activation import LOG2_E, power_of_two
-from .convert import bfloat16_row
+from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, word
 from .packing import pack_panel
 from .simd import (
@@ -52,7 +50,6 @@ from .simd import (
     fma,
     horizontal_max,
     horizontal_sum,
-    inlined,
     keep_first,
     kernel,
     load,
@@ -63,7 +60,7 @@ from .simd import (
     store_float,
     store_pairs,
 )
-from .ukernel import tile, tile_bfloat16
+from .ukernel import micro_kernel, tile
 
 PANEL_BYTES = 4 * PANEL
 LARGE = np.float32(2.0**20)  # scores whose scaled maximum, rounded, is off by more than a power of two can be
@@ -165,15 +162,6 @@ def zero_forbidden(row, n, allowed):
     return others
 
 
-@inlined
-def product(dtype, height, a, lda, w, ldw, k, zeros, c, ldc):
-    """c [height, PANEL] = a [height, k] w [k, PANEL], k in words."""
-    if dtype == FLOAT32:
-        tile(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
-    else:
-        tile_bfloat16(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
-
-
 @kernel
 def pack_pairs(v, ldv, n, size, target):
     """bfloat16 v [n, size] -> words [n / 2 rounded up, size], each of two rows' numbers in one column."""
@@ -200,11 +188,12 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
     store(zeros, broadcast(0.0))
     store(zeros + BYTES, broadcast(0.0))
     words = size // PER_WORD[dtype]  # of a query or key
+    multiply = micro_kernel(dtype)
     for p in range(panels):
         there = min(PANEL, n - p * PANEL)
         pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, words, scratch + p * words * PANEL_BYTES)
     values, ldvalues, pairs = v, ldqkv, n
-    if dtype == BFLOAT16:
+    if PER_WORD[dtype] == 2:
         values, ldvalues, pairs = scratch + panels * words * PANEL_BYTES, size * 4, (n + 1) // 2
         pack_pairs(v, ldqkv, n, size, values)
     tiles = (queries + ROWS - 1) // ROWS
@@ -214,7 +203,7 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
         for p in range(panels):
             w = scratch + p * words * PANEL_BYTES
             c = scores + p * PANEL_BYTES
-            product(dtype, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, c, ldscores)
+            tile(multiply, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, 0, c, ldscores, w, 0)
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
@@ -230,10 +219,11 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
             if probs != 0:  # the context is made as without them, to the bit
                 for j in range(n):
                     store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4) * share)
-            if dtype == BFLOAT16:
-                bfloat16_row(at, n, at)  # in place, from the front
+            if dtype != FLOAT32:
+                convert_row(at, n, dtype, at)  # in place, from the front
         for p in range(0, size * 4, PANEL_BYTES):
-            product(dtype, height, scores, ldscores, values + p, ldvalues, pairs, zeros, c + p, ldout)
+            w = values + p
+            tile(multiply, height, scores, ldscores, w, ldvalues, pairs, zeros, 0, c + p, ldout, w, 0)
         for i in range(height):
             scale_row(c + i * ldout, size, load_float(scores + i * ldscores + panels * PANEL_BYTES))
 

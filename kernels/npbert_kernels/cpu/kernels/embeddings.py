@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..dtypes import CODES, FLOAT32
 from ..layout import (
     EMBED_BIAS,
     EMBED_CONVERTED,
@@ -18,8 +19,6 @@ from ..layout import (
     EMBED_WEIGHT,
     EMBED_WIDTH,
     EMBED_WORDS,
-    FLOAT16,
-    FLOAT32,
     NONE,
 )
 from .convert import convert_row
@@ -43,6 +42,7 @@ from .simd import (
 )
 
 GROUP = 4  # rows in one item
+FLOAT16 = CODES["float16"]
 
 
 @inlined
