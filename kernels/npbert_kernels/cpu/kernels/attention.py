@@ -7,6 +7,8 @@ are packed too, since a word then holds the same column of two rows.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..blocking import ROW_PADDING
@@ -64,6 +66,15 @@ from .ukernel import micro_kernel, tile
 
 PANEL_BYTES = 4 * PANEL
 LARGE = np.float32(2.0**20)  # scores whose scaled maximum, rounded, is off by more than a power of two can be
+
+
+class Relative(NamedTuple):
+    """What a head adds to the scores of one sequence by the distance of query and key."""
+
+    kind: int
+    columns: int  # address: of the sequence's columns
+    table: int  # address: the head's bias, or the rows of all distances
+    last: int  # P - 1
 
 
 @kernel
@@ -135,11 +146,11 @@ def add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, with_k
 
 @kernel
 def add_relative(relative, row, i, n, q, keys, ldkeys, size, scale):
-    kind, columns, table, last = relative
-    if kind == RELATIVE_BIAS:
+    columns, table, last = relative.columns, relative.table, relative.last
+    if relative.kind == RELATIVE_BIAS:
         add_bias(row, columns, i, n, table, last, scale)
     else:
-        add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, kind == RELATIVE_KEY_QUERY)
+        add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, relative.kind == RELATIVE_KEY_QUERY)
 
 
 @kernel
@@ -177,7 +188,7 @@ def pack_pairs(v, ldv, n, size, target):
 def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative, allowed):
     """One head: q [queries, size], keys and v [n, size] of a dtype -> out [queries, size]; probs [queries, n] or 0.
 
-    n >= 1, size a multiple of PANEL. relative: (kind, address of the sequence's columns, the head's table, P - 1).
+    n >= 1, size a multiple of PANEL.
     allowed: [queries, n] of 0 and 1, or 0 where every query attends to every key.
     scratch: panels of keys, bfloat16 values, then the scores of ROWS queries, then PANEL zeros.
     """
@@ -207,7 +218,7 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
-            if relative[0] != RELATIVE_NONE:
+            if relative.kind != RELATIVE_NONE:
                 add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
             if allowed != 0:
                 forbid(at, n, allowed + (row + i) * n * 4)
@@ -251,14 +262,14 @@ def attention(frame, rank, chunk, step, slot):
     if kind != RELATIVE_NONE:
         columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
     while True:
-        item = next_of(frame, rank, slot, chunk[3] * heads)
+        item = next_of(frame, rank, slot, chunk.sequences * heads)
         if item < 0:
             return
-        sequence, head = chunk[2] + item // heads, item % heads
+        sequence, head = chunk.first_sequence + item // heads, item % heads
         begin = word(cu_seqlens, sequence)
         queries, n = word(cu_seqlens, sequence + 1) - begin, word(key_lens, sequence)
-        q = qkv + (begin - chunk[0]) * ldqkv + head * head_bytes
-        c = out + (begin - chunk[0]) * ldout + head * size * 4
+        q = qkv + (begin - chunk.first_token) * ldqkv + head * head_bytes
+        c = out + (begin - chunk.first_token) * ldout + head * size * 4
         if n == 0:
             for i in range(queries):
                 for j in range(0, size, LANES):
@@ -278,9 +289,9 @@ def attention(frame, rank, chunk, step, slot):
             allowed = locate(frame, allowed_buffer, chunk) + word(word(frame, FRAME_PAIRS_AT), sequence) * 4
         keys = q + heads * head_bytes
         v = keys + heads * head_bytes
-        relative = (
+        relative = Relative(
             kind,
-            columns + (begin - chunk[0]) * 8,
+            columns + (begin - chunk.first_token) * 8,
             table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
             word(step, ATTENTION_LAST),
         )

@@ -85,10 +85,10 @@ def embed(frame, rank, chunk, step, slot):
     words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
     while True:
-        item = next_of(frame, rank, slot, (chunk[1] + GROUP - 1) // GROUP)
+        item = next_of(frame, rank, slot, (chunk.tokens + GROUP - 1) // GROUP)
         if item < 0:
             return
-        for t in range(item * GROUP, min(chunk[1], (item + 1) * GROUP)):
+        for t in range(item * GROUP, min(chunk.tokens, (item + 1) * GROUP)):
             row = load_int(ids + t * 8) if ids_buffer != NONE else t
             a = table + row * stride
             b = position_table + load_int(positions + t * 8) * width * 4
