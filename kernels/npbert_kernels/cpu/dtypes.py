@@ -50,9 +50,9 @@ class Format:
         """Words that k elements take."""
         return -(-k // self.per_word)
 
-    def row_bytes(self, columns: int) -> int:
+    def row_bytes(self, width: int) -> int:
         """Bytes of a row in memory, its header included."""
-        return self.row_header + self.words(columns) * WORD_BYTES
+        return self.row_header + self.words(width) * WORD_BYTES
 
 
 FORMATS = (

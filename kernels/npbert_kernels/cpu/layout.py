@@ -92,7 +92,7 @@ EMBED_STORED = 15  # the dtype in which a file holds the words, whose buffer the
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
 (LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or what the output is converted to at once
-LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
+LINEAR_WIDTH = 12  # of the output's PANELS PANEL columns, those that carry something
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
@@ -100,7 +100,7 @@ LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
 (NORM_CONVERTED, NORM_DTYPE) = range(8, 10)
 (TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)
-(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT, POOL_FIRST) = range(1, 6)
+(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT, POOL_FROM) = range(1, 6)
 (CONCAT_X, CONCAT_WIDTH, CONCAT_OUT, CONCAT_COLUMN, CONCAT_ZEROS, CONCAT_ROWS) = range(1, 7)
 (NORMALIZE_X, NORMALIZE_WIDTH, NORMALIZE_OUT, NORMALIZE_ROWS) = range(1, 5)
 # Weights: addresses, strides in bytes.

@@ -30,7 +30,7 @@ class Linear:
     dtype: int
     k: int
     panels: int
-    columns: int  # of the output that carry something; heads are padded to whole panels
+    width: int  # of the output; heads are padded to whole panels
     head_size: int | None = None  # of the heads in the output, as padded
 
 

@@ -107,8 +107,8 @@ def softmax_row(row, n, scale):
 
 
 @kernel
-def scale_row(row, columns, factor):
-    for i in range(0, columns, LANES):
+def scale_row(row, size, factor):
+    for i in range(0, size, LANES):
         store(row + i * 4, load(row + i * 4) * factor)
 
 

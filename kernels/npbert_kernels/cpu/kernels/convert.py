@@ -30,8 +30,8 @@ _weight_row = by_dtype({code: dot.weight_row for code, dot in DOTS.items() if do
 
 
 @kernel
-def convert_row(x, columns, dtype, out):
-    _row(dtype, x, columns, out)
+def convert_row(x, width, dtype, out):
+    _row(dtype, x, width, out)
 
 
 @kernel

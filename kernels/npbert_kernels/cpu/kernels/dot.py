@@ -184,33 +184,33 @@ MAGIC = np.float32(1.5 * 2**23)  # x + MAGIC is x rounded to even, as an integer
 
 
 @inlined
-def bfloat16_row(x, columns, out):
-    whole = columns // LANES * LANES
+def bfloat16_row(x, width, out):
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         store_bfloat16(out + i * 2, load(x + i * 4))
-    if whole < columns:
-        store_bfloat16(out + whole * 2, load_first(x + whole * 4, columns - whole))
+    if whole < width:
+        store_bfloat16(out + whole * 2, load_first(x + whole * 4, width - whole))
 
 
 @inlined
-def bytes_of_row(x, columns, inverse, base, out):
+def bytes_of_row(x, width, inverse, base, out):
     """rint(x inverse + zero), with zero in base: MAGIC + zero."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         store_bytes(out + i, load(x + i * 4) * inverse + base)
-    if whole < columns:
-        store_bytes(out + whole, load_first(x + whole * 4, columns - whole) * inverse + base)
+    if whole < width:
+        store_bytes(out + whole, load_first(x + whole * 4, width - whole) * inverse + base)
 
 
 @inlined
-def int8_row(x, columns, out):
+def int8_row(x, width, out):
     lowest, highest, strange = broadcast(0.0), broadcast(0.0), broadcast(0.0)
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         value = load(x + i * 4)
         lowest, highest, strange = minimum(value, lowest), maximum(value, highest), strange + value * 0.0
-    if whole < columns:
-        value = load_first(x + whole * 4, columns - whole)
+    if whole < width:
+        value = load_first(x + whole * 4, width - whole)
         lowest, highest, strange = minimum(value, lowest), maximum(value, highest), strange + value * 0.0
     low = horizontal_min(lowest)
     span = max(horizontal_max(highest) - low, LEAST)
@@ -218,22 +218,22 @@ def int8_row(x, columns, out):
     base = MAGIC - low * inverse - np.float32(BYTE_OFFSET)
     store_float(out, span / STEPS + horizontal_sum(strange))
     store_int32(out + 4, float_bits(base) - float_bits(MAGIC))
-    bytes_of_row(x, columns, inverse, base, out + INT8_HEADER)
+    bytes_of_row(x, width, inverse, base, out + INT8_HEADER)
 
 
 @inlined
-def int8_weight_row(x, columns, out):
+def int8_weight_row(x, width, out):
     """A weight's elements are finite."""
     highest = broadcast(0.0)
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         highest = maximum(absolute(load(x + i * 4)), highest)
-    if whole < columns:
-        highest = maximum(absolute(load_first(x + whole * 4, columns - whole)), highest)
+    if whole < width:
+        highest = maximum(absolute(load_first(x + whole * 4, width - whole)), highest)
     span = max(horizontal_max(highest), LEAST)
     store_float(out, span / WEIGHT_STEPS)
     store_int32(out + 4, 0)
-    bytes_of_row(x, columns, WEIGHT_STEPS / span, MAGIC, out + INT8_HEADER)
+    bytes_of_row(x, width, WEIGHT_STEPS / span, MAGIC, out + INT8_HEADER)
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Dot:
 
     multiply: Multiply
     chain: int | None = None  # words after which a sum begins anew; None: never
-    row: Any = None  # (x, columns, out): a row of activations into words, behind their header; None: they are words
+    row: Any = None  # (x, width, out): a row of activations into words, behind their header; None: they are words
     weight_row: Any = None  # the same of a weight's row
 
     def begin(self, builder: Any, a_rows: Sequence[Any], w: Any) -> list[Any]:

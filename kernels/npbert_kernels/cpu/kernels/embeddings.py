@@ -46,43 +46,43 @@ FLOAT16 = CODES["float16"]
 
 
 @inlined
-def floats_of_row(x, columns, scale, out):
+def floats_of_row(x, width, scale, out):
     """A row of int8, times its scale."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         store(out + i * 4, load_bytes(x + i) * scale)
-    if whole < columns:
-        store(out + whole * 4, load_first_bytes(x + whole, columns - whole) * scale)
+    if whole < width:
+        store(out + whole * 4, load_first_bytes(x + whole, width - whole) * scale)
 
 
 @inlined
-def floats_of_halves(x, columns, dtype, out):
+def floats_of_halves(x, width, dtype, out):
     """A row of float16 or bfloat16, whole vectors of which may be read."""
-    for i in range(0, columns, LANES):
+    for i in range(0, width, LANES):
         floats = load_float16(x + i * 2) if dtype == FLOAT16 else load_bfloat16(x + i * 2)
-        store(out + i * 4, keep_first(floats, columns - i, 0.0))
+        store(out + i * 4, keep_first(floats, width - i, 0.0))
 
 
 @kernel
 def embed(frame, rank, chunk, step, slot):
     """Tables in memory have rows of exactly `width` floats, and nothing behind the last: tails are read by mask.
-    Words may be int8 that have scales, or in a file.
+    That of the word embeddings may be int8, with scales, or in a file.
 
-    Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
+    Without ids, its row t is token t's: it is the caller's inputs_embeds.
     """
-    words, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
+    table_buffer, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
     positions, types = (
         locate(frame, word(step, EMBED_POSITIONS), chunk),
         locate(frame, word(step, EMBED_TYPES), chunk),
     )
-    table, stride = locate(frame, words, chunk), row_bytes(frame, words)
+    table, stride = locate(frame, table_buffer, chunk), row_bytes(frame, table_buffer)
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
     weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
     width, scales, stored = word(step, EMBED_WIDTH), word(step, EMBED_SCALES), word(step, EMBED_STORED)
     whole = width // LANES * LANES
     converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
-    words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
+    target, ldtarget = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
     while True:
         item = next_of(frame, rank, slot, (chunk.tokens + GROUP - 1) // GROUP)
@@ -111,4 +111,4 @@ def embed(frame, rank, chunk, step, slot):
                 store(x + i, load_first(a + i, tail) + load_first(c + i, tail) + load_first(b + i, tail))
             norm_row(x, weight, bias, width, eps, x)
             if converted != NONE:
-                convert_row(x, width, dtype, words_out + t * ldwords)
+                convert_row(x, width, dtype, target + t * ldtarget)

@@ -20,7 +20,6 @@ from ..layout import (
     FRAME_SCRATCH_BYTES,
     LINEAR_ACTIVATION,
     LINEAR_BIAS,
-    LINEAR_COLUMNS,
     LINEAR_DTYPE,
     LINEAR_K,
     LINEAR_OUT,
@@ -29,6 +28,7 @@ from ..layout import (
     LINEAR_RESIDUAL,
     LINEAR_ROWS,
     LINEAR_W,
+    LINEAR_WIDTH,
     LINEAR_X,
     NONE,
 )
@@ -55,7 +55,7 @@ class Epilogue(NamedTuple):
 
     bias: int  # address, where the sums began with a residual; else 0
     activation: int
-    columns: int  # of the output that carry something
+    width: int  # of the output; the columns behind it carry nothing
     dtype: int  # of the output: FLOAT32, or what each micro-tile is converted to
     converted: Tiles  # where, then
 
@@ -75,12 +75,12 @@ def add_bias(c, ldc, rows, bias):
 
 
 @inlined
-def clear_behind(c, ldc, rows, columns):
-    """Zeros behind the first `columns` of a micro-tile."""
+def clear_behind(c, ldc, rows, width):
+    """Zeros behind the first `width` columns of a micro-tile."""
     for i in range(rows):
         at = c + i * ldc
-        store(at, keep_first(load(at), min(columns, LANES), 0.0))
-        store(at + BYTES, keep_first(load(at + BYTES), max(columns - LANES, 0), 0.0))
+        store(at, keep_first(load(at), min(width, LANES), 0.0))
+        store(at + BYTES, keep_first(load(at + BYTES), max(width - LANES, 0), 0.0))
 
 
 def tile_converter(row):  # type: ignore[no-untyped-def]
@@ -106,8 +106,8 @@ def finish(c, ldc, rows, row, panel, epilogue):
         add_bias(c, ldc, rows, epilogue.bias + panel * PANEL_BYTES)
     if epilogue.activation != ACTIVATION_NONE:
         activate(c, ldc, rows, epilogue.activation)
-    if epilogue.activation == SIGMOID and epilogue.columns < (panel + 1) * PANEL:  # 0 becomes 1/2
-        clear_behind(c, ldc, rows, epilogue.columns - panel * PANEL)
+    if epilogue.activation == SIGMOID and epilogue.width < (panel + 1) * PANEL:  # 0 becomes 1/2
+        clear_behind(c, ldc, rows, epilogue.width - panel * PANEL)
     if epilogue.dtype != FLOAT32:
         convert_tile(epilogue.dtype, c, ldc, rows, tile_at(epilogue.converted, row, panel), epilogue.converted.ld)
 
@@ -139,7 +139,7 @@ def linear(frame, rank, chunk, step, slot):
     epilogue = Epilogue(
         added_bias,
         word(step, LINEAR_ACTIVATION),
-        word(step, LINEAR_COLUMNS),
+        word(step, LINEAR_WIDTH),
         out_dtype,
         Tiles(out, ldout, ldout, PANEL_BYTES // PER_WORD[out_dtype]),
     )

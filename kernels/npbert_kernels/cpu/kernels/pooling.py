@@ -15,7 +15,7 @@ from ..layout import (
     FRAME_KEY_LENS,
     NONE,
     POOL_CODES,
-    POOL_FIRST,
+    POOL_FROM,
     POOL_MODE,
     POOL_OUT,
     POOL_WIDTH,
@@ -74,7 +74,7 @@ def concat(frame, rank, chunk, step, slot):
 
 @kernel
 def pool(frame, rank, chunk, step, slot):
-    x_buffer, out_buffer, first = word(step, POOL_X), word(step, POOL_OUT), word(step, POOL_FIRST)
+    x_buffer, out_buffer, first = word(step, POOL_X), word(step, POOL_OUT), word(step, POOL_FROM)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     width, mode = word(step, POOL_WIDTH), word(step, POOL_MODE)
