@@ -145,6 +145,14 @@ def bfloat16(x: Floats) -> Floats:
     return nearest
 
 
+ROUNDINGS: dict[Dtype, Callable[[Floats], Floats]] = {"float32": lambda x: x, "bfloat16": bfloat16}
+"""Of the dtypes that are no more than fewer bits of each number."""
+
+
+def rounded(x: Array, dtype: Dtype) -> Array:
+    return ROUNDINGS[dtype](x).astype(x.dtype, copy=False)
+
+
 def quantized_rows(x: Floats) -> tuple[Array, Floats]:
     """Of each row byte - zero, and the scale [rows, 1]: NaN where the row isn't finite."""
     low = x.min(axis=1, keepdims=True, initial=0)
@@ -217,7 +225,7 @@ class ReferenceOps:
             sums = values @ weights.weight.T.astype(np.float64)  # [rows, out], exact
             y = (sums.astype(np.float32) * weights.scales * scale).astype(self.dtype)
         else:
-            y = (x if weights.dtype == "float32" else bfloat16(x).astype(self.dtype)) @ weights.weight.T
+            y = rounded(x, weights.dtype) @ weights.weight.T
         added = [weights.bias] if residual is None else [residual, weights.bias]
         for term in added:
             if term is not None:
@@ -239,16 +247,13 @@ class ReferenceOps:
         columns: Ints | None = None,
         dtype: Dtype = "float32",
     ) -> tuple[Array, Array | None]:
-        def factor(x: Array) -> Array:
-            return x if dtype == "float32" else bfloat16(x).astype(x.dtype)
-
         scale = 1.0 / math.sqrt(head_size)
         context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
         all_probs: list[Array] = []
         done = 0  # of allowed
         for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
             rows = qkv[begin:end].reshape(end - begin, 3, heads, head_size)
-            q, k, v = factor(rows.transpose(1, 2, 0, 3))  # each [N, length, D]
+            q, k, v = rounded(rows.transpose(1, 2, 0, 3), dtype)  # each [N, length, D]
             if keys == 0:  # no probabilities, and the context stays 0
                 continue
             scores = q @ k[:, :keys].transpose(0, 2, 1) * scale  # [N, length, key_len]
@@ -269,7 +274,7 @@ class ReferenceOps:
                 share = np.divide(1.0, sums, where=sums != 0, out=np.zeros_like(sums))
             if head_mask is not None:
                 share = share * head_mask[:heads, None, None].astype(share.dtype)
-            mixed = factor(exps) @ v[:, :keys] * share  # [N, length, D]
+            mixed = rounded(exps, dtype) @ v[:, :keys] * share  # [N, length, D]
             context[begin:end] = mixed.transpose(1, 0, 2).reshape(end - begin, -1)
             all_probs.append((exps * share).ravel())
         if not probs:
@@ -324,9 +329,7 @@ class ReferenceStore:
             weight = Quantized.of(weight)
         if isinstance(weight, Quantized):
             return Linear(weight.values, kept, "int8", weight.scales)
-        if self.reduced == "bfloat16":
-            weight = bfloat16(weight)
-        return Linear(self._kept(weight), kept, self.reduced)
+        return Linear(self._kept(rounded(weight, self.reduced)), kept, self.reduced)
 
     def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
         return Norm(self._kept(weight), self._kept(bias), eps)

@@ -102,8 +102,8 @@ def next_item(sync, slot, members, groups, rank, items):
     """The next of a step's items for this member, or -1: none is left, the step is over, or the launch is aborted.
 
     A member of group g begins with that group's share, items [n g / groups, n (g + 1) / groups), so that it meets the
-    panels that its caches hold; when that is empty it helps the next. A step without items has one that nobody sees,
-    so that somebody is the last.
+    panels that its caches hold; when that is empty it helps the next. A step without items gets one dummy item, so
+    that some member still finishes it.
     """
     member = sync + SYNC_MEMBERS + rank * LINE
     store_int(member + MEMBER_ITEMS * WORD, max(items, 1))
