@@ -158,11 +158,11 @@ class Ops(Protocol):
         self,
         words: Placed,
         ids: Rows,
-        positions: tuple[Placed, Rows],
-        token_types: tuple[Placed, Rows],
-        norm: Placed,
+        positions: tuple[Placed, Rows] | None,
+        token_types: tuple[Placed, Rows] | None,
+        norm: Placed | None,
     ) -> Rows:
-        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]).
+        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]); what is None is left out.
 
         The words alone may be Quantized, or FileRows: then a row that can't be read is an OSError of the program.
         """
@@ -170,9 +170,9 @@ class Ops(Protocol):
     def embed_rows(
         self,
         inputs_embeds: Rows,
-        positions: tuple[Placed, Rows],
-        token_types: tuple[Placed, Rows],
-        norm: Placed,
+        positions: tuple[Placed, Rows] | None,
+        token_types: tuple[Placed, Rows] | None,
+        norm: Placed | None,
     ) -> Rows:
         """[T, H]: as embed, from rows that stand in for the word embeddings."""
 

@@ -186,22 +186,25 @@ class ReferenceOps:
         self,
         words: TableRows,
         ids: Ints,
-        positions: tuple[Floats, Ints],
-        token_types: tuple[Floats, Ints],
-        norm: Norm,
+        positions: tuple[Floats, Ints] | None,
+        token_types: tuple[Floats, Ints] | None,
+        norm: Norm | None,
     ) -> Array:
         return self.embed_rows(words[ids], positions, token_types, norm)
 
     def embed_rows(
         self,
         inputs_embeds: Array,
-        positions: tuple[Floats, Ints],
-        token_types: tuple[Floats, Ints],
-        norm: Norm,
+        positions: tuple[Floats, Ints] | None,
+        token_types: tuple[Floats, Ints] | None,
+        norm: Norm | None,
     ) -> Array:
-        # HF's order of adding. [T, H]
-        x = inputs_embeds.astype(self.dtype) + token_types[0][token_types[1]] + positions[0][positions[1]]
-        return self.layer_norm(x, norm)
+        x = inputs_embeds.astype(self.dtype)  # [T, H]
+        for part in (token_types, positions):  # HF's order of adding
+            if part is not None:
+                table, rows = part
+                x = x + table[rows]
+        return x if norm is None else self.layer_norm(x, norm)
 
     def linear(
         self,

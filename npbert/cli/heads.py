@@ -51,7 +51,7 @@ def headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | N
     model = named_class(config)
     if model is None:
         return None
-    names = {canonical_name(stored, config.family.prefix) for stored in checkpoint}
+    names = {canonical_name(stored, config.architecture.prefix) for stored in checkpoint}
     names |= {name for name, others in model.head_aliases(config).items() if not names.isdisjoint(others)}
     return model if model.head_shapes(config).keys() <= names else None
 

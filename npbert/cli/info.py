@@ -22,7 +22,6 @@ from npbert.models.head_models import HeadModel
 from npbert.models.heads import tied
 from npbert.models.lora import open_weights
 from npbert.models.model import BareModel
-from npbert.models.weights import has_pooler, parameter_table
 from npbert.sentence.folder import SentenceFolder
 from npbert.sentence.names import resolve_sentences
 from npbert.sentence.tail import weighted
@@ -51,9 +50,12 @@ def run(given: argparse.Namespace) -> None:
     with open_weights(settings.transformer, config) as checkpoint:
         model = headed(config, checkpoint)
         # Says what is missing or of another shape.
-        named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))
-        counts = dict(parameter_table(config, named.shapes))
-        int8 = dict(parameter_table(config, {name: named.shapes[name] for name in filter(named.is_int8, named.shapes)}))
+        named = (model or BareModel).named_weights(
+            config, checkpoint, pooler=config.architecture.has_pooler(checkpoint)
+        )
+        counts = dict(config.architecture.parameter_table(config, named.shapes))
+        of_int8 = {name: named.shapes[name] for name in filter(named.is_int8, named.shapes)}
+        int8 = dict(config.architecture.parameter_table(config, of_int8))
         weights = _describe_weights(checkpoint)
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
     if modules:
@@ -64,7 +66,9 @@ def run(given: argparse.Namespace) -> None:
     importlib.import_module("npbert_kernels.cpu")
 
     again = (
-        counts.get(WORDS, 0) if model and any(tied(config, config.family.heads[kind]) for kind in model.kinds) else 0
+        counts.get(WORDS, 0)
+        if model and any(tied(config, config.architecture.heads[kind]) for kind in model.kinds)
+        else 0
     )
     tables = (
         table(_facts(folder, config, settings, weights, model), "<<<"),

@@ -113,7 +113,7 @@ def pack(
         given = checked_integers("token_type_ids", token_type_ids, _type_limit(config))
         if given.shape != (B, S):
             wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
-        if config.family.token_types:
+        if config.architecture.token_types:
             token_types = given.reshape(-1)
     stands = columns if config.relative_attention else None
     factors = None if head_mask is None else _head_mask(config, head_mask)
@@ -168,7 +168,7 @@ def pack_lists(
         if len(token_types) != len(ids):
             wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
         given = flat_integers("token_types", token_types, _type_limit(config), first)
-        types = given if config.family.token_types else types
+        types = given if config.architecture.token_types else types
     flat = flat_integers("ids", ids, config.vocab_size, first)
     columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
     positions = columns
@@ -381,7 +381,7 @@ def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints
 
 def _type_limit(config: EncoderConfig) -> int:
     """Token types are below it: any integers where the family has no table of them."""
-    return config.type_vocab_size if config.family.token_types else ANY
+    return config.type_vocab_size if config.architecture.token_types else ANY
 
 
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:

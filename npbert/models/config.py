@@ -19,8 +19,8 @@ from npbert.files.json_file import read_json_object
 from npbert.files.names import CONFIG_FILE
 from npbert.files.regular_file import exists
 from npbert.keywords import names_of, refuse_unknown
+from npbert.models.architecture import Architecture
 from npbert.models.config_values import head_lists, label_indices, label_names
-from npbert.models.family import Family
 
 ACTIVATIONS: dict[str, Activation | None] = {
     "gelu": "gelu_erf",
@@ -86,7 +86,7 @@ class EncoderConfig:
     """
 
     model_type: ClassVar[str]
-    family: ClassVar[Family]
+    architecture: ClassVar[Architecture]
     attribute_map: ClassVar[Mapping[str, str]] = {}
     """Names that all families share -> this family's own keys, where they differ."""
 
@@ -186,7 +186,7 @@ class EncoderConfig:
     @cached_property
     def relative_attention(self) -> bool:
         """Whether scores depend on how far apart query and key stand."""
-        return self.position_embedding_type != "absolute" or self.family.relative_bias is not None
+        return self.architecture.relative(self)
 
     @property
     def weight_sets(self) -> int:

@@ -48,7 +48,7 @@ class HeadModel(EncoderModel):
 
     @classmethod
     def uses_pooler(cls) -> bool:
-        return any(cls.config_class.family.heads[kind].pooled for kind in cls.kinds)
+        return any(cls.config_class.architecture.heads[kind].pooled for kind in cls.kinds)
 
     @classmethod
     def head_shapes(cls, config: EncoderConfig) -> Shapes:

@@ -25,8 +25,9 @@ from npbert.files.json_file import read_json_object
 from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import SafetensorsFile
+from npbert.models.architecture import EMBEDDING_PARTS
 from npbert.models.config import EncoderConfig
-from npbert.models.weights import TABLES, canonical_name, harmless
+from npbert.models.weights import canonical_name
 
 PREFIX = "base_model.model."  # of peft's wrapper
 MAX_RANK = 2**16
@@ -103,8 +104,8 @@ class _Merged(Checkpoint):
         self._base, self._adapter = base, adapter
         self._pairs: dict[str, _Pair] = {}  # the model's name of a weight -> what is added to it
         self._saved: dict[str, str] = {}  # the model's name of a tensor -> that of the one in its place
-        self._family = config.family
-        prefix = config.family.prefix
+        self._config = config
+        prefix = config.architecture.prefix
         stored = {canonical_name(name, prefix): name for name in base}
         halves: dict[str, dict[str, str]] = {}
         for name in adapter:
@@ -124,14 +125,15 @@ class _Merged(Checkpoint):
             canonical = canonical_name(f"{module}.weight", prefix)
             if canonical in stored:
                 self._add_pair(stored[canonical], module, both["A"], both["B"], settings)
-            elif not re.fullmatch(harmless(config), canonical):
+            elif not re.fullmatch(config.architecture.harmless, canonical):
                 raise _wrong(adapter, both["A"], f"a linear layer of {base.paths[0].parent}", "none of that name")
 
     def _add_pair(self, name: str, module: str, a: str, b: str, settings: _Settings) -> None:
         rank, scale = settings.of(module)
         shape, of_a, of_b = self._base.shape(name), self._adapter.shape(a), self._adapter.shape(b)
-        table = canonical_name(name, self._family.prefix) in (*TABLES, self._family.relative_bias)
-        if len(shape) != 2 or name in self._saved or table or name.endswith(self._family.layer.relative_key):
+        architecture = self._config.architecture
+        part = architecture.part(self._config, canonical_name(name, architecture.prefix))
+        if len(shape) != 2 or name in self._saved or part in EMBEDDING_PARTS:
             raise _wrong(self._adapter, a, "the LoRA of a linear layer", f"one of {brief(name)}")
         for half, found, fits in ((a, of_a, (rank, shape[1])), (b, of_b, (shape[0], rank))):
             if found != fits:

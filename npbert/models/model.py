@@ -24,40 +24,21 @@ from npbert.files.safetensors_file import write_safetensors
 from npbert.keywords import names_of, refuse_unknown
 from npbert.models import architectures
 from npbert.models import batch as batches
-from npbert.models.bert.forward import (
-    EMBEDDING,
+from npbert.models.architecture import (
+    EMBEDDING_PARTS,
     LAST_HIDDEN_STATE,
     POOLER_OUTPUT,
-    POOLS,
     Encoder,
-    Pool,
-    Tail,
     attention_name,
-    embed_forward,
-    encode,
     hidden_state_name,
-    model_forward,
 )
 from npbert.models.config import EncoderConfig
 from npbert.models.config_values import head_lists
 from npbert.models.devices import backend_for
-from npbert.models.family import WORDS
 from npbert.models.lora import open_weights
 from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
-from npbert.models.weights import (
-    EMBEDDING_PARTS,
-    SCALES,
-    NamedWeights,
-    Shapes,
-    encoder_shapes,
-    harmless,
-    has_pooler,
-    load_encoder,
-    matrices,
-    parameter_table,
-    pruning,
-    store_nbytes,
-)
+from npbert.models.pooling import EMBEDDING, POOLS, Pool, Tail, embed_forward, model_forward
+from npbert.models.weights import SCALES, NamedWeights, Shapes
 from npbert.sequences import as_list
 
 if TYPE_CHECKING:
@@ -119,7 +100,7 @@ class EncoderModel:
     """An encoder, with or without a head. Made by `from_pretrained`; several threads may call one model at once.
 
     A class with a head says which tensors the head has (`head_shapes`), places them (`_place_head`), and makes
-    forward passes from `bert.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
+    forward passes from `Encoder.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
     """
 
     config_class: ClassVar[type[EncoderConfig]]
@@ -200,8 +181,8 @@ class EncoderModel:
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
-                pooler = has_pooler(config, checkpoint)
-                if config.family.pooler and not pooler:
+                pooler = config.architecture.has_pooler(checkpoint)
+                if config.architecture.pooler and not pooler:
                     why = "the file has no weights for a pooler: pooler_output will be None"
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
             config = cls.settled(config, checkpoint)
@@ -209,7 +190,7 @@ class EncoderModel:
             if other := architectures.mistaken(config, cls):
                 same = f"whose head has tensors of the same names, but another meaning than {cls.__name__}'s"
                 warnings.warn(f"{folder}: config.json names {other}, {same}", stacklevel=3)
-            weights.warn_left_over(harmless(config), stacklevel=3)
+            weights.warn_left_over(config.architecture.harmless, stacklevel=3)
             return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
             checkpoint.close()
@@ -219,10 +200,10 @@ class EncoderModel:
     def named_weights(cls, config: EncoderConfig, checkpoint: Checkpoint, *, pooler: bool) -> NamedWeights:
         """The model's tensors in a file, checked to be there and of their shapes."""
         head = cls.head_shapes(config)
-        shapes = {**encoder_shapes(config, pooler=pooler), **head}
+        shapes = {**config.architecture.shapes(config, pooler=pooler), **head}
         hint = architectures.hint(config, cls.__name__)
-        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.family.pooler}."))]
-        return NamedWeights(checkpoint, config.family.prefix, shapes, of_head, cls.head_aliases(config), hint)
+        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.architecture.pooler}."))]
+        return NamedWeights(checkpoint, config.architecture.prefix, shapes, of_head, cls.head_aliases(config), hint)
 
     # What a head adds -----------------------------------------------------------------------------------------
 
@@ -254,15 +235,20 @@ class EncoderModel:
 
     def _place(self, config: EncoderConfig) -> None:
         weights, before = self._weights, getattr(self, "config", config)
-        store = self._backend.store(store_nbytes(self._shapes(config)), dtype=self._dtype)
+        architecture = config.architecture
+        store = self._backend.store(architecture.store_nbytes(self._shapes(config)), dtype=self._dtype)
         # Heads are a hundredth of the arithmetic, and what they decide shows at once.
-        precise = store if self._dtype == "float32" else self._backend.store(store_nbytes(self.head_shapes(config)))
+        precise = (
+            store
+            if self._dtype == "float32"
+            else self._backend.store(architecture.store_nbytes(self.head_shapes(config)))
+        )
         try:
-            weights.kept = pruning(self._stored_config, config)
-            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
-            self._place_head(config, weights, precise, encoder.word_rows)
+            weights.kept = architecture.pruning(self._stored_config, config)
+            encoder = architecture.load(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
+            self._place_head(config, weights, precise, encoder.words)
         except BaseException:
-            weights.kept = pruning(self._stored_config, before)
+            weights.kept = architecture.pruning(self._stored_config, before)
             raise
         self.config = config
         self._encoder = encoder
@@ -270,7 +256,7 @@ class EncoderModel:
 
     def _shapes(self, config: EncoderConfig) -> Shapes:
         """HF's name -> shape, of all weights."""
-        return {**encoder_shapes(config, pooler=self._pooler), **self.head_shapes(config)}
+        return {**config.architecture.shapes(config, pooler=self._pooler), **self.head_shapes(config)}
 
     # Running --------------------------------------------------------------------------------------------------
 
@@ -311,12 +297,12 @@ class EncoderModel:
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
         if hidden:
-            names = (*map(hidden_state_name, range(len(self._encoder.layers))), LAST_HIDDEN_STATE)
+            names = (*map(hidden_state_name, range(len(self._encoder.heads))), LAST_HIDDEN_STATE)
             hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
         if attentions:
             probs = tuple(
-                batches.unpack_probs(packed, arrays.pop(attention_name(index)), layer.heads)
-                for index, layer in enumerate(self._encoder.layers)
+                batches.unpack_probs(packed, arrays.pop(attention_name(index)), heads)
+                for index, heads in enumerate(self._encoder.heads)
             )
         return Called(packed, arrays, hidden_states, probs)
 
@@ -400,12 +386,14 @@ class EncoderModel:
             raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
         replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
         head = self.head_shapes(self.config)
-        prefix = self.config.family.prefix if head else ""
+        prefix = self.config.architecture.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
         shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
-        words = self._encoder.word_rows
-        reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
-        reduced |= {WORDS} if isinstance(words, Quantized) or self._weights.is_int8(WORDS) else set()
+        architecture, words = self.config.architecture, self._encoder.words
+        matrices = architecture.matrices(self.config)
+        reduced = {name for name in matrices if self._dtype == "int8" or self._weights.is_int8(name)}
+        if isinstance(words, Quantized) or self._weights.is_int8(architecture.words):
+            reduced.add(architecture.words)
         int8 = [written for written, name in names.items() if name in reduced]
         scales = {written + SCALES: names[written] for written in int8}
         shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
@@ -414,7 +402,11 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = words if name == WORDS and isinstance(words, Quantized) else self._weights.read_matrix(name)
+            matrix = (
+                words
+                if name == self.config.architecture.words and isinstance(words, Quantized)
+                else self._weights.read_matrix(name)
+            )
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
@@ -426,7 +418,7 @@ class EncoderModel:
         Raises:
             OSError: the file can't be read, or has changed since the model was loaded.
         """
-        rows = self._encoder.word_rows
+        rows = self._encoder.words
         _ = rows[:0]  # of none of them, to hear of that now
         return Embedding(rows)
 
@@ -440,7 +432,7 @@ class EncoderModel:
 
     def parameter_table(self) -> list[tuple[str, int]]:
         """(part, how many parameters) for each part of the model; together they are all of them."""
-        return parameter_table(self.config, self._shapes(self.config))
+        return self.config.architecture.parameter_table(self.config, self._shapes(self.config))
 
     def __repr__(self) -> str:
         config = self.config
@@ -630,7 +622,7 @@ class BareModel(EncoderModel):
 
 
 def _states_forward(encoder: Encoder) -> Forward:
-    return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
+    return lambda ops, batch: {LAST_HIDDEN_STATE: encoder.encode(ops, batch)[0]}
 
 
 def _modes(pooling: Any) -> tuple[Pool, ...]:

@@ -12,7 +12,7 @@ from npbert_kernels.ops import Activation
 from npbert.checks import is_int, show
 from npbert.files.json_file import read_json_object
 from npbert.files.regular_file import exists
-from npbert.models.bert.forward import POOLS, Pool
+from npbert.models.pooling import POOLS, Pool
 
 # The name of torch.nn -> the op's.
 ACTIVATIONS: dict[str, Activation | None] = {

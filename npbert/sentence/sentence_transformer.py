@@ -315,6 +315,8 @@ class SentenceTransformer:
             OSError: a file can't be written, or one of the model's own can't be read any more.
         """
 
+        from npbert.sentence.save import save_sentence_settings  # what only embeds needs none of it
+
         folder = checked_path("path", path)
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder)

@@ -96,9 +96,9 @@ class Recorder:
         self,
         words: Table,
         ids: Buffer,
-        positions: tuple[Table, Buffer],
-        token_types: tuple[Table, Buffer],
-        norm: Norm,
+        positions: tuple[Table, Buffer] | None,
+        token_types: tuple[Table, Buffer] | None,
+        norm: Norm | None,
     ) -> Buffer:
         table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], words.row_bytes, table=words))
         stored = None
@@ -111,38 +111,41 @@ class Recorder:
     def embed_rows(
         self,
         inputs_embeds: Buffer,
-        positions: tuple[Table, Buffer],
-        token_types: tuple[Table, Buffer],
-        norm: Norm,
+        positions: tuple[Table, Buffer] | None,
+        token_types: tuple[Table, Buffer] | None,
+        norm: Norm | None,
     ) -> Buffer:
-        inputs_embeds.columns, inputs_embeds.row_bytes = norm.width, norm.width * 4
+        tables = [part[0].rows.shape[1] for part in (positions, token_types) if part is not None]
+        width = tables[0] if norm is None else norm.width
+        inputs_embeds.columns, inputs_embeds.row_bytes = width, width * 4
         return self._embed(inputs_embeds, None, positions, token_types, norm)
 
     def _embed(
         self,
         words: Buffer,
         ids: Buffer | None,
-        positions: tuple[Table, Buffer],
-        token_types: tuple[Table, Buffer],
-        norm: Norm,
+        positions: tuple[Table, Buffer] | None,
+        token_types: tuple[Table, Buffer] | None,
+        norm: Norm | None,
         scales: Floats | None = None,
         stored: int | None = None,
     ) -> Buffer:
-        out = self._local(norm.width)
-        (position_table, position_ids), (type_table, type_ids) = positions, token_types
+        out = self._local(words.columns)
+        position_table, position_ids = (0, None) if positions is None else (self._floats(positions[0]), positions[1])
+        type_table, type_ids = (0, None) if token_types is None else (self._floats(token_types[0]), token_types[1])
         self._step(
             Op.EMBED,
             {
                 layout.EMBED_WORDS: words,
                 layout.EMBED_IDS: ids,
-                layout.EMBED_POSITION_TABLE: self._floats(position_table),
+                layout.EMBED_POSITION_TABLE: position_table,
                 layout.EMBED_POSITIONS: position_ids,
-                layout.EMBED_TYPE_TABLE: self._floats(type_table),
+                layout.EMBED_TYPE_TABLE: type_table,
                 layout.EMBED_TYPES: type_ids,
-                layout.EMBED_WEIGHT: self._weight(norm.weight),
-                layout.EMBED_BIAS: self._weight(norm.bias),
-                layout.EMBED_EPS: bits(norm.eps),
-                layout.EMBED_WIDTH: norm.width,
+                layout.EMBED_WEIGHT: 0 if norm is None else self._weight(norm.weight),
+                layout.EMBED_BIAS: 0 if norm is None else self._weight(norm.bias),
+                layout.EMBED_EPS: 0 if norm is None else bits(norm.eps),
+                layout.EMBED_WIDTH: words.columns,
                 layout.EMBED_OUT: out,
                 layout.EMBED_CONVERTED: None,
                 layout.EMBED_SCALES: 0 if scales is None else self._weight(scales),

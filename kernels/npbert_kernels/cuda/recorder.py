@@ -138,46 +138,45 @@ class Recorder:
         self,
         words: Table,
         ids: Input,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
         self.keeps.append(words)
-        return self._embed(words.rows, ids, positions, token_types, norm)
+        return self._embed(words.rows, words.width, ids, positions, token_types, norm)
 
     def embed_rows(
         self,
         inputs_embeds: Input,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
-        self.embeds_width = norm.width
-        return self._embed(inputs_embeds, None, positions, token_types, norm)
+        tables = [part[0].width for part in (positions, token_types) if part is not None]
+        self.embeds_width = tables[0] if norm is None else norm.width
+        return self._embed(inputs_embeds, self.embeds_width, None, positions, token_types, norm)
 
     def _embed(
         self,
         words: Memory | Input,
+        width: int,
         ids: Input | None,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
-        out = self._buffer(Axis.TOKENS, norm.width)
+        out = self._buffer(Axis.TOKENS, width)
+        parts = (ids is not None, positions is not None, token_types is not None, norm is not None)
         self._rows_of_warps(
-            lambda bucket: ("embed", self.dtype, norm.width, padded(norm.width), ids is not None),
+            lambda bucket: ("embed", self.dtype, width, padded(width), *parts),
             out,
             (
                 words,
                 ids,
-                positions[0].rows,
-                positions[1],
-                token_types[0].rows,
-                token_types[1],
+                *((None, None) if positions is None else (positions[0].rows, positions[1])),
+                *((None, None) if token_types is None else (token_types[0].rows, token_types[1])),
                 self._row(out),
-                norm.weight,
-                norm.bias,
-                float(norm.eps),
+                *((None, None, 1.0) if norm is None else (norm.weight, norm.bias, float(norm.eps))),
                 out,
                 self._row(out),
                 SIZES_OF_BATCH,
