@@ -6,7 +6,7 @@ Written to be read. In float64, `Reference(dtype=np.float64)`, it is the truth t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -374,9 +374,7 @@ class Reference:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> ReferenceStore:
         return ReferenceStore(self.dtype, dtype)
 
-    def record(
-        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
-    ) -> ReferenceProgram:
+    def record(self, forward: Forward, given: Collection[str] = ()) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
+from npbert_kernels.ops import OPTIONAL, Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert.arrays import checked_integers, checked_lists
@@ -284,15 +284,10 @@ class EncoderModel:
         packed = batches.pack(
             config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
         )
-        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
-        has_pairs = packed.batch.allowed is not None
-        key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
+        given = tuple(name for name in OPTIONAL if getattr(packed.batch, name) is not None)
+        key = (hidden, attentions, given)
         program = self._programs.get(key) or self._record(
-            key,
-            forward(self._encoder, hidden_states=hidden, attentions=attentions),
-            inputs_embeds=has_embeds,
-            head_mask=has_head_mask,
-            allowed=has_pairs,
+            key, forward(self._encoder, hidden_states=hidden, attentions=attentions), given
         )
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
@@ -336,14 +331,14 @@ class EncoderModel:
         """What runs the model, and keeps the weights of a tail."""
         return self._backend
 
-    def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
+    def _record(self, key: object, forward: Forward, given: Collection[str] = ()) -> Program:
         # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
-        return self._programs.setdefault(key, self._backend.record(forward, **reads))
+        return self._programs.setdefault(key, self._backend.record(forward, given))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
         tokens = len(batch.positions)
         if not tokens:  # nothing to run: the shapes of something, and none of its rows
-            return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
+            return {name: array[:0] for name, array in program(batches.one_token(batch)).items()}
         budget = self._backend.token_budget
         if tokens <= budget:
             return program(batch)

@@ -7,14 +7,14 @@ share memory as soon as nothing reads them any more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Activation, Batch, Dtype, FileRows, Floats, Forward, Ints, Placed, Pooling
+from ..ops import Activation, Along, BatchField, Dtype, FileRows, Floats, Forward, Ints, Placed, Pooling, symbols
 from . import layout
 from .blocking import ROW_PADDING
 from .isa import selected
@@ -402,28 +402,19 @@ class Recorder:
                 buffer.last -= buffer.last > at
 
 
-def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: bool) -> Recording:
-    """Run a forward pass on symbols."""
+AXES = {Along.TOKENS: Axis.TOKENS, Along.SEQUENCES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}
+"""What of a batch's arrays chunks share out; the others are read as they are."""
+
+
+def record(forward: Forward, given: Collection[str]) -> Recording:
+    """Runs a forward pass on symbols."""
     recorder = Recorder()
 
-    def symbol(source: str, axis: Axis, there: bool = True) -> Any:
-        return recorder._buffer(Buffer(axis, 1, 8, axis, source)) if there else None
+    def symbol(one: BatchField) -> Buffer:
+        axis = AXES.get(one.along, Axis.FIXED)
+        return recorder._buffer(Buffer(axis, 1, 8, axis, one.name))
 
-    batch = Batch(
-        ids=symbol("ids", Axis.TOKENS, not inputs_embeds),
-        positions=symbol("positions", Axis.TOKENS),
-        token_types=symbol("token_types", Axis.TOKENS),
-        cu_seqlens=symbol("cu_seqlens", Axis.FIXED),
-        key_lens=symbol("key_lens", Axis.FIXED),
-        first=symbol("first", Axis.SEQUENCES),
-        inputs_embeds=symbol("inputs_embeds", Axis.TOKENS, inputs_embeds),
-        head_mask=symbol("head_mask", Axis.FIXED, head_mask),
-        allowed=symbol("allowed", Axis.FIXED, allowed),
-        columns=symbol("columns", Axis.TOKENS),
-        selected=symbol("selected", Axis.SELECTED),
-        cu_selected=symbol("cu_selected", Axis.FIXED),
-        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
-    )
+    batch = symbols(symbol, given)
     outputs: dict[str, Placed] = forward(recorder, batch)
     for buffer in outputs.values():
         if not buffer.flat:  # rows of the whole batch, in the caller's own array

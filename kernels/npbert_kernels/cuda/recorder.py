@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
 from .. import ops
-from ..ops import Activation, Batch, Forward, Ops, Pooling
+from ..ops import Activation, Along, Forward, Ops, Pooling, symbols
 from .device import Memory
 from .formats import SIZES, Dtype, padded
 from .store import Linear, Norm, Relative, Table
@@ -423,27 +423,13 @@ class Recorder:
             self.inputs.append(source)
 
 
-def record(forward: Forward, dtype: Dtype, *, inputs_embeds: bool, head_mask: bool) -> Recording:
-    """Run a forward pass on symbols."""
+AXES = {Along.SEQUENCES: Axis.SEQUENCES, Along.BOUNDARIES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}
+
+
+def record(forward: Forward, dtype: Dtype, given: Collection[str]) -> Recording:
+    """Runs a forward pass on symbols."""
     recorder = Recorder(dtype)
-
-    def symbol(source: str, axis: Axis = Axis.TOKENS, there: bool = True) -> Any:
-        return Input(source, axis) if there else None
-
-    batch = Batch(
-        ids=symbol("ids", there=not inputs_embeds),
-        positions=symbol("positions"),
-        token_types=symbol("token_types"),
-        cu_seqlens=symbol("cu_seqlens", Axis.SEQUENCES),
-        key_lens=symbol("key_lens", Axis.SEQUENCES),
-        first=symbol("first", Axis.SEQUENCES),
-        inputs_embeds=symbol("inputs_embeds", there=inputs_embeds),
-        head_mask=symbol("head_mask", there=head_mask),
-        columns=symbol("columns"),
-        selected=symbol("selected", Axis.SELECTED),
-        cu_selected=symbol("cu_selected", Axis.SEQUENCES),
-        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
-    )
+    batch = symbols(lambda one: Input(one.name, AXES.get(one.along, Axis.TOKENS)), given)
     outputs: dict[str, Buffer] = forward(cast(Ops, recorder), batch)
     for buffer in outputs.values():
         buffer.last, buffer.only_normed = len(recorder.launches), False
