@@ -13,7 +13,7 @@ from torture.verdict import RIGHT, SANE, Found
 # it does to the other within a small factor. The floor is for oracles that happen to round well.
 FACTOR = 16.0
 FLOOR = 2e-6  # of the greatest number
-COARSE = 1e5  # from this slack on, oracle(np.float16) says what coarse matrices may do: see Encoder64
+COARSE = 1e5  # from this slack on, oracles say what coarse matrices may do: see Encoder64
 ILL = 0.05  # where float32 is off by so much of the greatest number, the answer is not told by the files
 
 
@@ -51,7 +51,8 @@ def against(what: str, found: np.ndarray, oracle: Callable[[Any], np.ndarray], s
     worst = float(off.max())
     if worst > bound and slack >= COARSE:  # what saturates may tip over
         with np.errstate(all="ignore"):
-            if not float(np.abs(oracle(np.float16) - truth).max()) < worst / 2:
+            coarse = [float(np.abs(oracle(dtype) - truth).max()) for dtype in (np.float16, np.int16)]
+            if not max(coarse) < worst / 2:
                 return SANE
     if worst > bound:
         place = np.unravel_index(int(off.argmax()), off.shape)
