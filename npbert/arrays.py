@@ -58,14 +58,14 @@ def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
     found = as_array(name, value)
     if found.dtype.kind not in "iu":
         wrong(name, "integers", f"the dtype {found.dtype}")
-    integers: Ints = _copy(name, found, np.int64)
+    integers: Ints = copied(name, found, np.int64)
     if (flat := outside(integers.reshape(-1), limit)) is not None:
         where = np.unravel_index(flat, found.shape)
         wrong(place(name, where), f"0 to {limit - 1}", found[where])
     return integers
 
 
-def _copy(name: str, found: NDArray[Any], dtype: Any) -> NDArray[Any]:
+def copied(name: str, found: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """C-contiguous. What was broadcast may be far larger than what was there before."""
     try:
         with np.errstate(over="ignore"):
@@ -91,7 +91,9 @@ def checked_floats(name: str, value: ArrayLike) -> Floats:
     found = as_array(name, value)
     if found.dtype.kind not in "iuf":
         wrong(name, "numbers", f"the dtype {found.dtype}")
-    floats: Floats = found if found.dtype == np.float32 and found.flags.c_contiguous else _copy(name, found, np.float32)
+    floats: Floats = (
+        found if found.dtype == np.float32 and found.flags.c_contiguous else copied(name, found, np.float32)
+    )
     if not np.isfinite(floats).all():
         where = tuple(np.argwhere(~np.isfinite(floats))[0])
         wrong(place(name, where), "a finite float32", found[where])
