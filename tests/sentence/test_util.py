@@ -239,9 +239,7 @@ def test_the_same_numbers_give_the_same_bits_however_they_lie(name: str) -> None
 @pytest.mark.parametrize("name", ["cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"])
 def test_scores_that_fit_no_memory(name: str) -> None:
     many, nothing = np.broadcast_to(np.float32(1), (2**21, 2**21)), np.zeros((2**21, 0), np.float32)
-    with pytest.raises(
-        ValueError, match=r"^a: wanted an array that fits memory, found the shape \[2097152, "
-    ):
+    with pytest.raises(ValueError, match=r"^a: wanted an array that fits memory, found the shape \[2097152, "):
         getattr(util, name)(many, many)
     with pytest.raises(ValueError, match=r": wanted scores that fit memory, found 2097152 by 2097152 of them$"):
         getattr(util, name)(nothing, nothing)
