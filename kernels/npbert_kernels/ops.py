@@ -33,15 +33,11 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weighte
 
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "int8", "float16"]
-DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")  # on the CPU; a GPU's are cuda.DTYPES
-
-
-# Activations take 4 (5 H + I) bytes a token, 55 MB for BERT-base at so many, and more rows at once make nothing faster.
-CPU_TOKEN_BUDGET = 2048
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "int8")  # that Ops defines products for; a GPU's are cuda.DTYPES
 
 
 def checked_dtype(dtype: str) -> Dtype:
-    """Raises ValueError for a dtype that weights can't have on the CPU."""
+    """Raises ValueError for a dtype that Ops defines no products for."""
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"dtype: wanted one of {', '.join(DTYPES)}, found {dtype!r}")
     return dtype
@@ -256,8 +252,9 @@ class Ops(Protocol):
         columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
         q . E[i - j + P - 1] / sqrt(D), or (q + k) . E[i - j + P - 1] / sqrt(D).
 
-        dtype is that of the two products on the CPU: float32, or bfloat16, which Store.relative_key can't have. Then
-        q, k, v and e^(score - largest) are rounded to it; sums, and what these are divided by, stay float32.
+        dtype is that of the two products: float32, or bfloat16, which Store.relative_key can't have. In bfloat16
+        q, k, v and e^(score - largest) are rounded to it; sums, and what these are divided by, stay float32. A backend
+        whose stores have its own dtype multiplies in that one.
         """
 
     def layer_norm(self, x: Rows, norm: Placed) -> Rows:

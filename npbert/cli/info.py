@@ -8,8 +8,6 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
-from npbert_kernels.ops import CPU_TOKEN_BUDGET
-
 from npbert.cli.heads import headed
 from npbert.cli.process import megabytes, peak_memory
 from npbert.cli.settings import Settings, folder_rows, read_settings
@@ -132,7 +130,7 @@ def _memory_table(
     sizes = {part: count * BYTES - int8.get(part, 0) * (BYTES - 1) for part, count in counts.items()}
     packed = sum(size for part, size in sizes.items() if part not in (WORDS, POOLER)) + again * BYTES
     words = sizes.get(WORDS, 0)
-    tokens = max(CPU_TOKEN_BUDGET, settings.max_seq_length)
+    tokens = max(importlib.import_module("npbert_kernels.cpu").backend.token_budget, settings.max_seq_length)
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
     base = peak_memory() or 0
     rows = [

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from npbert_kernels.cpu.blocking import CHAIN
+from npbert_kernels.cpu.dtypes import FLOAT32
 from npbert_kernels.cpu.kernels.simd import LANES, PANEL, ROWS
-from npbert_kernels.cpu.kernels.ukernel import tile
+from npbert_kernels.cpu.kernels.ukernel import micro_kernel, tile
 from npbert_kernels.cpu.memory import address
 from numba import njit
 
@@ -23,7 +24,7 @@ UNTOUCHED = np.float32(-77.25)
 
 @njit
 def call(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step):  # type: ignore[no-untyped-def]
-    tile(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step)
+    tile(micro_kernel(FLOAT32), rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step)
 
 
 @dataclass

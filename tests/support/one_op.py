@@ -37,14 +37,10 @@ def run(backend: Backend, op: Callable[..., Op], operands: Sequence[np.ndarray],
     forward = op(store)
     columns = [np.atleast_2d(operand) for operand in operands]
     taken = [store.linear(selection, None) for selection in selections([x.shape[1] for x in columns])]
-    width = sum(x.shape[1] for x in columns)
     fields = {**vars(batch), "inputs_embeds": np.concatenate(columns, axis=1, dtype=np.float32) if columns else None}
 
     def one_op(ops: Ops, batch: Batch) -> dict[str, Rows]:
-        x: Any = batch.inputs_embeds
-        if columns and not isinstance(x, np.ndarray):  # recorded: embed_rows alone says how long its rows are
-            x.columns, x.row_bytes = width, width * 4
-        return forward(ops, batch, *(ops.linear(x, placed) for placed in taken))
+        return forward(ops, batch, *(ops.linear(batch.inputs_embeds, placed) for placed in taken))
 
     given = {name for name in OPTIONAL if fields[name] is not None}
     program = backend.record(one_op, given)

@@ -12,8 +12,9 @@ from collections.abc import Collection
 import numpy as np
 
 from .. import object_store
-from ..ops import CPU_TOKEN_BUDGET, Dtype, Forward
+from ..ops import Dtype, Forward
 from . import layout, library
+from .dtypes import CODES, FORMATS
 from .isa import VECTORS, selected
 from .launch import launch_steps
 from .memory import address
@@ -29,7 +30,9 @@ class Cpu:
     """ops.Backend on the CPU."""
 
     name = "cpu"
-    token_budget = CPU_TOKEN_BUDGET
+    # A program cuts what it gets into chunks, and its workspaces do not grow with the batch. So this bounds outputs
+    # alone, and more tokens in a call make nothing faster.
+    token_budget = 2048
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)
@@ -44,14 +47,14 @@ backend = Cpu()
 def fma_rates(seconds: float = 0.2, dtype: Dtype = "float32") -> list[float]:
     """Operations a second, two a product, that one core's multiply-adds of a dtype reach on registers alone, of each of
     several short runs within about `seconds`. On an ISA without fused multiply-add, of multiply and add."""
-    code = layout.DTYPE_CODES[dtype]
+    code = CODES[dtype]
     library.entry()
     isa = selected()
     target = np.zeros(isa.lanes, np.float32)
     step = np.zeros(layout.STEP_WORDS, np.int64)
     step[0], step[layout.RATE_ROUNDS], step[layout.RATE_TARGET] = layout.Op.RATE, 100_000, address(target)
     step[layout.RATE_DTYPE] = code
-    flops = 2.0 * layout.PER_WORD[code] * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
+    flops = 2.0 * FORMATS[code].per_word * step[layout.RATE_ROUNDS] * isa.rows * VECTORS * isa.lanes
     rates: list[float] = []
     stop = time.perf_counter() + seconds
     while not rates or time.perf_counter() < stop:

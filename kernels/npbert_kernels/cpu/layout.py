@@ -39,21 +39,6 @@ class Axis(IntEnum):
     FIXED = 4  # the same whatever the chunk: tables, masks
 
 
-# What a buffer or a weight holds. A word of 32 bits is one float, two bfloat16 or four int8.
-FLOAT32, BFLOAT16, INT8 = range(3)
-DTYPE_CODES = {"float32": FLOAT32, "bfloat16": BFLOAT16, "int8": INT8}
-PER_WORD = (1, 2, 4)
-FLOAT16 = 3  # of rows in a file alone
-STORED_CODES = {**DTYPE_CODES, "float16": FLOAT16}
-STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
-# An int8 row of activations begins with its scale and its zero point, a panel of int8 weights with two rows of words:
-# minus the sum of each column, and its scale.
-ROW_HEADER = (0, 0, 16)  # bytes
-PANEL_HEADER = (0, 0, 2)  # rows of words
-STEPS = 254  # from the least to the largest of a row of activations: 255, but both ends may round outward
-WEIGHT_STEPS = 127  # from 0 to a weight's largest magnitude
-MOST_K = (2**31 - 1) // (255 * 128)  # products that an int8 sum holds in any case
-
 # The frame: one launch. Members get its address and their rank. The last words change from call to call.
 (
     FRAME_MEMBERS,
@@ -98,28 +83,31 @@ STEP_WORDS = 16
 BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_AXIS, BUFFER_WORDS = range(4)
 NONE = -1  # in place of a buffer
 
-# A step's words after its Op. Buffers by index, weights by address, floats as the bits of a float64. CONVERTED is a
-# buffer for the same rows in another DTYPE, or NONE.
+# A step's words after its Op. Buffers by index, weights by address, floats as the bits of a float64, dtypes by their
+# code. CONVERTED is a buffer for the same rows in another DTYPE, or NONE.
 # The tables of positions and token types, and the norm's weight, are addresses; 0: the step has none of it.
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT, EMBED_CONVERTED, EMBED_DTYPE) = range(7, 14)
 EMBED_SCALES = 14  # address: of int8 words; 0: words are floats
-EMBED_STORED = 15  # as what a file holds the words, whose buffer then begins at a place in it; NONE: they are in memory
+EMBED_STORED = 15  # the dtype in which a file holds the words, whose buffer then begins at a place in it, or NONE
 (LINEAR_X, LINEAR_W, LINEAR_K, LINEAR_PANELS, LINEAR_BIAS, LINEAR_RESIDUAL, LINEAR_ACTIVATION, LINEAR_OUT) = range(1, 9)
 LINEAR_ROWS = 9  # the axis of its rows
-(LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or BFLOAT16 where x and W are reduced
-LINEAR_COLUMNS = 12  # of PANELS PANEL, those that carry something
+(LINEAR_DTYPE, LINEAR_OUT_DTYPE) = range(10, 12)  # of x and W; FLOAT32, or what the output is converted to at once
+LINEAR_WIDTH = 12  # of the output's PANELS PANEL columns, those that carry something
 (ATTENTION_QKV, ATTENTION_OUT, ATTENTION_HEADS, ATTENTION_SIZE, ATTENTION_SCALE, ATTENTION_MASK) = range(1, 7)
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
-(ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV: FLOAT32 or BFLOAT16; a buffer
+(ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV; a buffer
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
 (NORM_CONVERTED, NORM_DTYPE) = range(8, 10)
 (TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)
-(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT, POOL_FIRST) = range(1, 6)
+(POOL_X, POOL_MODE, POOL_WIDTH, POOL_OUT, POOL_FROM) = range(1, 6)
 (CONCAT_X, CONCAT_WIDTH, CONCAT_OUT, CONCAT_COLUMN, CONCAT_ZEROS, CONCAT_ROWS) = range(1, 7)
 (NORMALIZE_X, NORMALIZE_WIDTH, NORMALIZE_OUT, NORMALIZE_ROWS) = range(1, 5)
-(PACK_SOURCE, PACK_STRIDE, PACK_ROWS, PACK_K, PACK_TARGET, PACK_DTYPE, PACK_TARGET_STRIDE) = range(1, 8)  # addresses
+# Weights: addresses, strides in bytes.
+(PACK_SOURCE, PACK_STRIDE, PACK_ROWS, PACK_WORDS, PACK_TARGET, PACK_DTYPE) = range(1, 7)
+(CONVERT_WEIGHT_SOURCE, CONVERT_WEIGHT_SOURCE_STRIDE, CONVERT_WEIGHT_ROWS, CONVERT_WEIGHT_K) = range(1, 5)
+(CONVERT_WEIGHT_TARGET, CONVERT_WEIGHT_TARGET_STRIDE, CONVERT_WEIGHT_DTYPE) = range(5, 8)
 (CONVERT_X, CONVERT_WIDTH, CONVERT_DTYPE, CONVERT_OUT, CONVERT_ROWS) = range(1, 6)
 (RATE_ROUNDS, RATE_TARGET, RATE_DTYPE) = range(1, 4)
 

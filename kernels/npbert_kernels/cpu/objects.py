@@ -17,9 +17,8 @@ def name(isa: ISA) -> str:
     That is the ISA's target, which runs on any CPU that has it, or where it has none this machine's.
     """
     here = pathlib.Path(__file__).parent
-    digest = source_hash(
-        [*sorted(here.glob("kernels/*.py")), *(here / f"{m}.py" for m in ("isa", "layout", "blocking", "compile"))]
-    )
+    modules = ("isa", "layout", "dtypes", "blocking", "compile")
+    digest = source_hash([*sorted(here.glob("kernels/*.py")), *(here / f"{module}.py" for module in modules)])
     cpu, features = (isa.target, isa.features.split(",")) if isa.target else host()
     for package in ("numba", "llvmlite"):
         digest.update(_version(package))

@@ -87,9 +87,7 @@ class Program:
         file = recording.file
         sequences, tokens = len(cu_seqlens) - 1, len(batch.positions)
         if sequences == 0:
-            return {
-                name: np.zeros((0, 0 if b.flat else b.columns), np.float32) for name, b in recording.outputs.items()
-            }
+            return {name: np.zeros((0, 0 if b.flat else b.width), np.float32) for name, b in recording.outputs.items()}
         counts = {
             Axis.TOKENS: tokens,
             Axis.SEQUENCES: sequences,
@@ -112,11 +110,11 @@ class Program:
         for buffer in recording.outputs.values():
             if buffer.index not in arrays:
                 if buffer.flat and offsets is not None:
-                    array = np.empty(buffer.columns * int(offsets[-1]), np.float32)
+                    array = np.empty(buffer.width * int(offsets[-1]), np.float32)
                 else:
                     array = np.empty((counts[buffer.rows], buffer.row_bytes // 4), np.float32)
                 buffers[buffer.index * BUFFER_WORDS + BUFFER_BASE] = address(array)
-                arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.columns]
+                arrays[buffer.index] = array if array.ndim == 1 else array[:, : buffer.width]
         words[layout.FRAME_CU_SEQLENS], words[layout.FRAME_KEY_LENS] = (
             address(cu_seqlens),
             address(batch.key_lens),

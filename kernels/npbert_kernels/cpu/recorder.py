@@ -14,46 +14,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Activation, Along, BatchField, Dtype, FileRows, Floats, Forward, Ints, Placed, Pooling, symbols
+from ..ops import Activation, Along, Dtype, FileRows, Floats, Forward, Ints, Pooling, symbols
 from . import layout
 from .blocking import ROW_PADDING
+from .dtypes import CODES, FLOAT32, FORMATS
 from .isa import selected
 from .layout import (
     ACTIVATION_CODES,
     ACTIVATION_NONE,
-    BFLOAT16,
-    FLOAT32,
     LINE,
     NONE,
     POOL_CODES,
     STEP_WORDS,
+    WORD,
     Axis,
     Op,
 )
 from .memory import address
-from .store import Linear, Norm, Relative, Table, round_up, row_bytes
+from .store import Linear, Norm, Relative, Table, round_up
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """What an op returns, or what a batch brings: the name of a buffer, or of a row of it."""
+
+    index: int
+    row: int = 0
+
+    def __getitem__(self, row: int) -> Symbol:
+        return Symbol(self.index, row)
 
 
 @dataclass(eq=False)
 class Buffer:
-    """What an op returns, or what a batch brings. `columns` carry something, a row is row_bytes long."""
+    """What a symbol stands for. The recorder's own: only it changes one, until the recording is made."""
 
+    index: int
     axis: Axis
-    columns: int
+    rows: Axis  # what its rows are, of a chunk or of all: tokens, sequences or selected rows
+    width: int  # elements of a row that carry something; 0 of a batch's array until a step that reads it says so
     row_bytes: int
-    rows: Axis = Axis.TOKENS  # what its rows are, of a chunk or of all: tokens, sequences or selected rows
     source: str | None = None  # the Batch's field, if it comes from there
     table: Table | None = None
-    flat: bool = False  # probabilities of so many heads: no rows
-    first: int = 0  # the step that writes it
-    last: int = 0  # the last step that reads it
-    offset: int = 0  # in a chunk's memory, in bytes a row
+    flat: bool = False  # probabilities of `width` heads: no rows
     head_size: int | None = None
-    index: int = NONE
+    written: int = 0  # the step that writes it
+    last_read: int = 0  # the last step that reads it
     uses: int = 0  # how many steps have it
-
-    def __getitem__(self, row: int) -> tuple[Buffer, int]:
-        return self, row
+    offset: int = 0  # in a chunk's memory, in bytes a row
 
 
 @dataclass
@@ -81,7 +89,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.steps: list[list[int]] = []
-        self.buffers: list[Buffer] = []
+        self.buffers: list[Buffer] = []  # by a symbol's index
         self.panel = selected().panel
         self.flops = dict.fromkeys((Axis.TOKENS, Axis.SEQUENCES, Axis.SELECTED), 0.0)
         self.flops_per_pair = 0.0
@@ -89,48 +97,48 @@ class Recorder:
         self.keeps: list[NDArray[Any]] = []
         self.file: FileRows | None = None
         self.file_row_bytes = 0
-        self._conversions: dict[tuple[int, int], Buffer] = {}  # of a buffer into a dtype
+        self._conversions: dict[tuple[int, int], Symbol] = {}  # of a buffer into a dtype
 
     # -- ops -----------------------------------------------------------------------------------
     def embed(
         self,
         words: Table,
-        ids: Buffer,
-        positions: tuple[Table, Buffer] | None,
-        token_types: tuple[Table, Buffer] | None,
+        ids: Symbol,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
         norm: Norm | None,
-    ) -> Buffer:
-        table = self._buffer(Buffer(Axis.FIXED, words.rows.shape[1], words.row_bytes, table=words))
+    ) -> Symbol:
+        table = self._buffer(Axis.FIXED, words.rows.shape[1], words.row_bytes, table=words)
         stored = None
         if isinstance(words.rows, FileRows):
             assert self.file in (None, words.rows), "wanted words of one file"
             self.file, self.file_row_bytes = words.rows, words.row_bytes
-            stored = layout.STORED_CODES[words.rows.dtype]
+            stored = CODES[words.rows.dtype]
         return self._embed(table, ids, positions, token_types, norm, words.scales, stored)
 
     def embed_rows(
         self,
-        inputs_embeds: Buffer,
-        positions: tuple[Table, Buffer] | None,
-        token_types: tuple[Table, Buffer] | None,
+        inputs_embeds: Symbol,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
         norm: Norm | None,
-    ) -> Buffer:
+    ) -> Symbol:
         tables = [part[0].rows.shape[1] for part in (positions, token_types) if part is not None]
-        width = tables[0] if norm is None else norm.width
-        inputs_embeds.columns, inputs_embeds.row_bytes = width, width * 4
+        self._expect(inputs_embeds, tables[0] if norm is None else norm.width, "embed_rows")
         return self._embed(inputs_embeds, None, positions, token_types, norm)
 
     def _embed(
         self,
-        words: Buffer,
-        ids: Buffer | None,
-        positions: tuple[Table, Buffer] | None,
-        token_types: tuple[Table, Buffer] | None,
+        words: Symbol,
+        ids: Symbol | None,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
         norm: Norm | None,
         scales: Floats | None = None,
         stored: int | None = None,
-    ) -> Buffer:
-        out = self._local(words.columns)
+    ) -> Symbol:
+        width = self.buffers[words.index].width
+        out = self._local(width)
         position_table, position_ids = (0, None) if positions is None else (self._floats(positions[0]), positions[1])
         type_table, type_ids = (0, None) if token_types is None else (self._floats(token_types[0]), token_types[1])
         self._step(
@@ -145,7 +153,7 @@ class Recorder:
                 layout.EMBED_WEIGHT: 0 if norm is None else self._weight(norm.weight),
                 layout.EMBED_BIAS: 0 if norm is None else self._weight(norm.bias),
                 layout.EMBED_EPS: 0 if norm is None else bits(norm.eps),
-                layout.EMBED_WIDTH: words.columns,
+                layout.EMBED_WIDTH: width,
                 layout.EMBED_OUT: out,
                 layout.EMBED_CONVERTED: None,
                 layout.EMBED_SCALES: 0 if scales is None else self._weight(scales),
@@ -156,18 +164,17 @@ class Recorder:
 
     def linear(
         self,
-        x: Buffer,
+        x: Symbol,
         weights: Linear,
         *,
         activation: Activation | None = None,
-        residual: Buffer | None = None,
-    ) -> Buffer:
-        if x.columns != weights.k:
-            raise ValueError(f"linear: x has {x.columns} columns, the weight wants {weights.k}")
+        residual: Symbol | None = None,
+    ) -> Symbol:
+        self._expect(x, weights.k, "linear")
+        rows = self.buffers[x.index].rows
         words = self._converted(x, weights.dtype)
-        out = self._local(weights.columns, rows=x.rows)
-        out.head_size = weights.head_size
-        self.flops[x.rows] += 2.0 * weights.k * weights.columns
+        out = self._local(weights.width, rows=rows, head_size=weights.head_size)
+        self.flops[rows] += 2.0 * weights.k * weights.width
         self._step(
             Op.LINEAR,
             {
@@ -179,73 +186,45 @@ class Recorder:
                 layout.LINEAR_RESIDUAL: residual,
                 layout.LINEAR_ACTIVATION: ACTIVATION_CODES[activation] if activation else ACTIVATION_NONE,
                 layout.LINEAR_OUT: out,
-                layout.LINEAR_ROWS: x.rows,
+                layout.LINEAR_ROWS: rows,
                 layout.LINEAR_DTYPE: weights.dtype,
                 layout.LINEAR_OUT_DTYPE: FLOAT32,
-                layout.LINEAR_COLUMNS: weights.columns,
+                layout.LINEAR_WIDTH: weights.width,
             },
         )
         return out
 
-    def _converted(self, x: Buffer, dtype: int) -> Buffer:
-        """x in another dtype: made with its rows where one step makes whole rows, else by a step of its own."""
-        if dtype == FLOAT32:
-            return x
-        if (known := self._conversions.get((x.index, dtype))) is not None:
-            return known
-        lines = round_up(row_bytes(x.columns, dtype, self.panel), LINE) // LINE | 1  # odd: as ROW_PADDING has it
-        out = Buffer(Axis.LOCAL, x.columns, lines * LINE, x.rows, first=len(self.steps), last=len(self.steps))
-        self._conversions[x.index, dtype] = self._buffer(out)
-        whole = {
-            int(Op.EMBED): (layout.EMBED_CONVERTED, layout.EMBED_DTYPE),
-            int(Op.LAYER_NORM): (layout.NORM_CONVERTED, layout.NORM_DTYPE),
-        }
-        maker = self.steps[x.first] if x.axis is Axis.LOCAL else [NONE]
-        at, at_dtype = whole.get(maker[0], (0, 0))
-        if at and maker[at] == NONE:
-            maker[at], maker[at_dtype], out.first = out.index, dtype, x.first
-        else:
-            self._step(
-                Op.CONVERT,
-                {
-                    layout.CONVERT_X: x,
-                    layout.CONVERT_WIDTH: x.columns,
-                    layout.CONVERT_DTYPE: dtype,
-                    layout.CONVERT_OUT: out,
-                    layout.CONVERT_ROWS: x.rows,
-                },
-            )
-        return out
-
     def attention(
         self,
-        qkv: Buffer,
-        cu_seqlens: Buffer,
-        key_lens: Buffer,
+        qkv: Symbol,
+        cu_seqlens: Symbol,
+        key_lens: Symbol,
         *,
         heads: int,
         head_size: int,
-        head_mask: tuple[Buffer, int] | None = None,
-        allowed: Buffer | None = None,
+        head_mask: Symbol | None = None,
+        allowed: Symbol | None = None,
         probs: bool = False,
         relative: Relative | None = None,
-        columns: Buffer | None = None,
+        columns: Symbol | None = None,
         dtype: Dtype = "float32",
-    ) -> tuple[Buffer, Buffer | None]:
-        assert qkv.head_size is not None, "attention reads what linear gave with a weight placed with heads_out"
+    ) -> tuple[Symbol, Symbol | None]:
+        padded = self.buffers[qkv.index].head_size
+        assert padded is not None, "attention reads what linear gave with a weight placed with heads_out"
         assert relative is None or columns is not None, "relative attention needs columns"
-        code = layout.DTYPE_CODES[dtype]
+        code = CODES[dtype]
+        assert FORMATS[code].of_attention, f"attention multiplies no {dtype}"
         distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
-        assert code == FLOAT32 or (code == BFLOAT16 and not distances), "wanted float32 (or bfloat16)"
-        self.head_size = max(self.head_size, qkv.head_size)
+        assert code == FLOAT32 or not distances, "relative keys: wanted float32"
+        self.head_size = max(self.head_size, padded)
         self.flops_per_pair += 4.0 * heads * head_size
         words = self._converted(qkv, code)
-        out = self._local(heads * qkv.head_size)
-        shares = self._buffer(Buffer(Axis.FIXED, heads, 0, flat=True)) if probs else None
-        mask, row = head_mask if head_mask is not None else (None, 0)
-        if mask is not None:
-            mask.columns = max(mask.columns, heads)  # its rows are as long as the layer with most heads wants
-            mask.row_bytes = mask.columns * 4
+        out = self._local(heads * padded)
+        shares = self._buffer(Axis.FIXED, heads, 0, flat=True) if probs else None
+        if head_mask is not None:  # its rows are as long as the layer with most heads wants
+            mask = self.buffers[head_mask.index]
+            mask.width = max(mask.width, heads)
+            mask.row_bytes = mask.width * 4
         self._step(
             Op.ATTENTION,
             {
@@ -253,10 +232,10 @@ class Recorder:
                 layout.ATTENTION_DTYPE: code,
                 layout.ATTENTION_OUT: out,
                 layout.ATTENTION_HEADS: heads,
-                layout.ATTENTION_SIZE: qkv.head_size,
+                layout.ATTENTION_SIZE: padded,
                 layout.ATTENTION_SCALE: bits(head_size**-0.5),
-                layout.ATTENTION_MASK: mask,
-                layout.ATTENTION_MASK_ROW: row,
+                layout.ATTENTION_MASK: head_mask,
+                layout.ATTENTION_MASK_ROW: 0 if head_mask is None else head_mask.row,
                 layout.ATTENTION_ALLOWED: allowed,
                 layout.ATTENTION_PROBS: shares,
                 layout.ATTENTION_COLUMNS: None if relative is None else columns,
@@ -268,8 +247,9 @@ class Recorder:
         )
         return out, shares
 
-    def layer_norm(self, x: Buffer, norm: Norm) -> Buffer:
-        out = self._local(norm.width, rows=x.rows)
+    def layer_norm(self, x: Symbol, norm: Norm) -> Symbol:
+        rows = self.buffers[x.index].rows
+        out = self._local(norm.width, rows=rows)
         self._step(
             Op.LAYER_NORM,
             {
@@ -279,87 +259,137 @@ class Recorder:
                 layout.NORM_EPS: bits(norm.eps),
                 layout.NORM_WIDTH: norm.width,
                 layout.NORM_OUT: out,
-                layout.NORM_ROWS: x.rows,
+                layout.NORM_ROWS: rows,
                 layout.NORM_CONVERTED: None,
             },
         )
         return out
 
-    def take(self, x: Buffer, rows: Buffer) -> Buffer:
-        out = self._local(x.columns, rows=rows.rows)
+    def take(self, x: Symbol, rows: Symbol) -> Symbol:
+        width, axis = self._width(x), self.buffers[rows.index].rows
+        out = self._local(width, rows=axis)
         self._step(
             Op.TAKE,
             {
                 layout.TAKE_X: x,
                 layout.TAKE_INDEX: rows,
-                layout.TAKE_WIDTH: x.columns,
+                layout.TAKE_WIDTH: width,
                 layout.TAKE_OUT: out,
-                layout.TAKE_ROWS: rows.rows,
+                layout.TAKE_ROWS: axis,
             },
         )
         return out
 
-    def concat(self, parts: Sequence[Buffer]) -> Buffer:
+    def concat(self, parts: Sequence[Symbol]) -> Symbol:
         """A step for each part; the last also zeroes what lies behind, up to a whole panel."""
-        columns = sum(part.columns for part in parts)
-        out = self._local(columns, rows=parts[0].rows)
+        widths = [self._width(part) for part in parts]
+        whole, rows = sum(widths), self.buffers[parts[0].index].rows
+        out = self._local(whole, rows=rows)
         column = 0
-        for number, part in enumerate(parts, 1):
-            zeros = round_up(columns, self.panel) - columns if number == len(parts) else 0
+        for part, width in zip(parts, widths, strict=True):
+            is_last = column + width == whole
             self._step(
                 Op.CONCAT,
                 {
                     layout.CONCAT_X: part,
-                    layout.CONCAT_WIDTH: part.columns,
+                    layout.CONCAT_WIDTH: width,
                     layout.CONCAT_OUT: out,
                     layout.CONCAT_COLUMN: column,
-                    layout.CONCAT_ZEROS: zeros,
-                    layout.CONCAT_ROWS: out.rows,
+                    layout.CONCAT_ZEROS: round_up(whole, self.panel) - whole if is_last else 0,
+                    layout.CONCAT_ROWS: rows,
                 },
             )
-            column += part.columns
+            column += width
         return out
 
     def pool(
-        self, x: Buffer, cu_seqlens: Buffer, key_lens: Buffer, mode: Pooling, *, first: Buffer | None = None
-    ) -> Buffer:
-        out = self._local(x.columns, rows=Axis.SEQUENCES)
+        self, x: Symbol, cu_seqlens: Symbol, key_lens: Symbol, mode: Pooling, *, first: Symbol | None = None
+    ) -> Symbol:
+        width = self._width(x)
+        out = self._local(width, rows=Axis.SEQUENCES)
         self._step(
             Op.POOL,
             {
                 layout.POOL_X: x,
                 layout.POOL_MODE: POOL_CODES[mode],
-                layout.POOL_WIDTH: x.columns,
+                layout.POOL_WIDTH: width,
                 layout.POOL_OUT: out,
-                layout.POOL_FIRST: first,
+                layout.POOL_FROM: first,
             },
         )
         return out
 
-    def normalize(self, x: Buffer) -> Buffer:
-        out = self._local(x.columns, rows=x.rows)
+    def normalize(self, x: Symbol) -> Symbol:
+        width, rows = self._width(x), self.buffers[x.index].rows
+        out = self._local(width, rows=rows)
         self._step(
             Op.NORMALIZE,
             {
                 layout.NORMALIZE_X: x,
-                layout.NORMALIZE_WIDTH: x.columns,
+                layout.NORMALIZE_WIDTH: width,
                 layout.NORMALIZE_OUT: out,
-                layout.NORMALIZE_ROWS: x.rows,
+                layout.NORMALIZE_ROWS: rows,
             },
         )
         return out
 
     # -- bookkeeping ---------------------------------------------------------------------------
-    def _buffer(self, buffer: Buffer) -> Buffer:
-        buffer.index = len(self.buffers)
-        self.buffers.append(buffer)
-        return buffer
+    def _buffer(self, axis: Axis, width: int, row_bytes: int, *, rows: Axis = Axis.TOKENS, **facts: Any) -> Symbol:
+        index, step = len(self.buffers), len(self.steps)
+        self.buffers.append(Buffer(index, axis, rows, width, row_bytes, written=step, last_read=step, **facts))
+        return Symbol(index)
 
-    def _local(self, columns: int, *, rows: Axis = Axis.TOKENS) -> Buffer:
-        row_bytes = (round_up(columns, self.panel) + ROW_PADDING) * 4
-        buffer = Buffer(Axis.LOCAL, columns, row_bytes, rows, first=len(self.steps))
-        buffer.last = buffer.first
-        return self._buffer(buffer)
+    def input(self, source: str, axis: Axis, width: int = 1) -> Any:
+        """The symbol of a batch's field: integers, or, with width 0, floats in rows whose width a step tells."""
+        return self._buffer(axis, width, WORD, rows=axis, source=source)
+
+    def _local(self, width: int, *, rows: Axis = Axis.TOKENS, head_size: int | None = None) -> Symbol:
+        row_bytes = (round_up(width, self.panel) + ROW_PADDING) * 4
+        return self._buffer(Axis.LOCAL, width, row_bytes, rows=rows, head_size=head_size)
+
+    def _width(self, x: Symbol) -> int:
+        width = self.buffers[x.index].width
+        assert width, "the first step that reads a batch's array must know how wide it is"
+        return width
+
+    def _expect(self, x: Symbol, width: int, op: str) -> None:
+        """Raises ValueError where rows are of another width than an op's weights take."""
+        buffer = self.buffers[x.index]
+        if not buffer.width:
+            buffer.width, buffer.row_bytes = width, width * 4
+        if buffer.width != width:
+            raise ValueError(f"{op}: x has {buffer.width} columns, the weight wants {width}")
+
+    def _converted(self, x: Symbol, dtype: int) -> Symbol:
+        """x in another dtype: made with its rows where one step makes whole rows, else by a step of its own."""
+        if dtype == FLOAT32:
+            return x
+        if (known := self._conversions.get((x.index, dtype))) is not None:
+            return known
+        width, source = self._width(x), self.buffers[x.index]
+        nbytes = FORMATS[dtype].row_bytes(round_up(width, self.panel))
+        lines = round_up(nbytes, LINE) // LINE | 1  # odd: as ROW_PADDING has it
+        out = self._conversions[x.index, dtype] = self._buffer(Axis.LOCAL, width, lines * LINE, rows=source.rows)
+        whole = {
+            int(Op.EMBED): (layout.EMBED_CONVERTED, layout.EMBED_DTYPE),
+            int(Op.LAYER_NORM): (layout.NORM_CONVERTED, layout.NORM_DTYPE),
+        }
+        maker = self.steps[source.written] if source.axis is Axis.LOCAL else [NONE]
+        at, at_dtype = whole.get(maker[0], (0, 0))
+        if at and maker[at] == NONE:
+            maker[at], maker[at_dtype], self.buffers[out.index].written = out.index, dtype, source.written
+        else:
+            self._step(
+                Op.CONVERT,
+                {
+                    layout.CONVERT_X: x,
+                    layout.CONVERT_WIDTH: width,
+                    layout.CONVERT_DTYPE: dtype,
+                    layout.CONVERT_OUT: out,
+                    layout.CONVERT_ROWS: source.rows,
+                },
+            )
+        return out
 
     def _weight(self, array: NDArray[Any]) -> int:
         """Its address; the recording keeps it alive."""
@@ -372,34 +402,35 @@ class Recorder:
         assert table.scales is None, "int8: wanted of words alone"
         return self._weight(table.rows)
 
-    def _step(self, op: Op, operands: dict[int, int | Buffer | None]) -> None:
+    def _step(self, op: Op, operands: dict[int, int | Symbol | None]) -> None:
         step = [0] * STEP_WORDS
         step[0] = int(op)
         for at, operand in operands.items():
-            if isinstance(operand, Buffer):
-                operand.last = len(self.steps)
-                operand.uses += 1
+            if isinstance(operand, Symbol):
+                buffer = self.buffers[operand.index]
+                buffer.last_read = len(self.steps)
+                buffer.uses += 1
                 step[at] = operand.index
             else:
                 step[at] = NONE if operand is None else operand
         self.steps.append(step)
 
     def fuse(self, wanted: set[int]) -> None:
-        """A linear whose output only a conversion to bfloat16 reads leaves that at once."""
+        """A linear whose output only a conversion reads converts it at once, if it converts element by element."""
         for at in reversed(range(len(self.steps))):
             step = self.steps[at]
-            if step[0] != Op.CONVERT or step[layout.CONVERT_DTYPE] != BFLOAT16:
+            if step[0] != Op.CONVERT or FORMATS[step[layout.CONVERT_DTYPE]].whole_rows:
                 continue
             x, out = self.buffers[step[layout.CONVERT_X]], self.buffers[step[layout.CONVERT_OUT]]
-            maker = self.steps[x.first]
+            maker = self.steps[x.written]
             if x.index in wanted or x.uses != 2 or maker[0] != Op.LINEAR or maker[layout.LINEAR_DTYPE] == FLOAT32:
                 continue
-            maker[layout.LINEAR_OUT], maker[layout.LINEAR_OUT_DTYPE] = out.index, BFLOAT16
-            out.first, x.uses, x.axis = x.first, 0, Axis.FIXED
+            maker[layout.LINEAR_OUT], maker[layout.LINEAR_OUT_DTYPE] = out.index, step[layout.CONVERT_DTYPE]
+            out.written, x.uses, x.axis = x.written, 0, Axis.FIXED
             del self.steps[at]
             for buffer in self.buffers:
-                buffer.first -= buffer.first > at
-                buffer.last -= buffer.last > at
+                buffer.written -= buffer.written > at
+                buffer.last_read -= buffer.last_read > at
 
 
 AXES = {Along.TOKENS: Axis.TOKENS, Along.SEQUENCES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}
@@ -409,17 +440,13 @@ AXES = {Along.TOKENS: Axis.TOKENS, Along.SEQUENCES: Axis.SEQUENCES, Along.SELECT
 def record(forward: Forward, given: Collection[str]) -> Recording:
     """Runs a forward pass on symbols."""
     recorder = Recorder()
-
-    def symbol(one: BatchField) -> Buffer:
-        axis = AXES.get(one.along, Axis.FIXED)
-        return recorder._buffer(Buffer(axis, 1, 8, axis, one.name))
-
-    batch = symbols(symbol, given)
-    outputs: dict[str, Placed] = forward(recorder, batch)
+    batch = symbols(lambda one: recorder.input(one.name, AXES.get(one.along, Axis.FIXED), int(not one.optional)), given)
+    found: dict[str, Symbol] = forward(recorder, batch)
+    outputs = {name: recorder.buffers[symbol.index] for name, symbol in found.items()}
     for buffer in outputs.values():
         if not buffer.flat:  # rows of the whole batch, in the caller's own array
             buffer.axis = buffer.rows
-            buffer.row_bytes = round_up(buffer.columns, recorder.panel) * 4
+            buffer.row_bytes = round_up(buffer.width, recorder.panel) * 4
     wanted = {buffer.index for buffer in outputs.values()}
     recorder.fuse(wanted)
     for step in recorder.steps:  # probabilities that the forward pass let go are not written
@@ -445,7 +472,7 @@ def _plan(buffers: list[Buffer]) -> int:
     for buffer in sorted(buffers, key=lambda b: -b.row_bytes):
         at = 0
         for other in sorted(placed, key=lambda b: b.offset):
-            apart = other.last < buffer.first or buffer.last < other.first
+            apart = other.last_read < buffer.written or buffer.last_read < other.written
             if not apart and other.offset < at + buffer.row_bytes:
                 at = max(at, other.offset + other.row_bytes)
         buffer.offset = at

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..ops import Dtype, FileRows, Floats, Quantized, TableRows, checked_dtype
 from . import layout
+from .dtypes import CODES, FLOAT32, FORMATS, WORD_BYTES, Bytes, rows_of_int8
 from .isa import ISA, selected
 from .launch import launch_steps
-from .layout import DTYPE_CODES, FLOAT32, INT8, LINE, MOST_K, PANEL_HEADER, PER_WORD, ROW_HEADER, STORED_BYTES, Op
+from .layout import LINE, Op
 from .memory import address, pages
 
 
@@ -24,12 +25,12 @@ from .memory import address, pages
 class Linear:
     """W packed [panels, words of k, PANEL] and the bias [panels PANEL]."""
 
-    weight: Floats  # words of dtype; in int8 each panel begins with a header, as layout says
+    weight: Floats  # words of dtype, each panel behind its header
     bias: Floats
     dtype: int
     k: int
     panels: int
-    columns: int  # of the output that carry something; heads are padded to whole panels
+    width: int  # of the output; heads are padded to whole panels
     head_size: int | None = None  # of the heads in the output, as padded
 
 
@@ -49,7 +50,7 @@ class Table:
     @property
     def row_bytes(self) -> int:
         if isinstance(self.rows, FileRows):
-            return self.rows.shape[1] * STORED_BYTES[self.rows.dtype]
+            return self.rows.shape[1] * WORD_BYTES // FORMATS[CODES[self.rows.dtype]].per_word
         return self.rows.strides[0]
 
 
@@ -71,10 +72,10 @@ class Store:
 
     def __init__(self, nbytes: int, dtype: Dtype = "float32") -> None:
         self.isa: ISA = selected()
-        self.dtype = DTYPE_CODES[checked_dtype(dtype)]
+        self.dtype = CODES[checked_dtype(dtype)]
         self._arenas: list[NDArray[np.uint8]] = []
         self._left = 0
-        nbytes //= PER_WORD[self.dtype]
+        nbytes //= FORMATS[self.dtype].per_word
         self._reserve = nbytes + nbytes // 16 + (4 << 20)  # edges and alignment; untouched pages cost nothing
 
     def linear(
@@ -88,7 +89,7 @@ class Store:
         values: NDArray[Any]
         scales: Floats | None
         if isinstance(weight, Quantized):
-            dtype, values, scales = INT8, weight.values, weight.scales
+            dtype, values, scales = CODES["int8"], weight.values, weight.scales
         else:
             dtype, values, scales = self.dtype, weight, None
         panel, head_size = self.isa.panel, None
@@ -102,10 +103,11 @@ class Store:
             size = values.shape[1] // heads_in
             values = _padded(values, heads_in, size, round_up(size, panel), axis=1)
         n, k = values.shape
-        if dtype == INT8 and k > MOST_K:
-            raise ValueError(f"int8: wanted at most {MOST_K} columns in a weight, found {k}")
+        form = FORMATS[dtype]
+        if form.most_k is not None and k > form.most_k:
+            raise ValueError(f"{form.name}: wanted at most {form.most_k} columns in a weight, found {k}")
         panels = round_up(n, panel) // panel
-        words = round_up(k, PER_WORD[dtype]) // PER_WORD[dtype] + PANEL_HEADER[dtype]
+        words = form.panel_header + form.words(k)
         packed = self._take(panels * panel * words)
         self._pack(np.ascontiguousarray(values), scales, dtype, packed.reshape(panels, words, panel))
         return Linear(packed, self._vector(bias, panels * panel), dtype, k, panels, n, head_size)
@@ -150,49 +152,37 @@ class Store:
 
     @staticmethod
     def _pack(values: NDArray[Any], scales: Floats | None, dtype: int, packed: Floats) -> None:
-        """values [n, k], of float32 or, with their scales [n], int8."""
+        """values [n, k], of float32 or, with their scales [n], int8 -> packed [panels, words, PANEL]."""
         n, k = values.shape
         panels, words, panel = packed.shape
-        words -= PANEL_HEADER[dtype]
+        form = FORMATS[dtype]
+        rows: NDArray[Any] = values  # [n, bytes], of words behind a header each; float32 is read as it stands
+        if scales is not None:
+            rows = rows_of_int8(values, scales)
+        elif dtype != FLOAT32:
+            rows = converted_rows(values, dtype)
         pack = np.zeros(layout.STEP_WORDS, np.int64)
         pack[0], pack[layout.PACK_TARGET], pack[layout.PACK_DTYPE] = Op.PACK, address(packed), dtype
-        pack[layout.PACK_ROWS], pack[layout.PACK_K] = n, words
-        if dtype == FLOAT32:
-            pack[layout.PACK_SOURCE], pack[layout.PACK_STRIDE] = address(values), k * 4
-            launch_steps(pack[None], values, packed)
-            return
-        if scales is None:
-            rows = words_of(values, dtype)
-        else:
-            rows = np.zeros((n, 4 * words), np.uint8)
-            rows[:, :k] = values.view(np.uint8)
-        header = 0 if scales is not None else ROW_HEADER[dtype]
-        pack[layout.PACK_SOURCE], pack[layout.PACK_STRIDE] = address(rows) + header, rows.strides[0]
+        pack[layout.PACK_ROWS], pack[layout.PACK_WORDS] = n, words - form.panel_header
+        pack[layout.PACK_SOURCE], pack[layout.PACK_STRIDE] = address(rows) + form.row_header, rows.strides[0]
         launch_steps(pack[None], rows, packed)
-        if dtype == INT8:
-            sums, by_column = np.zeros(panels * panel, np.int32), np.zeros(panels * panel, np.float32)
-            sums[:n] = -rows[:, header : header + k].view(np.int8).sum(axis=1, dtype=np.int32)
-            by_column[:n] = rows[:, :4].copy().view(np.float32)[:, 0] if scales is None else scales
-            packed[:, 0] = sums.view(np.float32).reshape(panels, panel)
-            packed[:, 1] = by_column.reshape(panels, panel)
+        for row, column in enumerate(form.panel_header_of(rows, k)):
+            padded = np.zeros(panels * panel, column.dtype)
+            padded[:n] = column
+            packed[:, row] = padded.view(np.float32).reshape(panels, panel)
 
 
-def words_of(values: Floats, dtype: int) -> NDArray[np.uint8]:
-    """Rows of float32 [n, k] in another dtype, as the kernels make them of weights: [n, bytes], 0 behind the last."""
+def converted_rows(values: Floats, dtype: int) -> Bytes:
+    """A weight [n, k] of float32 as the kernels convert it, rows of words behind their headers: [n, bytes]."""
     n, k = values.shape
-    rows = np.zeros((n, row_bytes(k, dtype, selected().lanes)), np.uint8)
+    rows = np.zeros((n, FORMATS[dtype].row_bytes(round_up(k, selected().lanes))), np.uint8)
     step = np.zeros(layout.STEP_WORDS, np.int64)
-    step[0], step[layout.PACK_DTYPE] = Op.CONVERT_WEIGHT, dtype
-    step[layout.PACK_SOURCE], step[layout.PACK_STRIDE] = address(values), k * 4
-    step[layout.PACK_ROWS], step[layout.PACK_K] = n, k
-    step[layout.PACK_TARGET], step[layout.PACK_TARGET_STRIDE] = address(rows), rows.strides[0]
+    step[0], step[layout.CONVERT_WEIGHT_DTYPE] = Op.CONVERT_WEIGHT, dtype
+    step[layout.CONVERT_WEIGHT_SOURCE], step[layout.CONVERT_WEIGHT_SOURCE_STRIDE] = address(values), k * 4
+    step[layout.CONVERT_WEIGHT_ROWS], step[layout.CONVERT_WEIGHT_K] = n, k
+    step[layout.CONVERT_WEIGHT_TARGET], step[layout.CONVERT_WEIGHT_TARGET_STRIDE] = address(rows), rows.strides[0]
     launch_steps(step[None], values, rows)
     return rows
-
-
-def row_bytes(columns: int, dtype: int, multiple: int) -> int:
-    """Of a row of words, its header included, with room for a multiple of columns."""
-    return ROW_HEADER[dtype] + round_up(columns, multiple) * 4 // PER_WORD[dtype]
 
 
 def _padded(array: NDArray[Any], heads: int, size: int, padded: int, *, axis: int) -> NDArray[Any]:

@@ -7,9 +7,12 @@ are packed too, since a word then holds the same column of two rows.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..blocking import ROW_PADDING
+from ..dtypes import FLOAT32, PER_WORD
 from ..layout import (
     ATTENTION_ALLOWED,
     ATTENTION_COLUMNS,
@@ -26,21 +29,18 @@ from ..layout import (
     ATTENTION_SIZE,
     ATTENTION_STRIDE,
     ATTENTION_TABLE,
-    BFLOAT16,
-    FLOAT32,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PAIRS_AT,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
-    PER_WORD,
     RELATIVE_BIAS,
     RELATIVE_KEY_QUERY,
     RELATIVE_NONE,
 )
 from .activation import LOG2_E, power_of_two
-from .convert import bfloat16_row
+from .convert import convert_row
 from .frame import locate, next_of, number, row_bytes, word
 from .packing import pack_panel
 from .simd import (
@@ -52,7 +52,6 @@ from .simd import (
     fma,
     horizontal_max,
     horizontal_sum,
-    inlined,
     keep_first,
     kernel,
     load,
@@ -63,10 +62,19 @@ from .simd import (
     store_float,
     store_pairs,
 )
-from .ukernel import tile, tile_bfloat16
+from .ukernel import micro_kernel, tile
 
 PANEL_BYTES = 4 * PANEL
 LARGE = np.float32(2.0**20)  # scores whose scaled maximum, rounded, is off by more than a power of two can be
+
+
+class Relative(NamedTuple):
+    """What a head adds to the scores of one sequence by the distance of query and key."""
+
+    kind: int
+    columns: int  # address: of the sequence's columns
+    table: int  # address: the head's bias, or the rows of all distances
+    last: int  # P - 1
 
 
 @kernel
@@ -99,8 +107,8 @@ def softmax_row(row, n, scale):
 
 
 @kernel
-def scale_row(row, columns, factor):
-    for i in range(0, columns, LANES):
+def scale_row(row, size, factor):
+    for i in range(0, size, LANES):
         store(row + i * 4, load(row + i * 4) * factor)
 
 
@@ -138,11 +146,11 @@ def add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, with_k
 
 @kernel
 def add_relative(relative, row, i, n, q, keys, ldkeys, size, scale):
-    kind, columns, table, last = relative
-    if kind == RELATIVE_BIAS:
+    columns, table, last = relative.columns, relative.table, relative.last
+    if relative.kind == RELATIVE_BIAS:
         add_bias(row, columns, i, n, table, last, scale)
     else:
-        add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, kind == RELATIVE_KEY_QUERY)
+        add_distances(row, columns, i, n, q, keys, ldkeys, size, table, last, relative.kind == RELATIVE_KEY_QUERY)
 
 
 @kernel
@@ -165,15 +173,6 @@ def zero_forbidden(row, n, allowed):
     return others
 
 
-@inlined
-def product(dtype, height, a, lda, w, ldw, k, zeros, c, ldc):
-    """c [height, PANEL] = a [height, k] w [k, PANEL], k in words."""
-    if dtype == FLOAT32:
-        tile(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
-    else:
-        tile_bfloat16(height, a, lda, w, ldw, k, zeros, 0, c, ldc, w, 0)
-
-
 @kernel
 def pack_pairs(v, ldv, n, size, target):
     """bfloat16 v [n, size] -> words [n / 2 rounded up, size], each of two rows' numbers in one column."""
@@ -189,7 +188,7 @@ def pack_pairs(v, ldv, n, size, target):
 def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative, allowed):
     """One head: q [queries, size], keys and v [n, size] of a dtype -> out [queries, size]; probs [queries, n] or 0.
 
-    n >= 1, size a multiple of PANEL. relative: (kind, address of the sequence's columns, the head's table, P - 1).
+    n >= 1, size a multiple of PANEL.
     allowed: [queries, n] of 0 and 1, or 0 where every query attends to every key.
     scratch: panels of keys, bfloat16 values, then the scores of ROWS queries, then PANEL zeros.
     """
@@ -200,11 +199,12 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
     store(zeros, broadcast(0.0))
     store(zeros + BYTES, broadcast(0.0))
     words = size // PER_WORD[dtype]  # of a query or key
+    multiply = micro_kernel(dtype)
     for p in range(panels):
         there = min(PANEL, n - p * PANEL)
         pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, words, scratch + p * words * PANEL_BYTES)
     values, ldvalues, pairs = v, ldqkv, n
-    if dtype == BFLOAT16:
+    if PER_WORD[dtype] == 2:
         values, ldvalues, pairs = scratch + panels * words * PANEL_BYTES, size * 4, (n + 1) // 2
         pack_pairs(v, ldqkv, n, size, values)
     tiles = (queries + ROWS - 1) // ROWS
@@ -214,11 +214,11 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
         for p in range(panels):
             w = scratch + p * words * PANEL_BYTES
             c = scores + p * PANEL_BYTES
-            product(dtype, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, c, ldscores)
+            tile(multiply, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, 0, c, ldscores, w, 0)
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
-            if relative[0] != RELATIVE_NONE:
+            if relative.kind != RELATIVE_NONE:
                 add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
             if allowed != 0:
                 forbid(at, n, allowed + (row + i) * n * 4)
@@ -230,10 +230,11 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
             if probs != 0:  # the context is made as without them, to the bit
                 for j in range(n):
                     store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4) * share)
-            if dtype == BFLOAT16:
-                bfloat16_row(at, n, at)  # in place, from the front
+            if dtype != FLOAT32:
+                convert_row(at, n, dtype, at)  # in place, from the front
         for p in range(0, size * 4, PANEL_BYTES):
-            product(dtype, height, scores, ldscores, values + p, ldvalues, pairs, zeros, c + p, ldout)
+            w = values + p
+            tile(multiply, height, scores, ldscores, w, ldvalues, pairs, zeros, 0, c + p, ldout, w, 0)
         for i in range(height):
             scale_row(c + i * ldout, size, load_float(scores + i * ldscores + panels * PANEL_BYTES))
 
@@ -261,14 +262,14 @@ def attention(frame, rank, chunk, step, slot):
     if kind != RELATIVE_NONE:
         columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
     while True:
-        item = next_of(frame, rank, slot, chunk[3] * heads)
+        item = next_of(frame, rank, slot, chunk.sequences * heads)
         if item < 0:
             return
-        sequence, head = chunk[2] + item // heads, item % heads
+        sequence, head = chunk.first_sequence + item // heads, item % heads
         begin = word(cu_seqlens, sequence)
         queries, n = word(cu_seqlens, sequence + 1) - begin, word(key_lens, sequence)
-        q = qkv + (begin - chunk[0]) * ldqkv + head * head_bytes
-        c = out + (begin - chunk[0]) * ldout + head * size * 4
+        q = qkv + (begin - chunk.first_token) * ldqkv + head * head_bytes
+        c = out + (begin - chunk.first_token) * ldout + head * size * 4
         if n == 0:
             for i in range(queries):
                 for j in range(0, size, LANES):
@@ -288,9 +289,9 @@ def attention(frame, rank, chunk, step, slot):
             allowed = locate(frame, allowed_buffer, chunk) + word(word(frame, FRAME_PAIRS_AT), sequence) * 4
         keys = q + heads * head_bytes
         v = keys + heads * head_bytes
-        relative = (
+        relative = Relative(
             kind,
-            columns + (begin - chunk[0]) * 8,
+            columns + (begin - chunk.first_token) * 8,
             table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
             word(step, ATTENTION_LAST),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..dtypes import CODES, FLOAT32
 from ..layout import (
     EMBED_BIAS,
     EMBED_CONVERTED,
@@ -18,8 +19,6 @@ from ..layout import (
     EMBED_WEIGHT,
     EMBED_WIDTH,
     EMBED_WORDS,
-    FLOAT16,
-    FLOAT32,
     NONE,
 )
 from .convert import convert_row
@@ -43,67 +42,68 @@ from .simd import (
 )
 
 GROUP = 4  # rows in one item
+FLOAT16 = CODES["float16"]
 
 
 @inlined
-def floats_of_row(x, columns, scale, out):
+def floats_of_row(x, width, scale, out):
     """A row of int8, times its scale."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole, LANES):
         store(out + i * 4, load_bytes(x + i) * scale)
-    if whole < columns:
-        store(out + whole * 4, load_first_bytes(x + whole, columns - whole) * scale)
+    if whole < width:
+        store(out + whole * 4, load_first_bytes(x + whole, width - whole) * scale)
 
 
 @inlined
-def floats_of_halves(x, columns, dtype, out):
+def floats_of_halves(x, width, dtype, out):
     """A row of float16 or bfloat16, whole vectors of which may be read."""
-    for i in range(0, columns, LANES):
+    for i in range(0, width, LANES):
         floats = load_float16(x + i * 2) if dtype == FLOAT16 else load_bfloat16(x + i * 2)
-        store(out + i * 4, keep_first(floats, columns - i, 0.0))
+        store(out + i * 4, keep_first(floats, width - i, 0.0))
 
 
 @inlined
-def add_two(a, b, c, columns, out):
+def add_two(a, b, c, width, out):
     """out = (a + b) + c."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole * 4, LANES * 4):
         store(out + i, load(a + i) + load(b + i) + load(c + i))
-    if whole < columns:
-        i, tail = whole * 4, columns - whole
+    if whole < width:
+        i, tail = whole * 4, width - whole
         store(out + i, load_first(a + i, tail) + load_first(b + i, tail) + load_first(c + i, tail))
 
 
 @inlined
-def add_one(a, b, columns, out):
+def add_one(a, b, width, out):
     """out = a + b."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole * 4, LANES * 4):
         store(out + i, load(a + i) + load(b + i))
-    if whole < columns:
-        i, tail = whole * 4, columns - whole
+    if whole < width:
+        i, tail = whole * 4, width - whole
         store(out + i, load_first(a + i, tail) + load_first(b + i, tail))
 
 
 @inlined
-def copy_row(a, columns, out):
+def copy_row(a, width, out):
     """out = a, and 0 up to the next whole vector."""
-    whole = columns // LANES * LANES
+    whole = width // LANES * LANES
     for i in range(0, whole * 4, LANES * 4):
         store(out + i, load(a + i))
-    if whole < columns:
-        store(out + whole * 4, load_first(a + whole * 4, columns - whole))
+    if whole < width:
+        store(out + whole * 4, load_first(a + whole * 4, width - whole))
 
 
 @kernel
 def embed(frame, rank, chunk, step, slot):
     """Tables in memory have rows of exactly `width` floats, and nothing behind the last: tails are read by mask.
-    Words may be int8 that have scales, or in a file.
+    That of the word embeddings may be int8, with scales, or in a file.
 
-    Without ids, row t of the words is token t's: they are the caller's inputs_embeds.
+    Without ids, its row t is token t's: it is the caller's inputs_embeds.
     """
-    words, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
-    table, stride = locate(frame, words, chunk), row_bytes(frame, words)
+    table_buffer, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
+    table, stride = locate(frame, table_buffer, chunk), row_bytes(frame, table_buffer)
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
     positions = locate(frame, word(step, EMBED_POSITIONS), chunk) if position_table != 0 else 0
     types = locate(frame, word(step, EMBED_TYPES), chunk) if type_table != 0 else 0
@@ -111,13 +111,13 @@ def embed(frame, rank, chunk, step, slot):
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
     width, scales, stored = word(step, EMBED_WIDTH), word(step, EMBED_SCALES), word(step, EMBED_STORED)
     converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
-    words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
+    target, ldtarget = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
     while True:
-        item = next_of(frame, rank, slot, (chunk[1] + GROUP - 1) // GROUP)
+        item = next_of(frame, rank, slot, (chunk.tokens + GROUP - 1) // GROUP)
         if item < 0:
             return
-        for t in range(item * GROUP, min(chunk[1], (item + 1) * GROUP)):
+        for t in range(item * GROUP, min(chunk.tokens, (item + 1) * GROUP)):
             row = load_int(ids + t * 8) if ids_buffer != NONE else t
             a = table + row * stride
             b = position_table + load_int(positions + t * 8) * width * 4 if position_table != 0 else 0
@@ -144,4 +144,4 @@ def embed(frame, rank, chunk, step, slot):
             if weight != 0:
                 norm_row(x, weight, bias, width, eps, x)
             if converted != NONE:
-                convert_row(x, width, dtype, words_out + t * ldwords)
+                convert_row(x, width, dtype, target + t * ldtarget)

@@ -44,7 +44,7 @@ from ..layout import (
 from .attention import attention
 from .convert import convert, convert_weight
 from .embeddings import embed
-from .frame import word
+from .frame import Chunk, word
 from .gemm import linear
 from .layernorm import layer_norm, normalize
 from .packing import pack
@@ -105,7 +105,7 @@ def work(frame, rank, index):
     if word(frame, FRAME_CU_SELECTED) != 0:
         begin_selected = word(word(frame, FRAME_CU_SELECTED), first)
         end_selected = word(word(frame, FRAME_CU_SELECTED), last)
-    chunk = (
+    chunk = Chunk(
         begin,
         end - begin,
         first,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import types
 from numba.extending import intrinsic
@@ -23,6 +23,18 @@ from .simd import f32, inlined, load_int
 from .sync import next_item
 
 LOCAL, TOKENS, SEQUENCES, SELECTED, FIXED = (int(axis) for axis in Axis)
+
+
+class Chunk(NamedTuple):
+    """The part of a batch that goes through the steps together: whole sequences, with the rows of each axis."""
+
+    first_token: int
+    tokens: int
+    first_sequence: int
+    sequences: int
+    first_selected: int
+    selected: int
+    slot_offset: int  # bytes from the first slot's buffers to the chunk's
 
 
 @inlined
@@ -49,23 +61,25 @@ def row_bytes(frame, buffer):
 
 @inlined
 def locate(frame, buffer, chunk):
-    """The address of the chunk's first row in a buffer.
-
-    chunk: (first token, tokens, first sequence, sequences, first selected row, selected rows, bytes from the first
-    slot's buffers to this chunk's).
-    """
+    """The address of the chunk's first row in a buffer."""
     entry = word(frame, FRAME_BUFFERS) + buffer * BUFFER_WORDS * WORD
     axis = word(entry, BUFFER_AXIS)
     if axis == LOCAL:
-        return word(entry, BUFFER_BASE) + chunk[6]
-    row = chunk[0] if axis == TOKENS else chunk[2] if axis == SEQUENCES else chunk[4] if axis == SELECTED else 0
+        return word(entry, BUFFER_BASE) + chunk.slot_offset
+    row = 0
+    if axis == TOKENS:
+        row = chunk.first_token
+    elif axis == SEQUENCES:
+        row = chunk.first_sequence
+    elif axis == SELECTED:
+        row = chunk.first_selected
     return word(entry, BUFFER_BASE) + row * word(entry, BUFFER_ROW_BYTES)
 
 
 @inlined
 def rows_of(chunk, axis):
     """How many rows of an axis the chunk has."""
-    return chunk[1] if axis == TOKENS else chunk[3] if axis == SEQUENCES else chunk[5]
+    return chunk.tokens if axis == TOKENS else chunk.sequences if axis == SEQUENCES else chunk.selected
 
 
 @inlined

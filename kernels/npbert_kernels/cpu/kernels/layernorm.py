@@ -57,7 +57,7 @@ def layer_norm(frame, rank, chunk, step, slot):
     weight, bias, eps = word(step, NORM_WEIGHT), word(step, NORM_BIAS), number(word(step, NORM_EPS))
     width = word(step, NORM_WIDTH)
     converted, dtype = word(step, NORM_CONVERTED), word(step, NORM_DTYPE)
-    words_out, ldwords = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
+    target, ldtarget = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     rows = rows_of(chunk, word(step, NORM_ROWS))
     while True:
         item = next_of(frame, rank, slot, (rows + GROUP - 1) // GROUP)
@@ -66,7 +66,7 @@ def layer_norm(frame, rank, chunk, step, slot):
         for i in range(item * GROUP, min(rows, (item + 1) * GROUP)):
             norm_row(x + i * ldx, weight, bias, width, eps, out + i * ldout)
             if converted != NONE:
-                convert_row(out + i * ldout, width, dtype, words_out + i * ldwords)
+                convert_row(out + i * ldout, width, dtype, target + i * ldtarget)
 
 
 @kernel

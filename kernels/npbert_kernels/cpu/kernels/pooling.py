@@ -15,7 +15,7 @@ from ..layout import (
     FRAME_KEY_LENS,
     NONE,
     POOL_CODES,
-    POOL_FIRST,
+    POOL_FROM,
     POOL_MODE,
     POOL_OUT,
     POOL_WIDTH,
@@ -45,7 +45,7 @@ def take(frame, rank, chunk, step, slot):
         r = next_of(frame, rank, slot, rows)
         if r < 0:
             return
-        row = load_int(index + r * 8) - chunk[0]
+        row = load_int(index + r * 8) - chunk.first_token
         for i in range(0, width * 4, LANES * 4):
             store(out + r * ldout + i, load(x + row * ldx + i))
 
@@ -74,21 +74,21 @@ def concat(frame, rank, chunk, step, slot):
 
 @kernel
 def pool(frame, rank, chunk, step, slot):
-    x_buffer, out_buffer, first = word(step, POOL_X), word(step, POOL_OUT), word(step, POOL_FIRST)
+    x_buffer, out_buffer, first = word(step, POOL_X), word(step, POOL_OUT), word(step, POOL_FROM)
     x, ldx = locate(frame, x_buffer, chunk), row_bytes(frame, x_buffer)
     out, ldout = locate(frame, out_buffer, chunk), row_bytes(frame, out_buffer)
     width, mode = word(step, POOL_WIDTH), word(step, POOL_MODE)
     cu_seqlens, key_lens = word(frame, FRAME_CU_SEQLENS), word(frame, FRAME_KEY_LENS)
     while True:
-        b = next_of(frame, rank, slot, chunk[3])
+        b = next_of(frame, rank, slot, chunk.sequences)
         if b < 0:
             return
-        begin, end = word(cu_seqlens, chunk[2] + b), word(key_lens, chunk[2] + b)
+        begin, end = word(cu_seqlens, chunk.first_sequence + b), word(key_lens, chunk.first_sequence + b)
         skipped = 0
         if first != NONE:
             skipped = load_int(locate(frame, first, chunk) + b * 8) - begin
         n = end - skipped
-        rows = x + (begin - chunk[0]) * ldx
+        rows = x + (begin - chunk.first_token) * ldx
         for i in range(0, width * 4, LANES * 4):
             value = broadcast(0.0)
             if n > 0 and mode == LAST:

@@ -9,31 +9,30 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..isa import VECTORS
-from ..layout import BFLOAT16, FLOAT32, INT8, RATE_DTYPE, RATE_ROUNDS, RATE_TARGET
-from .dot import DOTS
+from ..layout import RATE_DTYPE, RATE_ROUNDS, RATE_TARGET
+from .dot import DOTS, Multiply, by_dtype
 from .frame import next_of, word
 from .simd import F32S, ROWS, f32, i64, kernel, pointer, splat
 
 
-def multiply_adds(dtype: int) -> Any:
+def multiply_adds(multiply: Multiply) -> Any:
     @intrinsic
     def repeated(typing_context: Any, rounds: Any, target: Any) -> Any:
         """rounds times one multiply-add on each accumulator of a whole micro-tile; the last goes to target."""
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             rounds, target = args
-            dot = DOTS[dtype]
             entry = builder.block
             loop, end = builder.append_basic_block("round"), builder.append_basic_block("end")
-            factor = builder.bitcast(splat(builder, builder.uitofp(rounds, f32)), dot.words)
-            a, w = dot.of_a(builder, factor), dot.of_w(builder, factor)
+            factor = builder.bitcast(splat(builder, builder.uitofp(rounds, f32)), multiply.words)
+            a, w = multiply.of_a(builder, factor), multiply.of_w(builder, factor)
             builder.branch(loop)
             builder.position_at_end(loop)
             i = builder.phi(i64)
-            cells = [builder.phi(dot.sums) for _ in range(ROWS * VECTORS)]
-            after = [dot.add(builder, cell, a, w) for cell in cells]
+            cells = [builder.phi(multiply.sums) for _ in range(ROWS * VECTORS)]
+            after = [multiply.add(builder, cell, a, w) for cell in cells]
             i_next = builder.add(i, ir.Constant(i64, 1))
-            firsts = [ir.Constant(i64, 0)] + [ir.Constant(dot.sums, None)] * len(cells)
+            firsts = [ir.Constant(i64, 0)] + [ir.Constant(multiply.sums, None)] * len(cells)
             for phi, first, later in zip([i, *cells], firsts, [i_next, *after], strict=True):
                 phi.add_incoming(first, entry)
                 phi.add_incoming(later, loop)
@@ -51,17 +50,10 @@ def multiply_adds(dtype: int) -> Any:
     return repeated
 
 
-_float32, _bfloat16, _int8 = (multiply_adds(dtype) for dtype in (FLOAT32, BFLOAT16, INT8))
+_repeated = by_dtype({code: multiply_adds(dot.multiply) for code, dot in DOTS.items()})
 
 
 @kernel
 def rate(frame, rank, step, slot):
-    if next_of(frame, rank, slot, 1) != 0:
-        return
-    rounds, target, dtype = word(step, RATE_ROUNDS), word(step, RATE_TARGET), word(step, RATE_DTYPE)
-    if dtype == FLOAT32:
-        _float32(rounds, target)
-    elif dtype == BFLOAT16:
-        _bfloat16(rounds, target)
-    else:
-        _int8(rounds, target)
+    if next_of(frame, rank, slot, 1) == 0:
+        _repeated(word(step, RATE_DTYPE), word(step, RATE_ROUNDS), word(step, RATE_TARGET))

@@ -20,67 +20,90 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from ..isa import VECTORS
-from ..layout import BFLOAT16, FLOAT32, INT8, ROW_HEADER
-from .dot import DOTS
-from .simd import BYTES, F32S, I32S, OPTIONS, ROWS, call, f32, i8, i32, i64, pointer, splat
+from .dot import DOTS, Dot
+from .simd import BYTES, F32S, ROWS, call, i8, i32, i64, kernel, pointer, splat
+
+ARGUMENTS = 12  # of a micro-kernel: rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step
+TILE = ir.FunctionType(ir.VoidType(), [i64] * ARGUMENTS)
 
 
-def micro_kernel(dtype: int) -> Any:
-    """One copy of the micro-kernel for a dtype, called: it is too long to stand in each of its callers."""
-
-    @intrinsic
-    def switch_rows(
-        typing_context: Any,
-        rows: Any,
-        a: Any,
-        lda: Any,
-        w: Any,
-        ldw: Any,
-        k: Any,
-        start: Any,
-        ldstart: Any,
-        c: Any,
-        ldc: Any,
-        ahead: Any,
-        ahead_step: Any,
-    ) -> Any:
-        """rows in [1, ROWS], k >= 1; addresses and strides in bytes; ldw is from one k to the next."""
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows, *operands = args
-            done = builder.append_basic_block("done")
-            switch = builder.switch(rows, done)
-            for height in range(1, ROWS + 1):
-                block = builder.append_basic_block(f"rows{height}")
-                switch.add_case(ir.Constant(rows.type, height), block)
-                builder.position_at_end(block)
-                emit_tile(builder, dtype, height, *operands)
-                builder.branch(done)
-            builder.position_at_end(done)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 12), codegen
-
-    @njit(types.void(*[types.int64] * 12), **OPTIONS)  # or each constant among its arguments would make one more
-    def tile(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step):  # type: ignore[no-untyped-def]
-        switch_rows(rows, a, lda, w, ldw, k, start, ldstart, c, ldc, ahead, ahead_step)
-
-    return tile
+def function_of(module: Any, dtype: int) -> Any:
+    """The micro-kernel of a dtype as a function of an LLVM module, emitted where it is not there yet."""
+    name = f"micro_kernel_{dtype}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, TILE, name)
+    function.linkage = "linkonce_odr"  # modules that are linked have one between them
+    function.attributes.add("noinline")
+    rows, *operands = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    done = function.append_basic_block("done")
+    switch = builder.switch(rows, done)
+    for height in range(1, ROWS + 1):
+        block = function.append_basic_block(f"rows{height}")
+        switch.add_case(ir.Constant(i64, height), block)
+        builder.position_at_end(block)
+        emit_tile(builder, DOTS[dtype], height, *operands)
+        builder.branch(done)
+    builder.position_at_end(done)
+    builder.ret_void()
+    return function
 
 
-def header_word(builder: Any, row: Any, index: int, kind: Any) -> Any:
-    """A word of what stands before an int8 row of A."""
-    at = builder.gep(builder.bitcast(row, kind.as_pointer()), [ir.Constant(i64, index - ROW_HEADER[INT8] // 4)])
-    return builder.load(at, align=4)
+@intrinsic
+def address_of(typing_context: Any, dtype: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        chosen = ir.Constant(i64, 0)
+        for code in DOTS:
+            address = builder.ptrtoint(function_of(builder.module, code), i64)
+            chosen = builder.select(builder.icmp_signed("==", args[0], ir.Constant(i64, code)), address, chosen)
+        return chosen
+
+    return types.int64(types.int64), codegen
+
+
+@kernel
+def micro_kernel(dtype):  # type: ignore[no-untyped-def]
+    """The address of a dtype's micro-kernel, for `tile`: to be asked for once, before the loops."""
+    return address_of(dtype)
+
+
+@intrinsic
+def tile(
+    typing_context: Any,
+    micro_kernel: Any,
+    rows: Any,
+    a: Any,
+    lda: Any,
+    w: Any,
+    ldw: Any,
+    k: Any,
+    start: Any,
+    ldstart: Any,
+    c: Any,
+    ldc: Any,
+    ahead: Any,
+    ahead_step: Any,
+) -> Any:
+    """One micro-tile: rows in [1, ROWS], k >= 1 words; addresses, and strides in bytes.
+
+    ldw is from one word of k to the next.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.call(pointer(builder, args[0], TILE), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * (1 + ARGUMENTS)), codegen
 
 
 def emit_tile(
     builder: Any,
-    dtype: int,
+    dot: Dot,
     height: int,
     a: Any,
     lda: Any,
@@ -94,7 +117,7 @@ def emit_tile(
     ahead: Any,
     ahead_step: Any,
 ) -> None:
-    dot = DOTS[dtype]
+    multiply = dot.multiply
 
     def number(value: int) -> Any:
         return ir.Constant(i64, value)
@@ -105,7 +128,7 @@ def emit_tile(
     def vector_at(address: Any, v: int, kind: Any = F32S) -> Any:
         return pointer(builder, builder.add(address, number(v * BYTES)), kind)
 
-    a_rows = [pointer(builder, row_of(a, lda, i), dot.word) for i in range(height)]
+    a_rows = [pointer(builder, row_of(a, lda, i), multiply.word) for i in range(height)]
     w_bytes, ahead_bytes = pointer(builder, w, i8), pointer(builder, ahead, i8)
 
     half_step = builder.ashr(ahead_step, number(1))
@@ -115,15 +138,16 @@ def emit_tile(
     def step(i: Any, cells: list[Any]) -> list[Any]:
         """The cells after one k."""
         panel_row = builder.ptrtoint(builder.gep(w_bytes, [builder.mul(i, ldw)]), i64)
-        panel = [dot.of_w(builder, builder.load(vector_at(panel_row, v, dot.words), align=4)) for v in range(VECTORS)]
+        vectors = [builder.load(vector_at(panel_row, v, multiply.words), align=4) for v in range(VECTORS)]
+        panel = [multiply.of_w(builder, words) for words in vectors]
         ahead_at = builder.mul(i, ahead_step)
         for at in (ahead_at, builder.add(ahead_at, half_step)):
             call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.gep(ahead_bytes, [at]), *hints)
         after = []
         for r, row in enumerate(a_rows):
-            value = dot.of_a(builder, splat(builder, builder.load(builder.gep(row, [i]), align=4)))
+            value = multiply.of_a(builder, splat(builder, builder.load(builder.gep(row, [i]), align=4)))
             mine = cells[r * VECTORS : (r + 1) * VECTORS]
-            after += [dot.add(builder, cell, value, p) for p, cell in zip(panel, mine, strict=True)]
+            after += [multiply.add(builder, cell, value, p) for p, cell in zip(panel, mine, strict=True)]
         return after
 
     entry = builder.block
@@ -139,16 +163,12 @@ def emit_tile(
         for v in range(VECTORS):
             at = builder.inttoptr(builder.add(row_of(base, stride, r), number(v * BYTES)), i8.as_pointer())
             call(builder, "llvm.prefetch.p0", ir.VoidType(), at, *hints)
-    first_cells = [ir.Constant(dot.sums, None)] * (height * VECTORS)
-    if dtype == INT8:
-        sums = [builder.load(vector_at(w, v - 2 * VECTORS, I32S), align=4) for v in range(VECTORS)]
-        zeros = [splat(builder, header_word(builder, row, 1, i32)) for row in a_rows]
-        first_cells = [builder.mul(zero, column) for zero in zeros for column in sums]
+    first_cells = dot.begin(builder, a_rows, w)
     builder.branch(loop)
 
     builder.position_at_end(loop)
     i = builder.phi(i64)
-    cells = [builder.phi(dot.sums) for _ in range(height * VECTORS)]
+    cells = [builder.phi(multiply.sums) for _ in range(height * VECTORS)]
     after = step(i, cells)
     i_next = builder.add(i, number(1))
     for phi, first, later in zip([i, *cells], [begin, *first_cells], [i_next, *after], strict=True):
@@ -157,23 +177,14 @@ def emit_tile(
     builder.cbranch(builder.icmp_signed("<", i_next, stop), loop, end)
 
     builder.position_at_end(end)
-    if dtype == INT8:
-        scales = [builder.load(vector_at(w, v - VECTORS), align=4) for v in range(VECTORS)]
-        by_column = [builder.fmul(builder.sitofp(cell, F32S), scales[n % VECTORS]) for n, cell in enumerate(after)]
-        of_rows = [splat(builder, header_word(builder, row, 0, f32)) for row in a_rows]
-        after = [builder.fmul(cell, of_rows[n // VECTORS]) for n, cell in enumerate(by_column)]
+    sums = dot.finish(builder, after, a_rows, w)
     for r in range(height):
         target, source = row_of(c, ldc, r), row_of(base, stride, r)
         for v in range(VECTORS):
             so_far = builder.load(vector_at(source, v), align=4)
-            builder.store(builder.fadd(after[r * VECTORS + v], so_far), vector_at(target, v), align=4)
+            builder.store(builder.fadd(sums[r * VECTORS + v], so_far), vector_at(target, v), align=4)
     for phi, first, later in ((begin, number(0), stop), (base, start, c), (stride, ldstart, ldc)):
         phi.add_incoming(first, entry)
         phi.add_incoming(later, end)
     builder.cbranch(builder.icmp_signed("<", stop, k), chain, done)
     builder.position_at_end(done)
-
-
-tile = micro_kernel(FLOAT32)
-tile_bfloat16 = micro_kernel(BFLOAT16)
-tile_int8 = micro_kernel(INT8)
