@@ -6,7 +6,8 @@ import os
 from typing import Any, ClassVar, Generic, TypeVar
 
 from npbert.checks import show
-from npbert.files.hub import resolve
+from npbert.files.hub import Folder, resolve
+from npbert.files.names import CONFIG_FILE
 from npbert.keywords import names_of, refuse_unknown
 from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.head_models import (
@@ -46,16 +47,28 @@ class AutoConfig:
             ValueError: `model_type` is missing or not supported, or as the class that it names says.
         """
         refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        path, values = read_values(
-            pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            patterns=(CONFIG_FILE,),
         )
-        model_type = values.get("model_type")
-        if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
-            supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
-            found = "none" if "model_type" not in values else show(model_type)
-            raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
-        config_class: type[EncoderConfig] = family_class(model_type, "Config")
-        return config_of(path, config_class, values)
+        return read_config(folder)
+
+
+def read_config(folder: Folder) -> EncoderConfig:
+    """The config of a model's folder. Errors are those of `AutoConfig.from_pretrained`."""
+    path, values = read_values(folder)
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+        supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
+        found = "none" if "model_type" not in values else show(model_type)
+        raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
+    config_class: type[EncoderConfig] = family_class(model_type, "Config")
+    return config_of(path, values, config_class)
 
 
 class _Auto(Generic[Model]):
@@ -100,7 +113,7 @@ class _Auto(Generic[Model]):
             cache_dir=cache_dir,
             local_files_only=local_files_only,
         )
-        model_type = AutoConfig.from_pretrained(folder).model_type
+        model_type = read_config(folder).model_type
         model = cls._class_of(model_type)
         if model is None:
             having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)

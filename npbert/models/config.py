@@ -14,10 +14,8 @@ from npbert_kernels.ops import Activation
 
 from npbert.checks import check_int, check_number, checked_path, wrong
 from npbert.files.folder_contents import instead_of_config
-from npbert.files.hub import config_file, resolve
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder, resolve
 from npbert.files.names import CONFIG_FILE
-from npbert.files.regular_file import exists
 from npbert.keywords import names_of, refuse_unknown
 from npbert.models.config_values import head_lists, label_indices, label_names
 from npbert.models.family import Family
@@ -354,10 +352,16 @@ class EncoderConfig:
             ValueError: its config.json is damaged, or asks for what npbert does not compute.
         """
         refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        path, values = read_values(
-            pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only
+        folder = resolve(
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            patterns=(CONFIG_FILE,),
         )
-        return config_of(path, cls, values)
+        return config_of(*read_values(folder), cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, the unknown ones included, in a dict of the caller's own that json can write."""
@@ -402,31 +406,20 @@ class LayersConfig(EncoderConfig):
     layer_norm_eps: float = 1e-12
 
 
-def read_values(
-    name: str | os.PathLike[str],
-    subfolder: str | None,
-    revision: str | None,
-    token: str | bool | None,
-    cache_dir: str | os.PathLike[str] | None,
-    local_files_only: bool,
-) -> tuple[Path, dict[str, Any]]:
-    """A model's config.json and what it holds."""
-    folder = resolve(
-        name,
-        subfolder=subfolder,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        patterns=(CONFIG_FILE,),
-    )
-    path = config_file(folder)
-    if not exists(path):
-        raise FileNotFoundError(f"{path.parent}: wanted {CONFIG_FILE}, found none{instead_of_config(path.parent)}")
-    return path, read_json_object(path)
+def read_values(folder: Folder) -> tuple[Path, dict[str, Any]]:
+    """A model's config.json and what it holds; of an adapter without one, that of the model that it is of.
+
+    Raises:
+        OSError: there is none, or it can't be read.
+        ValueError: it is damaged.
+    """
+    found = folder if folder.has(CONFIG_FILE) else folder.base
+    if not found.has(CONFIG_FILE):
+        raise FileNotFoundError(f"{found}: wanted {CONFIG_FILE}, found none{instead_of_config(found.path)}")
+    return found / CONFIG_FILE, found.values(CONFIG_FILE)
 
 
-def config_of(path: Path, cls: type[Config], values: dict[str, Any]) -> Config:
+def config_of(path: Path, values: dict[str, Any], cls: type[Config]) -> Config:
     """A config of a file's values. Raises ValueError, which names the file."""
     try:
         return cls.from_dict(values)

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike
 from npbert.arrays import checked_integers, checked_lists
 from npbert.checks import check_bool, checked_count, checked_path, wrong
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import resolve
+from npbert.files.hub import Folder, resolve
 from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import write_safetensors
@@ -38,7 +37,7 @@ from npbert.models.bert.forward import (
     hidden_state_name,
     model_forward,
 )
-from npbert.models.config import EncoderConfig
+from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
 from npbert.models.devices import backend_for
 from npbert.models.family import WORDS
@@ -194,9 +193,9 @@ class EncoderModel:
         return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
 
     @classmethod
-    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
+    def _load(cls, folder: Folder, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
         """pooler: None takes what the file has."""
-        config = cls.config_class.from_pretrained(folder)
+        config = config_of(*read_values(folder), cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:

@@ -10,6 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from npbert.checks import as_count, show
+from npbert.files.hub import resolve
+from npbert.files.names import MODEL_FILES, TOKENIZER_FILES
 from npbert.keywords import LOADING, refuse_unknown
 
 if TYPE_CHECKING:
@@ -97,9 +99,10 @@ def pipeline(
     if isinstance(model, str | os.PathLike):
         placed: dict[str, Any] = {} if device is None else {"device": _device(device)}
         placed |= {} if dtype is None else {"dtype": dtype}
-        loaded = kind.load_model(model, backend=backend, subfolder=subfolder, **hub, **placed)
-        if tokenizer is None:
-            tokenizer, hub = model, {**hub, "subfolder": subfolder}
+        patterns = MODEL_FILES if tokenizer is not None else (*MODEL_FILES, *TOKENIZER_FILES)
+        folder = resolve(model, subfolder=subfolder, patterns=patterns, **hub)
+        loaded = kind.load_model(folder, backend=backend, **placed)
+        tokenizer = folder if tokenizer is None else tokenizer
     else:
         for key, value in (("device", device), ("dtype", dtype), ("subfolder", subfolder)):
             if value is not None:

@@ -91,9 +91,10 @@ class CrossEncoder:
             self.prompts, default_prompt_name, settings.default_prompt_name, source
         )
         self.activation_fn = SCORES[settings.activation] if activation_fn is None else _function(activation_fn)
-        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
+        transformer = folder.inner(settings.transformer)
+        self.tokenizer = read_tokenizer(transformer, settings.do_lower_case)
         self.model = AutoModelForSequenceClassification.from_pretrained(
-            settings.transformer, device=device, backend=backend, dtype=dtype
+            transformer, device=device, backend=backend, dtype=dtype
         )
         self._device = device or "cpu"
         self.config = self.model.config

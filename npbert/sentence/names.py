@@ -7,9 +7,8 @@ organisations are.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from npbert.files.hub import resolve
+from npbert.files.hub import Folder, resolve
 from npbert.sentence.folder import SENTENCE_FILES
 
 SENTENCES = "sentence-transformers"
@@ -48,7 +47,7 @@ def resolve_sentences(
     token: str | bool | None = None,
     cache_folder: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
-) -> Path:
+) -> Folder:
     """The folder of a model and of the files that sentence-transformers has beside it.
 
     Args:

@@ -91,9 +91,10 @@ class SentenceTransformer:
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
-        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case, settings.lower_whole)
+        transformer = folder.inner(settings.transformer)
+        self.tokenizer = read_tokenizer(transformer, settings.do_lower_case, settings.lower_whole)
         self.model = AutoModel.from_pretrained(
-            settings.transformer, add_pooling_layer=False, device=device, backend=backend, dtype=dtype
+            transformer, add_pooling_layer=False, device=device, backend=backend, dtype=dtype
         )
         self._device = device or "cpu"
         self.tokenizer.check_vocabulary(self.model.config.vocab_size)
@@ -314,6 +315,7 @@ class SentenceTransformer:
         Raises:
             OSError: a file can't be written, or one of the model's own can't be read any more.
         """
+        from npbert.sentence.save import save_sentence_settings
 
         folder = checked_path("path", path)
         folder.mkdir(parents=True, exist_ok=True)

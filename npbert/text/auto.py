@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from npbert.files.hub import resolve
+from npbert.files.names import TOKENIZER_FILES
 from npbert.text import families as families
 from npbert.text.arguments import checked_settings
 from npbert.text.encoding import BatchEncoding
-from npbert.text.files import TOKENIZER_FILES, find_family
+from npbert.text.files import find_family
 from npbert.text.inputs import TextError
 from npbert.text.tokenizer import PreTrainedTokenizerFast
 
@@ -135,8 +137,6 @@ class AutoTokenizer:
         Raises:
             ValueError: the class or model type is not supported; those that are, are listed.
         """
-        from npbert.files.hub import resolve
-
         checked = checked_settings("AutoTokenizer.from_pretrained", settings, AutoTokenizer.from_pretrained)
         folder = resolve(
             pretrained_model_name_or_path,

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 from tokenizers import Tokenizer
 
 from npbert.checks import check_bool, check_choice, checked_count, checked_path, show
-from npbert.files.names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
+from npbert.files.hub import resolve
+from npbert.files.names import (
+    BYTE_BPE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+    WORDPIECE,
+)
 from npbert.sequences import described
 from npbert.text.arguments import checked_settings
 from npbert.text.backends import draw_no_lots, read, share, written
 from npbert.text.encoding import BatchEncoding
 from npbert.text.errors import as_value_error, guarded, is_foreign_error, said
 from npbert.text.families import GENERIC, TokenizerFamily
-from npbert.text.files import (
-    CONFIG_FILE,
-    SPECIAL_TOKENS_FILE,
-    TOKENIZER_FILES,
-    LoadedTokenizer,
-    load_tokenizer,
-    make_tokenizer,
-)
+from npbert.text.files import LoadedTokenizer, load_tokenizer, make_tokenizer
 from npbert.text.inputs import TextError, Texts, check_texts, list_of, read_texts
 from npbert.text.lengths import (
     Lengths,
@@ -162,8 +163,6 @@ class PreTrainedTokenizerFast(Vocabulary):
             ValueError: a file is malformed, or asks for something that is not supported; or a setting is unknown, or
                 asks for what the tokenizer has not.
         """
-        from npbert.files.hub import resolve
-
         checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
         folder = resolve(
             pretrained_model_name_or_path,
@@ -202,7 +201,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
-        for file, values in ((CONFIG_FILE, config), (SPECIAL_TOKENS_FILE, special)):
+        for file, values in ((TOKENIZER_CONFIG, config), (SPECIAL_TOKENS_FILE, special)):
             text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
             (folder / file).write_text(text + "\n", encoding="utf-8")
         try:
@@ -213,7 +212,7 @@ class PreTrainedTokenizerFast(Vocabulary):
                 raise
             raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
         return (
-            *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
+            *(str(folder / file) for file in (TOKENIZER_CONFIG, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
             *vocabulary,
         )
 
