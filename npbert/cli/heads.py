@@ -13,7 +13,7 @@ from npbert.files.names import MODULES_FILE
 from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.models.registry import family_class
 from npbert.models.weights import canonical_name
 from npbert.sentence.folder import SETTINGS_FILE

@@ -20,8 +20,8 @@ from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
 from npbert.models.heads import tied
-from npbert.models.lora import open_weights
 from npbert.models.model import BareModel
+from npbert.models.open_weights import open_weights
 from npbert.models.weights import has_pooler, parameter_table
 from npbert.sentence.folder import SentenceFolder
 from npbert.sentence.names import resolve_sentences

@@ -10,7 +10,7 @@ from npbert.files.names import MODULES_FILE
 from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
 from npbert.sentence.folder import SentenceFolder, read_sentence_folder
 from npbert.sentence.modules import ACTIVATIONS, Dense, LayerNorm, Module

@@ -10,7 +10,7 @@ from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.names import MODULES_FILE
 from npbert.models.auto import read_config
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.models.registry import family_class
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder
 from npbert.sentence.folder import SentenceFolder

@@ -69,7 +69,8 @@ _WRITTEN_IF_SET = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+# Each family makes methods of its own, and of those that are made of a config only its families' are called.
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class EncoderConfig:
     """What the configurations of all families share. Each family adds HF's own keys and defaults.
 
@@ -392,7 +393,7 @@ class EncoderConfig:
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class LayersConfig(EncoderConfig):
     """The keys for layers that most families have in common."""
 

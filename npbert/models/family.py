@@ -7,7 +7,8 @@ name a linear or a LayerNorm, whose tensors are `<name>.weight` and `<name>.bias
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from npbert_kernels.ops import Activation
 
@@ -17,8 +18,7 @@ TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 EMBEDDINGS_NORM = "embeddings.LayerNorm"
 
 
-@dataclass(frozen=True)
-class LayerNames:
+class LayerNames(NamedTuple):
     query: str = "attention.self.query"
     key: str = "attention.self.key"
     value: str = "attention.self.value"
@@ -30,8 +30,7 @@ class LayerNames:
     relative_key: str = "attention.self.distance_embedding.weight"  # where position_embedding_type asks for it
 
 
-@dataclass(frozen=True)
-class HeadNames:
+class HeadNames(NamedTuple):
     """A head: a linear with an activation, a LayerNorm, a linear; the first two only where it has them."""
 
     out: str  # the last linear
@@ -49,8 +48,7 @@ TOKEN_CLASSIFICATION, QUESTION_ANSWERING = HeadNames(out="classifier"), HeadName
 POOLED_CLASSIFIER = HeadNames(out="classifier", pooled=True)
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """The defaults are BERT's."""
 
     prefix: str  # of the encoder's tensors in the file of a model with a head
@@ -63,4 +61,4 @@ class Family:
     relative_scaled: bool = True  # what relative positions add to scores is divided by the root of D with them
     relative_bias: str | None = None  # added to all layers' scores, by how far query and key are apart
     pretraining: str = r"cls\..+"  # a pattern: what files often carry besides, and a bare encoder has no use for
-    heads: Mapping[str, HeadNames] = field(default_factory=dict)  # by what they are for: see `heads`
+    heads: Mapping[str, HeadNames] = MappingProxyType({})  # by what they are for: see `heads`

@@ -72,16 +72,13 @@ class _Pair:
     scale: np.float32
 
 
-def open_weights(folder: Folder, config: EncoderConfig) -> Checkpoint:
-    """A model's weights, with what an adapter beside them, or in their place, makes of them.
+def merged(base: Checkpoint, folder: Folder, config: EncoderConfig) -> Checkpoint:
+    """Weights with those of a folder's adapter merged into them. They are closed where it fails.
 
     Raises:
-        OSError: there are none, or they can't be read.
-        ValueError: a file is damaged, or the adapter is not one that can be merged.
+        OSError: the adapter can't be read.
+        ValueError: it is damaged, or not one that can be merged.
     """
-    base = Checkpoint.open(folder.base)
-    if not folder.has(ADAPTER_CONFIG):
-        return base
     adapter: Checkpoint | None = None
     try:
         settings = _read_settings(folder / ADAPTER_CONFIG, folder.values(ADAPTER_CONFIG))

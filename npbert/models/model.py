@@ -41,7 +41,7 @@ from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
 from npbert.models.devices import backend_for
 from npbert.models.family import WORDS
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.models.weights import (
     EMBEDDING_PARTS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -104,7 +104,7 @@ def read_sentence_folder(folder: Folder) -> SentenceFolder:
     width: int = config.hidden_size
     if entries:
         pooling, key = read_pooling(folder.inner(entries[1][1]), width)
-        pooling = replace(pooling, cls_behind_prompt=_version(settings["saved_by"]) >= CLS_BEHIND_PROMPT)
+        pooling = pooling._replace(cls_behind_prompt=_version(settings["saved_by"]) >= CLS_BEHIND_PROMPT)
         sources["pooling"] = f"{Path(entries[1][1]) / CONFIG_FILE}: {key}"
         width *= len(pooling.modes)
         for index, (kind, where) in enumerate(entries[2:], 2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from npbert_kernels.ops import Activation
 
@@ -38,8 +38,7 @@ POOLING_FLAGS: dict[str, Pool] = {
 assert tuple(POOLING_FLAGS.values()) == POOLS == get_args(Pool)
 
 
-@dataclass(frozen=True)
-class Pooling:
+class Pooling(NamedTuple):
     """[T, H] -> [B, H times the number of modes]."""
 
     modes: tuple[Pool, ...] = ("mean",)  # in the order in which their vectors are joined
@@ -47,8 +46,7 @@ class Pooling:
     cls_behind_prompt: bool = False  # and then "cls" is the first token that is, not the text's first
 
 
-@dataclass(frozen=True)
-class Dense:
+class Dense(NamedTuple):
     """[B, in_features] -> [B, out_features]: activation(x W^T + bias), and x is added to it with use_residual."""
 
     folder: Path  # of the weights
@@ -69,8 +67,7 @@ class Dense:
         return shapes
 
 
-@dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(NamedTuple):
     """[B, dimension] -> [B, dimension]."""
 
     folder: Path

@@ -324,7 +324,7 @@ class SentenceTransformer:
         settings = replace(
             self.settings,
             max_seq_length=self.max_seq_length,
-            pooling=replace(self.settings.pooling, include_prompt=self.include_prompt),
+            pooling=self.settings.pooling._replace(include_prompt=self.include_prompt),
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
             similarity_fn_name=self.similarity_fn_name,

@@ -6,9 +6,8 @@ import base64
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
@@ -38,8 +37,6 @@ from npbert.text.families import (
     family_of_class,
     input_names,
 )
-from npbert.text.from_vocabulary import from_vocabulary, is_path
-from npbert.text.sentencepiece_file import check_charsmap
 from npbert.text.settings import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.text.steps import set_special_tokens
 from npbert.text.switches import check_switches, set_switches, taken_switches
@@ -51,8 +48,7 @@ _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
 
 
-@dataclass(frozen=True)
-class LoadedTokenizer:
+class LoadedTokenizer(NamedTuple):
     backend: Tokenizer
     settings: Settings
     greatest_id: int | None  # no id is greater; None: not known without reading the vocabulary
@@ -134,7 +130,7 @@ def make_tokenizer(
     """
     present = {name: source for name, source in sources.items() if source is not None}
     for name, source in present.items():
-        if is_path(source) and Path(source).is_dir():
+        if isinstance(source, str | os.PathLike) and Path(source).is_dir():
             raise IsADirectoryError(
                 f"{caller}: {name}: wanted a file, found the folder {source}, which {caller}.from_pretrained reads"
             )
@@ -152,7 +148,7 @@ def make_tokenizer(
     parts = [name for file in family.files for name in _PART_NAMES[file] if name in present]
     if parts and len(parts) == len(present) == len(family.files):
         where = present[parts[0]]
-        where = os.fspath(where) if is_path(where) else caller
+        where = os.fspath(where) if isinstance(where, str | os.PathLike) else caller
         return _of_vocabulary([present[name] for name in parts], config, given, where)
     own = " and ".join(" or ".join(_PART_NAMES[file]) for file in family.files)
     wanted = " or ".join(filter(None, ("tokenizer_file", "tokenizer_object", own)))
@@ -172,6 +168,8 @@ def _read(file: Path) -> tuple[Tokenizer, int]:
     """What a tokenizer.json describes, and a number that no id exceeds."""
     data = read_bounded(file, MOST_BYTES)
     for charsmap in _CHARSMAPS.finditer(data):
+        from npbert.text.sentencepiece_file import check_charsmap
+
         check_charsmap(f"{file}: precompiled_charsmap", base64.b64decode(charsmap[1]), len(charsmap[2]) * 3 // 4)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
         backend = Tokenizer.from_buffer(data)
@@ -201,6 +199,8 @@ def _of_vocabulary(
     parts: Sequence[Any], config: TokenizerConfig, given: Mapping[str, Any], where: str, folder: Folder | None = None
 ) -> LoadedTokenizer:
     """Of a family's vocabulary; `where` stands in messages."""
+    from npbert.text.from_vocabulary import from_vocabulary  # most folders have a tokenizer.json
+
     with guarded(f"{where}: not a valid tokenizer"):
         backend = from_vocabulary(parts, config)
         settings = _settings(config, backend, folder)
