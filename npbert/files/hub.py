@@ -7,18 +7,42 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from npbert.checks import brief, show
 from npbert.files.folder_contents import similar_folder
 from npbert.files.json_file import checked_object, read_json
 from npbert.files.names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS, is_inside
 from npbert.files.regular_file import exists
+from npbert.signatures import Arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PACKAGE_PREFIX = "package:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 _LONGEST_PATH = 4096  # bytes; a longer one is none
+
+
+class HubArguments(TypedDict, total=False):
+    """
+    subfolder: a folder within that one, which is meant instead: "a" or "a/b".
+    revision: a branch, tag or commit on the hub; by default the main branch.
+    token: for private models; by default the one that `HF_TOKEN` or a login gives.
+    cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
+        `TRANSFORMERS_CACHE` says.
+    local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
+    """
+
+    subfolder: str | None
+    revision: str | None
+    token: str | bool | None
+    cache_dir: str | os.PathLike[str] | None
+    local_files_only: bool
+
+
+HUB = Arguments(HubArguments, local_files_only=False)
 
 
 class Folder(os.PathLike[str]):
@@ -105,16 +129,13 @@ class Folder(os.PathLike[str]):
             raise ValueError(f"{where}: {error}") from error
 
 
+@HUB
 def resolve(
     name: str | os.PathLike[str],
     *,
-    subfolder: str | None = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
     patterns: Iterable[str] = MODEL_FILES,
     organization: str | None = None,
+    **hub: Unpack[HubArguments],
 ) -> Folder:
     """The folder that holds a model's files.
 
@@ -124,12 +145,6 @@ def resolve(
     Args:
         name: a folder, used as it is; `package:NAME`, an installed package that carries a model folder; or
             a hub id such as "sentence-transformers/all-MiniLM-L6-v2". Or what an earlier call gave.
-        subfolder: a folder within that one, which is meant instead: "a" or "a/b".
-        revision: a branch, tag or commit on the hub; by default the main branch.
-        token: for private models; by default the one that `HF_TOKEN` or a login gives.
-        cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
-            `TRANSFORMERS_CACHE` says.
-        local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
         patterns: the files wanted from the hub, by their paths in the folder; `*/NAME` is NAME in
             each folder that modules.json lists. A file that the model does not have is passed over. What
             the cache has is not asked for again, and all files are of one commit.
@@ -141,11 +156,7 @@ def resolve(
             path within a folder.
     """
     wanted = tuple(patterns)
-    if isinstance(name, Folder):
-        folder = name
-    else:
-        hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        folder = _found(name, _checked_subfolder(subfolder), revision, hub, wanted, organization)
+    folder = name if isinstance(name, Folder) else _found(name, wanted, organization, **HUB.of("resolve", hub))
     others = [name for name in wanted if name != CONFIG_FILE]
     if SINGLE_WEIGHTS in wanted or not others:
         _ = folder.base  # what is wrong with it is said now
@@ -156,12 +167,14 @@ def resolve(
 
 def _found(
     name: str | os.PathLike[str],
-    inner: str,
-    revision: str | None,
-    hub: dict[str, Any],
     wanted: tuple[str, ...],
     organization: str | None,
+    *,
+    subfolder: str | None,
+    revision: str | None,
+    **hub: Any,
 ) -> Folder:
+    inner = _checked_subfolder(subfolder)
     if not isinstance(name, str | os.PathLike):
         raise ValueError(f"model: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found {show(name)}")
     text = os.fspath(name)

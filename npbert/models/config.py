@@ -14,9 +14,9 @@ from npbert_kernels.ops import Activation
 
 from npbert.checks import check_int, check_number, checked_path, wrong
 from npbert.files.folder_contents import instead_of_config
-from npbert.files.hub import Folder, resolve
+from npbert.files.hub import HUB, Folder, HubArguments, resolve
 from npbert.files.names import CONFIG_FILE
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import OtherArguments
 from npbert.models.config_values import head_lists, label_indices, label_names
 from npbert.models.family import Family
 
@@ -45,9 +45,14 @@ POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 Config = TypeVar("Config", bound="EncoderConfig")
+
+
+class ConfigArguments(HubArguments, OtherArguments, total=False):
+    """Of a config's `from_pretrained`."""
+
 
 MAX_SIZE = 2**31 - 1
 LEAST_EPS = 2.0**-126  # of float32
@@ -333,16 +338,11 @@ class EncoderConfig:
         return cls(**values, extra=extra)
 
     @classmethod
+    @HUB
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **others: Any,
+        **given: Unpack[ConfigArguments],
     ) -> Self:
         """The config of a model: a folder, `package:NAME` or a hub id; or of a subfolder of it.
 
@@ -352,16 +352,8 @@ class EncoderConfig:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: its config.json is damaged, or asks for what npbert does not compute.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            patterns=(CONFIG_FILE,),
-        )
+        hub = HUB.of(f"{cls.__name__}.from_pretrained", given)
+        folder = resolve(pretrained_model_name_or_path, patterns=(CONFIG_FILE,), **hub)
         return config_of(*read_values(folder), cls)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 from npbert.arrays import checked_integers, checked_lists
 from npbert.checks import check_bool, checked_count, checked_path, wrong
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import Folder, resolve
+from npbert.files.hub import HUB, HubArguments, resolve
 from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import write_safetensors
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import OtherArguments
 from npbert.models import architectures
 from npbert.models import batch as batches
 from npbert.models.bert.forward import (
@@ -39,7 +39,7 @@ from npbert.models.bert.forward import (
 )
 from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
-from npbert.models.devices import backend_for
+from npbert.models.devices import ENGINE, EngineArguments, backend_for
 from npbert.models.family import WORDS
 from npbert.models.open_weights import open_weights
 from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
@@ -58,9 +58,31 @@ from npbert.models.weights import (
     store_nbytes,
 )
 from npbert.sequences import as_list
+from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+
+class LoadingArguments(HubArguments, EngineArguments, OtherArguments, total=False):
+    """Of a model's `from_pretrained`."""
+
+
+class PoolerArguments(TypedDict, total=False):
+    """
+    add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
+        lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+    """
+
+    add_pooling_layer: bool
+
+
+class BareLoadingArguments(LoadingArguments, PoolerArguments, total=False):
+    """Of a bare model's `from_pretrained`."""
+
+
+LOADING = HUB + ENGINE
+BARE_LOADING = LOADING + Arguments(PoolerArguments, add_pooling_layer=True)
 
 
 @dataclass(frozen=True)
@@ -148,53 +170,33 @@ class EncoderModel:
         self._place(config)
 
     @classmethod
+    @LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[LoadingArguments]
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             others: what changes nothing here, of what transformers takes; the rest is refused.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
+        arguments = LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        return cls._load(pretrained_model_name_or_path, arguments, cls.uses_pooler())
 
     @classmethod
-    def _load(cls, folder: Folder, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
-        """pooler: None takes what the file has."""
+    def _load(cls, name: str | os.PathLike[str], arguments: dict[str, Any], pooler: bool | None) -> Self:
+        """
+        Args:
+            name, arguments: as of `from_pretrained`.
+            pooler: None takes what the file has.
+        """
+        folder = resolve(name, **HUB.among(arguments))
+        backend, dtype = backend_for(**ENGINE.among(arguments)), arguments["dtype"]
         config = config_of(*read_values(folder), cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
@@ -458,55 +460,20 @@ class BareModel(EncoderModel):
     """
 
     @classmethod
+    @BARE_LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        add_pooling_layer: bool = True,
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[BareLoadingArguments]
     ) -> Self:
-        """Loads a model from its config.json and its safetensors files.
+        """As of models with heads, errors included.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
-            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
-                lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
-            others: what changes nothing here, of what transformers takes; the rest is refused.
-
-        Raises:
-            OSError: no such model, or a file can't be read.
-            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        check_bool("add_pooling_layer", add_pooling_layer)
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(
-            folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
-        )
+        arguments = BARE_LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        pooler = arguments["add_pooling_layer"]
+        check_bool("add_pooling_layer", pooler)
+        return cls._load(pretrained_model_name_or_path, arguments, None if pooler else False)
 
     def __call__(
         self,

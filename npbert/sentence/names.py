@@ -7,6 +7,7 @@ organisations are.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from npbert.files.hub import Folder, resolve
 from npbert.sentence.folder import SENTENCE_FILES
@@ -42,19 +43,16 @@ def resolve_sentences(
     name: str | os.PathLike[str],
     organization: str = SENTENCES,
     *,
-    subfolder: str | None = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
     cache_folder: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
+    **hub: Any,
 ) -> Folder:
     """The folder of a model and of the files that sentence-transformers has beside it.
 
     Args:
         name: as `hub.resolve` takes it.
         organization: whose model it is, where the name says none and is not one of OLDER_MODELS.
-        subfolder, revision, token, local_files_only: as `hub.resolve` takes them.
         cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
+        hub: the others of `hub.resolve`'s arguments.
 
     Raises:
         OSError, ValueError: as hub.resolve.
@@ -62,13 +60,5 @@ def resolve_sentences(
     is_older = isinstance(name, str) and name.lower() in OLDER_MODELS
     if cache_folder is None:
         cache_folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
-    return resolve(
-        name,
-        subfolder=subfolder,
-        revision=revision,
-        token=token,
-        cache_dir=cache_folder,
-        local_files_only=local_files_only,
-        patterns=SENTENCE_FILES,
-        organization=None if is_older else organization,
-    )
+    organization_of = None if is_older else organization
+    return resolve(name, patterns=SENTENCE_FILES, organization=organization_of, cache_dir=cache_folder, **hub)
