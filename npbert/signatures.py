@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from npbert.keywords import refuse_unknown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound=type)
 
 
 class Arguments:
@@ -55,6 +56,11 @@ class Arguments:
         function.__signature__ = Signature(spelled, return_annotation=found.return_annotation)  # type: ignore[attr-defined]
         function.__doc__ = _with_arguments(function.__doc__, self.doc)
         return function
+
+    def described(self, kind: Kind) -> Kind:
+        """Puts the documentation of the arguments into that of a class whose constructor takes them."""
+        kind.__doc__ = _with_arguments(kind.__doc__, self.doc)
+        return kind
 
     def of(self, caller: str, given: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
         """All of the arguments, with the defaults of those that are not given.
@@ -106,7 +112,8 @@ def _with_arguments(doc: str | None, lines: str) -> str | None:
     head, section, rest = text.partition("\nArgs:\n")
     if section:
         own, gap, after = rest.partition("\n\n")
-        return f"{head}{section}{own}\n{indented}{gap}{after}"
+        own, others, last = own.partition("\n    others:")
+        return f"{head}{section}{own}\n{indented}{others}{last}{gap}{after}"
     for title in ("Returns:", "Raises:"):
         before, found, behind = text.partition(f"\n\n{title}\n")
         if found:

@@ -25,24 +25,35 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _LONGEST_PATH = 4096  # bytes; a longer one is none
 
 
-class HubArguments(TypedDict, total=False):
+class PlaceArguments(TypedDict, total=False):
     """
     subfolder: a folder within that one, which is meant instead: "a" or "a/b".
     revision: a branch, tag or commit on the hub; by default the main branch.
     token: for private models; by default the one that `HF_TOKEN` or a login gives.
-    cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
-        `TRANSFORMERS_CACHE` says.
     local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
     """
 
     subfolder: str | None
     revision: str | None
     token: str | bool | None
-    cache_dir: str | os.PathLike[str] | None
     local_files_only: bool
 
 
-HUB = Arguments(HubArguments, local_files_only=False)
+class CacheArguments(TypedDict, total=False):
+    """
+    cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
+        `TRANSFORMERS_CACHE` says.
+    """
+
+    cache_dir: str | os.PathLike[str] | None
+
+
+class HubArguments(PlaceArguments, CacheArguments, total=False):
+    """Where a model is."""
+
+
+PLACE = Arguments(PlaceArguments, local_files_only=False)
+HUB = PLACE + Arguments(CacheArguments)
 
 
 class Folder(os.PathLike[str]):

@@ -7,10 +7,14 @@ organisations are.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
-from npbert.files.hub import Folder, resolve
+from npbert.files.hub import PLACE, Folder, PlaceArguments, resolve
 from npbert.sentence.folder import SENTENCE_FILES
+from npbert.signatures import Arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SENTENCES = "sentence-transformers"
 RERANKERS = "cross-encoder"
@@ -39,26 +43,38 @@ OLDER_MODELS = frozenset({
 """On the hub by their names alone."""
 
 
+class SentenceCacheArguments(TypedDict, total=False):
+    """
+    cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
+    """
+
+    cache_folder: str | os.PathLike[str] | None
+
+
+class SentenceHubArguments(PlaceArguments, SentenceCacheArguments, total=False):
+    """Where a model of sentence-transformers is."""
+
+
+SENTENCE_HUB = PLACE + Arguments(SentenceCacheArguments)
+
+
+@SENTENCE_HUB
 def resolve_sentences(
-    name: str | os.PathLike[str],
-    organization: str = SENTENCES,
-    *,
-    cache_folder: str | os.PathLike[str] | None = None,
-    **hub: Any,
+    name: str | os.PathLike[str], organization: str = SENTENCES, **given: Unpack[SentenceHubArguments]
 ) -> Folder:
     """The folder of a model and of the files that sentence-transformers has beside it.
 
     Args:
         name: as `hub.resolve` takes it.
         organization: whose model it is, where the name says none and is not one of OLDER_MODELS.
-        cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
-        hub: the others of `hub.resolve`'s arguments.
 
     Raises:
         OSError, ValueError: as hub.resolve.
     """
+    hub = SENTENCE_HUB.of("resolve_sentences", given)
+    cache_dir = hub.pop("cache_folder")
+    if cache_dir is None:
+        cache_dir = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
     is_older = isinstance(name, str) and name.lower() in OLDER_MODELS
-    if cache_folder is None:
-        cache_folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
     organization_of = None if is_older else organization
-    return resolve(name, patterns=SENTENCE_FILES, organization=organization_of, cache_dir=cache_folder, **hub)
+    return resolve(name, patterns=SENTENCE_FILES, organization=organization_of, cache_dir=cache_dir, **hub)

@@ -54,9 +54,9 @@ def test_each_file_is_read_once(name: str, minilm: Path, monkeypatch: pytest.Mon
     found: list[str] = []
     real = hub._found
 
-    def noted(name: str, *arguments: Any) -> hub.Folder:
+    def noted(name: str, *arguments: Any, **given: Any) -> hub.Folder:
         found.append(name)
-        return real(name, *arguments)
+        return real(name, *arguments, **given)
 
     monkeypatch.setattr(hub, "_found", noted)
     with opened() as paths:
