@@ -96,9 +96,14 @@ class Arguments:
         Raises:
             TypeError: as Python raises it where a method spells its arguments out.
         """
-        by_place = dict(zip(self.defaults, places, strict=False))
-        named = {**self.defaults, **by_place, **given}
-        if len(named) > len(self.defaults) or len(by_place) < len(places) or not by_place.keys().isdisjoint(given):
+        named = {**self.defaults, **given}
+        is_wrong = len(named) > len(self.defaults)
+        if places:
+            is_wrong |= len(places) > len(self.defaults)
+            for name, value in zip(self.defaults, places, strict=False):
+                is_wrong |= name in given
+                named[name] = value
+        if is_wrong:
             signature(method).bind(None, *places, **given)  # says what is wrong
         return named
 

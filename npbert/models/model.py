@@ -37,6 +37,7 @@ from npbert.models.bert.forward import (
     hidden_state_name,
     model_forward,
 )
+from npbert.models.call_arguments import CALL, INPUTS, CallArguments
 from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
 from npbert.models.devices import ENGINE, EngineArguments, backend_for
@@ -278,28 +279,22 @@ class EncoderModel:
     def _call(
         self,
         forward: Callable[..., Forward],
-        input_ids: ArrayLike | None,
-        attention_mask: ArrayLike | None,
-        token_type_ids: ArrayLike | None,
-        position_ids: ArrayLike | None,
-        head_mask: ArrayLike | None,
-        inputs_embeds: ArrayLike | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
+        arguments: dict[str, Any],
         *,
         padding: bool = False,
     ) -> Called:
         """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
 
-        padding: compute what the mask excludes as well.
+        Args:
+            arguments: of the model's call.
+            padding: compute what the mask excludes as well.
         """
         config = self.config
-        attentions = _flag("output_attentions", output_attentions, config.output_attentions)
-        hidden = _flag("output_hidden_states", output_hidden_states, config.output_hidden_states)
-        packed = batches.pack(
-            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
-        )
-        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
+        attentions = _flag("output_attentions", arguments["output_attentions"], config.output_attentions)
+        hidden = _flag("output_hidden_states", arguments["output_hidden_states"], config.output_hidden_states)
+        inputs = {name: arguments[name] for name in INPUTS.defaults}
+        packed = batches.pack(config, **inputs, padding=padding)
+        has_embeds, has_head_mask = inputs["inputs_embeds"] is not None, inputs["head_mask"] is not None
         has_pairs = packed.batch.allowed is not None
         key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
         program = self._programs.get(key) or self._record(
@@ -475,33 +470,9 @@ class BareModel(EncoderModel):
         check_bool("add_pooling_layer", pooler)
         return cls._load(pretrained_model_name_or_path, arguments, None if pooler else False)
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[CallArguments]) -> Any:
         """The outputs of a padded batch; nothing is computed on padding.
-
-        Args:
-            input_ids: [B, S] integers of any dtype, or
-            inputs_embeds: [B, S, E], in place of the word embeddings.
-            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
-                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
-                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
-                0 keeps, -10000 and less does not.
-            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
-                make no difference to them.
-            position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
-                MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
-            head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
-            output_attentions, output_hidden_states, return_dict: None is what the config says.
 
         Returns:
             BaseModelOutputWithPooling, or with return_dict=False the tuple of what is in it, all float32:
@@ -514,21 +485,12 @@ class BareModel(EncoderModel):
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.
             OSError: the file of the word embeddings was changed while it is in use.
         """
-        called = self._call(
-            model_forward,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-        )
+        arguments = CALL.by_name(BareModel.__call__, places, given)
+        called = self._call(model_forward, arguments)
         hidden_states = called.hidden_states
         last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
         output = BaseModelOutputWithPooling(last, called.arrays.get(POOLER_OUTPUT), hidden_states, called.attentions)
-        return self._returned(output, return_dict)
+        return self._returned(output, arguments["return_dict"])
 
     forward = __call__
 
