@@ -14,7 +14,7 @@ import npbert
 
 FRAMEWORKS = {"numba", "llvmlite", "torch", "transformers", "sentence_transformers", "scipy"}
 
-GROUND = {"checks", "arrays", "sequences", "keywords", "progress"}
+GROUND = {"checks", "arrays", "sequences", "keywords", "signatures", "progress"}
 FLOORS = [
     GROUND,
     {"files"},

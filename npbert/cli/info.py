@@ -6,7 +6,6 @@ import argparse
 import importlib
 import math
 from contextlib import suppress
-from pathlib import Path
 
 from npbert.cli.heads import headed
 from npbert.cli.process import megabytes, peak_memory
@@ -14,12 +13,13 @@ from npbert.cli.settings import Settings, folder_rows, read_settings
 from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.checkpoint import Checkpoint
-from npbert.models.auto import AutoConfig
+from npbert.files.hub import Folder
+from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
 from npbert.models.heads import tied
-from npbert.models.lora import open_weights
 from npbert.models.model import BareModel
+from npbert.models.open_weights import open_weights
 from npbert.sentence.folder import SentenceFolder
 from npbert.sentence.names import resolve_sentences
 from npbert.sentence.tail import weighted
@@ -44,8 +44,9 @@ def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
     folder = resolve_sentences(given.model)
     settings = read_settings(folder)
-    config = AutoConfig.from_pretrained(settings.transformer)
-    with open_weights(settings.transformer, config) as checkpoint:
+    transformer = folder.inner(settings.transformer)
+    config = read_config(transformer)
+    with open_weights(transformer, config) as checkpoint:
         model = headed(config, checkpoint)
         # Says what is missing or of another shape.
         named = (model or BareModel).named_weights(
@@ -60,7 +61,7 @@ def run(given: argparse.Namespace) -> None:
         counts[TAIL] = sum(math.prod(shape) for module in modules for shape in module.weight_shapes.values())
     # What every process with a model holds, so that it is part of the memory.
     with suppress(FileNotFoundError):  # a model does without a tokenizer
-        AutoTokenizer.from_pretrained(settings.transformer)
+        AutoTokenizer.from_pretrained(transformer)
     importlib.import_module("npbert_kernels.cpu")
 
     again = (
@@ -85,7 +86,7 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def _facts(
-    folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
+    folder: Folder, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
 ) -> list[list[str]]:
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
     return [

@@ -11,8 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from npbert_kernels.ops import Activation, Batch, Dtype, Ints, Ops, Rows, Store, TableRows
 
@@ -88,8 +87,7 @@ class Encoder(ABC):
         return x, outputs
 
 
-@dataclass(frozen=True)
-class HeadNames:
+class HeadNames(NamedTuple):
     """A head: a linear with an activation, a LayerNorm, a linear; the first two only where it has them."""
 
     out: str  # the last linear

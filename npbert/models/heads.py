@@ -9,8 +9,7 @@ Source: transformers' models, whose logits these are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from npbert_kernels.ops import Activation, Batch, Forward, Ops, Placed, Rows, Store, TableRows
@@ -39,8 +38,7 @@ ROWS: dict[str, RowsOf] = {
 """What a head is for -> the rows that it looks at: of all tokens, or of each sequence's position 0."""
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """A head's weights, placed in a backend's store."""
 
     rows: RowsOf

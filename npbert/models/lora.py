@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 
 from npbert.checks import brief, check_int, check_number, show
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import base_folder
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder
 from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import SafetensorsFile
 from npbert.models.architecture import EMBEDDING_PARTS
 from npbert.models.config import EncoderConfig
@@ -75,19 +73,16 @@ class _Pair:
     scale: np.float32
 
 
-def open_weights(folder: Path, config: EncoderConfig) -> Checkpoint:
-    """A model's weights, with what an adapter beside them, or in their place, makes of them.
+def merged(base: Checkpoint, folder: Folder, config: EncoderConfig) -> Checkpoint:
+    """Weights with those of a folder's adapter merged into them. They are closed where it fails.
 
     Raises:
-        OSError: there are none, or they can't be read.
-        ValueError: a file is damaged, or the adapter is not one that can be merged.
+        OSError: the adapter can't be read.
+        ValueError: it is damaged, or not one that can be merged.
     """
-    base = Checkpoint.open(base_folder(folder))
-    if not exists(folder / ADAPTER_CONFIG):
-        return base
     adapter: Checkpoint | None = None
     try:
-        settings = _read_settings(folder / ADAPTER_CONFIG)
+        settings = _read_settings(folder / ADAPTER_CONFIG, folder.values(ADAPTER_CONFIG))
         adapter = _open_adapter(folder)
         return _Merged(base, adapter, settings, config)
     except BaseException:
@@ -201,18 +196,17 @@ def _wrong(adapter: Checkpoint, name: str, wanted: str, found: str) -> ValueErro
     return ValueError(f"{adapter.path(name)}: {brief(name)}: wanted {wanted}, found {found}")
 
 
-def _open_adapter(folder: Path) -> Checkpoint:
+def _open_adapter(folder: Folder) -> Checkpoint:
     path = folder / ADAPTER_WEIGHTS
-    if not exists(path):
-        pickled = exists(folder / "adapter_model.bin")
+    if not folder.has(ADAPTER_WEIGHTS):
+        pickled = folder.has("adapter_model.bin")
         why = ": adapter_model.bin is pickled, which npbert does not load: convert it to safetensors" if pickled else ""
         raise FileNotFoundError(f"{folder / ADAPTER_CONFIG}: wanted {ADAPTER_WEIGHTS} beside it, found none{why}")
     file = SafetensorsFile(path)
     return Checkpoint(dict.fromkeys(file.entries, file))
 
 
-def _read_settings(file: Path) -> _Settings:
-    values = read_json_object(file)
+def _read_settings(file: Path, values: dict[str, Any]) -> _Settings:
     try:
         kind = values.get("peft_type")
         if kind != "LORA":

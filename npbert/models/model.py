@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 from npbert_kernels.ops import OPTIONAL, Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
@@ -17,11 +16,11 @@ from numpy.typing import ArrayLike
 from npbert.arrays import checked_integers, checked_lists
 from npbert.checks import check_bool, checked_count, checked_path, wrong
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import resolve
+from npbert.files.hub import HUB, HubArguments, resolve
 from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import write_safetensors
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import OtherArguments
 from npbert.models import architectures
 from npbert.models import batch as batches
 from npbert.models.architecture import (
@@ -32,17 +31,40 @@ from npbert.models.architecture import (
     attention_name,
     hidden_state_name,
 )
-from npbert.models.config import EncoderConfig
+from npbert.models.call_arguments import CALL, INPUTS, CallArguments
+from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
-from npbert.models.devices import backend_for
-from npbert.models.lora import open_weights
+from npbert.models.devices import ENGINE, EngineArguments, backend_for
+from npbert.models.open_weights import open_weights
 from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
 from npbert.models.pooling import EMBEDDING, POOLS, Pool, Tail, embed_forward, model_forward
 from npbert.models.weights import SCALES, NamedWeights, Shapes
 from npbert.sequences import as_list
+from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+
+class LoadingArguments(HubArguments, EngineArguments, OtherArguments, total=False):
+    """Of a model's `from_pretrained`."""
+
+
+class PoolerArguments(TypedDict, total=False):
+    """
+    add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
+        lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+    """
+
+    add_pooling_layer: bool
+
+
+class BareLoadingArguments(LoadingArguments, PoolerArguments, total=False):
+    """Of a bare model's `from_pretrained`."""
+
+
+LOADING = HUB + ENGINE
+BARE_LOADING = LOADING + Arguments(PoolerArguments, add_pooling_layer=True)
 
 
 @dataclass(frozen=True)
@@ -130,54 +152,34 @@ class EncoderModel:
         self._place(config)
 
     @classmethod
+    @LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[LoadingArguments]
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             others: what changes nothing here, of what transformers takes; the rest is refused.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
+        arguments = LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        return cls._load(pretrained_model_name_or_path, arguments, cls.uses_pooler())
 
     @classmethod
-    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
-        """pooler: None takes what the file has."""
-        config = cls.config_class.from_pretrained(folder)
+    def _load(cls, name: str | os.PathLike[str], arguments: dict[str, Any], pooler: bool | None) -> Self:
+        """
+        Args:
+            name, arguments: as of `from_pretrained`.
+            pooler: None takes what the file has.
+        """
+        folder = resolve(name, **HUB.among(arguments))
+        backend, dtype = backend_for(**ENGINE.among(arguments)), arguments["dtype"]
+        config = config_of(*read_values(folder), cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
@@ -263,27 +265,21 @@ class EncoderModel:
     def _call(
         self,
         forward: Callable[..., Forward],
-        input_ids: ArrayLike | None,
-        attention_mask: ArrayLike | None,
-        token_type_ids: ArrayLike | None,
-        position_ids: ArrayLike | None,
-        head_mask: ArrayLike | None,
-        inputs_embeds: ArrayLike | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
+        arguments: dict[str, Any],
         *,
         padding: bool = False,
     ) -> Called:
         """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
 
-        padding: compute what the mask excludes as well.
+        Args:
+            arguments: of the model's call.
+            padding: compute what the mask excludes as well.
         """
         config = self.config
-        attentions = _flag("output_attentions", output_attentions, config.output_attentions)
-        hidden = _flag("output_hidden_states", output_hidden_states, config.output_hidden_states)
-        packed = batches.pack(
-            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
-        )
+        attentions = _flag("output_attentions", arguments["output_attentions"], config.output_attentions)
+        hidden = _flag("output_hidden_states", arguments["output_hidden_states"], config.output_hidden_states)
+        inputs = {name: arguments[name] for name in INPUTS.defaults}
+        packed = batches.pack(config, **inputs, padding=padding)
         given = tuple(name for name in OPTIONAL if getattr(packed.batch, name) is not None)
         key = (hidden, attentions, given)
         program = self._programs.get(key) or self._record(
@@ -446,83 +442,24 @@ class BareModel(EncoderModel):
     """
 
     @classmethod
+    @BARE_LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        add_pooling_layer: bool = True,
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[BareLoadingArguments]
     ) -> Self:
-        """Loads a model from its config.json and its safetensors files.
+        """As of models with heads, errors included.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
-            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
-                lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
-            others: what changes nothing here, of what transformers takes; the rest is refused.
-
-        Raises:
-            OSError: no such model, or a file can't be read.
-            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        check_bool("add_pooling_layer", add_pooling_layer)
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(
-            folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
-        )
+        arguments = BARE_LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        pooler = arguments["add_pooling_layer"]
+        check_bool("add_pooling_layer", pooler)
+        return cls._load(pretrained_model_name_or_path, arguments, None if pooler else False)
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[CallArguments]) -> Any:
         """The outputs of a padded batch; nothing is computed on padding.
-
-        Args:
-            input_ids: [B, S] integers of any dtype, or
-            inputs_embeds: [B, S, E], in place of the word embeddings.
-            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
-                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
-                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
-                0 keeps, -10000 and less does not.
-            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
-                make no difference to them.
-            position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
-                MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
-            head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
-            output_attentions, output_hidden_states, return_dict: None is what the config says.
 
         Returns:
             BaseModelOutputWithPooling, or with return_dict=False the tuple of what is in it, all float32:
@@ -535,21 +472,12 @@ class BareModel(EncoderModel):
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.
             OSError: the file of the word embeddings was changed while it is in use.
         """
-        called = self._call(
-            model_forward,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-        )
+        arguments = CALL.by_name(BareModel.__call__, places, given)
+        called = self._call(model_forward, arguments)
         hidden_states = called.hidden_states
         last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
         output = BaseModelOutputWithPooling(last, called.arrays.get(POOLER_OUTPUT), hidden_states, called.attentions)
-        return self._returned(output, return_dict)
+        return self._returned(output, arguments["return_dict"])
 
     forward = __call__
 

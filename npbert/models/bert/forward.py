@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from npbert_kernels.ops import Batch, Dtype, Ops, Placed, Rows, TableRows
 
@@ -15,8 +16,7 @@ from npbert.models.architecture import Encoder
 from npbert.models.config import EncoderConfig
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     heads: int  # N, less those that are pruned
     qkv: Placed  # [3 N D, H]: query, key and value heads
     relative: Placed | None  # what scores gain by the distance of query and key

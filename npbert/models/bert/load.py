@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from npbert_kernels.ops import Dtype, Ints, Placed, Quantized, Store
@@ -25,8 +26,7 @@ TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 EMBEDDINGS_NORM = "embeddings.LayerNorm"
 
 
-@dataclass(frozen=True)
-class LayerNames:
+class LayerNames(NamedTuple):
     query: str = "attention.self.query"
     key: str = "attention.self.key"
     value: str = "attention.self.value"
