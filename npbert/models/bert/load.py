@@ -38,6 +38,9 @@ class LayerNames(NamedTuple):
     relative_key: str = "attention.self.distance_embedding.weight"  # where position_embedding_type asks for it
 
 
+LAYER = LayerNames()
+
+
 @dataclass(frozen=True)
 class BertKin(Architecture):
     """The defaults are BERT's."""
@@ -46,7 +49,7 @@ class BertKin(Architecture):
     tables = (WORDS, POSITIONS, TOKEN_TYPES)
 
     prefix: str
-    names: LayerNames = LayerNames()
+    names: LayerNames = LAYER
     layer_prefix: str = "encoder.layer.{group}."  # `inner` counts the layers of a group
     projection: str | None = None  # of factorised embeddings, E to H
     always_projected: bool = False  # also where E is H
