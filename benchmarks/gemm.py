@@ -44,7 +44,7 @@ def record_linears(
         first=np.array([0]),
         inputs_embeds=rng.standard_normal((m, k), np.float32),
     )
-    return backend.record(forward, inputs_embeds=True), batch
+    return backend.record(forward, ["inputs_embeds"]), batch
 
 
 def share(

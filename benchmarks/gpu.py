@@ -32,7 +32,7 @@ Show = Callable[[dict[str, Any]], str]
 def npbert_run(folder: Path, case: Case, dtype: str) -> Run:
     from npbert import AutoModel
     from npbert.models.batch import pack
-    from npbert.models.bert.forward import model_forward
+    from npbert.models.pooling import model_forward
 
     model: Any = AutoModel.from_pretrained(folder, device="cuda", dtype=dtype)
     feed = case.feed()

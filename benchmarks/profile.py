@@ -18,7 +18,7 @@ from npbert_kernels.ops import DTYPES
 
 import npbert
 from npbert.models.batch import pack
-from npbert.models.bert.forward import model_forward
+from npbert.models.pooling import model_forward
 
 from .cases import CASES
 

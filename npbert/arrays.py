@@ -58,11 +58,20 @@ def checked_integers(name: str, value: ArrayLike, limit: int) -> Ints:
     found = as_array(name, value)
     if found.dtype.kind not in "iu":
         wrong(name, "integers", f"the dtype {found.dtype}")
-    integers = np.array(found, np.int64, order="C")
+    integers: Ints = copied(name, found, np.int64)
     if (flat := outside(integers.reshape(-1), limit)) is not None:
         where = np.unravel_index(flat, found.shape)
         wrong(place(name, where), f"0 to {limit - 1}", found[where])
     return integers
+
+
+def copied(name: str, found: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """C-contiguous. What was broadcast may be far larger than what was there before."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(found, dtype, order="C")
+    except MemoryError:
+        wrong(name, "an array that fits memory", f"the shape {list(found.shape)}")
 
 
 def outside(flat: Ints, limit: int) -> int | None:
@@ -82,8 +91,9 @@ def checked_floats(name: str, value: ArrayLike) -> Floats:
     found = as_array(name, value)
     if found.dtype.kind not in "iuf":
         wrong(name, "numbers", f"the dtype {found.dtype}")
-    with np.errstate(over="ignore"):
-        floats = np.ascontiguousarray(found, np.float32) if found.ndim else found.astype(np.float32)
+    floats: Floats = (
+        found if found.dtype == np.float32 and found.flags.c_contiguous else copied(name, found, np.float32)
+    )
     if not np.isfinite(floats).all():
         where = tuple(np.argwhere(~np.isfinite(floats))[0])
         wrong(place(name, where), "a finite float32", found[where])

@@ -7,43 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import Any
+from typing import Annotated, Any, TypedDict, get_type_hints
 
 from npbert.checks import show
 
-ANY: tuple[object, ...] = ()  # whatever it says
 
-LOADING: dict[str, tuple[object, ...]] = {
+class OtherArguments(TypedDict, total=False):
+    """What transformers' `from_pretrained` takes besides, and the values with which it changes nothing here."""
+
     # Code of a model's own, and where files come from.
-    "trust_remote_code": (False, None),
-    "code_revision": (None,),
-    "force_download": (False, None),
-    "resume_download": ANY,
-    "proxies": (None,),
-    "use_auth_token": (None,),
-    "mirror": (None,),
+    trust_remote_code: Annotated[Any, False, None]
+    code_revision: Annotated[Any, None]
+    force_download: Annotated[Any, False, None]
+    resume_download: Any
+    proxies: Annotated[Any, None]
+    use_auth_token: Annotated[Any, None]
+    mirror: Annotated[Any, None]
     # How weights are read: here they are mapped, from safetensors alone.
-    "low_cpu_mem_usage": ANY,
-    "use_safetensors": (True, None),
-    "from_tf": (False,),
-    "from_flax": (False,),
-    "weights_only": ANY,
-    "state_dict": (None,),
-    "variant": (None,),
-    "ignore_mismatched_sizes": (False,),
-    "output_loading_info": (False,),
-    "return_unused_kwargs": (False,),
-    "device_map": (None,),
-    "offload_folder": (None,),
-    "quantization_config": (None,),
-    "load_in_8bit": (False,),
-    "load_in_4bit": (False,),
+    low_cpu_mem_usage: Any
+    use_safetensors: Annotated[Any, True, None]
+    from_tf: Annotated[Any, False]
+    from_flax: Annotated[Any, False]
+    weights_only: Any
+    state_dict: Annotated[Any, None]
+    variant: Annotated[Any, None]
+    ignore_mismatched_sizes: Annotated[Any, False]
+    output_loading_info: Annotated[Any, False]
+    return_unused_kwargs: Annotated[Any, False]
+    device_map: Annotated[Any, None]
+    offload_folder: Annotated[Any, None]
+    quantization_config: Annotated[Any, None]
+    load_in_8bit: Annotated[Any, False]
+    load_in_4bit: Annotated[Any, False]
     # How attention is computed, not what.
-    "attn_implementation": ("eager", "sdpa", None),
+    attn_implementation: Annotated[Any, "eager", "sdpa", None]
     # There is one tokenizer, which is the fast one.
-    "use_fast": ANY,
-}
-"""Name of an argument of `from_pretrained` -> the values that change nothing here."""
+    use_fast: Any
 
 
 class KeywordError(TypeError, ValueError):
@@ -54,7 +53,7 @@ def refuse_unknown(
     caller: str,
     given: Mapping[str, Any],
     known: Sequence[str] = (),
-    harmless: Mapping[str, tuple[object, ...]] = LOADING,
+    harmless: type = OtherArguments,
 ) -> None:
     """Raises KeywordError where an argument is none, or asks for what there is not.
 
@@ -62,17 +61,21 @@ def refuse_unknown(
         caller: what was called, for messages.
         given: what was given besides the arguments that there are.
         known: the names of these, for messages.
-        harmless: other names, and the values with which they change nothing.
+        harmless: a TypedDict as `OtherArguments`.
     """
     for name, value in given.items():
-        if name not in harmless:
+        if name not in harmless.__annotations__:
             raise KeywordError(f"{caller}: there is no argument {show(name)}{hint(name, known)}")
-        values = harmless[name]
-        if values and not any(
-            value is one or (isinstance(value, str | list | dict) and value == one) for one in values
-        ):
+        values = harmless_values(harmless)[name]
+        if values and not any(value is one or _same(value, one) for one in values):
             wanted = " or ".join(map(repr, values))
             raise KeywordError(f"{caller}: {name}: wanted {wanted}, found {show(value)}: there is nothing else here")
+
+
+def harmless_values(kind: type) -> dict[str, tuple[object, ...]]:
+    """Name -> the values that change nothing; () for any."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
 
 
 def _same(value: object, one: object) -> bool:

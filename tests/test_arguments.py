@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from families import FAMILIES
 from npbert_kernels.ops import Backend
 
 from npbert import (
@@ -401,3 +402,15 @@ def test_no_rows_of_a_length_beyond_all(encoder: Path, family_folder: Callable[.
                 model(ids)
         with pytest.raises(ValueError, match=r"^inputs_embeds: wanted rows of at most .* tokens"):
             model(inputs_embeds=embeds)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("input_ids", (1, 2**40)), ("head_mask", (2**20, 2**20))])
+def test_arrays_that_are_far_larger_than_what_they_hold(
+    name: str, shape: tuple[int, int], family_folder: Callable[..., Path]
+) -> None:
+    """One number that is broadcast takes no memory, and its copy takes more than there is."""
+    model_type, config = FAMILIES["roberta"]
+    model = AutoModel.from_pretrained(family_folder(model_type, **config), backend="reference")
+    given = {"input_ids": [[5]], name: np.broadcast_to(5 if name == "input_ids" else 5.0, shape)}
+    with pytest.raises(ValueError, match=rf"^{name}: wanted an array that fits memory, found the shape \[{shape[0]}, "):
+        model(**given)

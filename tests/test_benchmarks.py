@@ -260,6 +260,7 @@ def test_readme_keeps_all_but_what_stands_between_the_markers(result: dict[str, 
     assert new.endswith(f"\n{readme.END}\nafter\n")
     assert "old" not in new
     assert "](plot.svg)" in new
+    assert "](plot.md)" in new
     assert readme.replace(new, readme.section(result, "plot.svg")) == new
 
 

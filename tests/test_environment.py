@@ -1,4 +1,4 @@
-"""Every variable of the environment that npbert reads is told, by the command line and by the README."""
+"""Every variable of the environment that npbert reads is told, by the command line and by docs/deployment.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from npbert_kernels.cpu.isa import ARM, OTHER, X86
 
 from npbert.cli.main import main
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+DEPLOYMENT = (Path(__file__).parent.parent / "docs/deployment.md").read_text(encoding="utf-8")
 
 
 def sources() -> set[str]:
@@ -30,11 +30,11 @@ def test_each_is_told(told: str) -> None:
     assert {"NPBERT_KERNEL_CACHE", "NPBERT_ISA", "NPBERT_NUM_THREADS"} <= sources()
     for name in sources():
         assert re.search(rf"^  {name} ", told, re.MULTILINE), name
-        assert f"\n| `{name}` |" in README, name
+        assert f"\n| `{name}` |" in DEPLOYMENT, name
 
 
 def test_the_instruction_sets_are_those_that_there_are(told: str) -> None:
-    line = next(line for line in README.splitlines() if line.startswith("| `NPBERT_ISA`"))
+    line = next(line for line in DEPLOYMENT.splitlines() if line.startswith("| `NPBERT_ISA`"))
     text = told[told.index("NPBERT_ISA") : told.index("NPBERT_NUM_THREADS")]
     names = list(dict.fromkeys(isa.name for isa in (*X86[:-1], *ARM, *OTHER)))
     assert re.findall(r"`(\w+)`", line)[1:] == names

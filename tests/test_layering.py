@@ -14,7 +14,7 @@ import npbert
 
 FRAMEWORKS = {"numba", "llvmlite", "torch", "transformers", "sentence_transformers", "scipy"}
 
-GROUND = {"checks", "arrays", "sequences", "keywords", "progress"}
+GROUND = {"checks", "arrays", "sequences", "keywords", "signatures", "progress"}
 FLOORS = [
     GROUND,
     {"files"},
@@ -58,8 +58,10 @@ def test_no_circles(package: str) -> None:
 
 
 def test_the_forward_pass_sees_ops_alone() -> None:
-    kernels = {name for name in imports("npbert.models.bert.forward") if name.startswith("npbert_kernels")}
-    assert kernels == {"npbert_kernels.ops"}
+    forward_passes = [name for name in MODULES if name.startswith("npbert.models.bert")]
+    for module in ("npbert.models.architecture", "npbert.models.heads", "npbert.models.pooling", *forward_passes):
+        kernels = {name for name in imports(module) if name.startswith("npbert_kernels")}
+        assert kernels <= {"npbert_kernels.ops"}, module
     for module in MODULES:
         if module.startswith("npbert.") and module != "npbert.cli.main":
             used = {name for name in imports(module) if name.startswith("npbert_kernels")}
@@ -70,6 +72,14 @@ def test_ops_stand_on_nothing() -> None:
     assert not any(name.startswith("npbert") for name in imports("npbert_kernels.ops"))
     own = {name for name in imports("npbert_kernels.reference") if name.startswith("npbert")}
     assert own == {"npbert_kernels.ops"}
+
+
+def test_an_architecture_is_known_by_its_registry_alone() -> None:
+    """Models, heads, pooling, pipelines and sentences reach it through `architecture`."""
+    own = [name for name in MODULES if name.startswith("npbert.models.bert")]
+    for module in MODULES:
+        if module not in (*own, "npbert", "npbert.models.registry"):
+            assert not imports(module, types=True) & set(own), module
 
 
 def run(code: str) -> None:

@@ -1,4 +1,7 @@
-"""The README's examples run, on small models in the place of those that they name, and give what they say."""
+"""The examples of the README and of docs/ run, on small models in the place of those that they name.
+
+What they say comes out does.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ import npbert
 from npbert.cli.main import main
 from npbert.models.registry import MODEL_TYPES, family_class
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 NLI = ("contradiction", "entailment", "neutral")
 HEADS = {
     "distilbert/distilbert-base-uncased-finetuned-sst-2-english": (
@@ -140,3 +144,16 @@ def test_models_say_what_they_are(models: dict[str, Path], minilm: Path) -> None
     assert repr(reranker) == f"CrossEncoder({shown}, max_length=128, num_labels=1)"
     classify = npbert.pipeline("text-classification", models["cross-encoder/ms-marco-MiniLM-L6-v2"])
     assert repr(classify) == f"TextClassificationPipeline({shown})"
+
+
+def test_links() -> None:
+    """Each link to a file leads to one."""
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("kernels/*.md"),
+        *ROOT.glob("benchmarks/results/*.md"),
+    ]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

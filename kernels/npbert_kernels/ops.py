@@ -11,8 +11,9 @@ or records (`cpu`): a forward pass can't tell which, and must treat what an op r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -115,28 +116,73 @@ class FileRows(ABC):
 TableRows: TypeAlias = Floats | Quantized | FileRows  # [V, E], to gather from
 
 
+class Along(Enum):
+    """What an array of a batch has an entry for."""
+
+    TOKENS = "token"  # [T, ...]
+    SEQUENCES = "sequence"  # [B]
+    BOUNDARIES = "boundary"  # [B + 1]: the entries of sequence b are those from [b] to [b + 1]
+    SELECTED = "selected row"  # [R]
+    PAIRS = "pair of query and key"  # [length, key_len] of each sequence, one after another
+    BATCH = "batch"  # anything that sequences do not share out
+
+
+@dataclass(frozen=True)
+class BatchField:
+    """A field of Batch, for all that goes over them: packing, cutting, symbols, checks."""
+
+    name: str
+    along: Along
+    counts: Along | None  # what its numbers count from the batch's beginning: rows, or entries of `selected`
+    optional: bool  # read where the caller gives it; a program is recorded for the ones that are there
+
+
+def _array(along: Along, *, counts: Along | None = None, optional: bool = False, **default: Any) -> Any:
+    return field(metadata={"along": along, "counts": counts, "optional": optional}, **default)
+
+
 @dataclass(frozen=True)
 class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
 
     The rows of sequence b are cu_seqlens[b] to cu_seqlens[b + 1]; each sequence has at least one. Its first
-    key_lens[b] rows are what the attention mask keeps, in order. Rows after them, which the mask excludes (position 0,
-    or all where a loss counts them) ask but are not asked: they are queries, never keys, and never pooled.
+    key_lens[b] rows are those that the attention mask keeps, in order. The rows after them (position 0, or all rows
+    where a loss counts them) are masked out: they act as queries but never as keys, and are not pooled.
     """
 
-    ids: Ints | None  # [T] rows of the word embeddings; None where inputs_embeds are given
-    positions: Ints  # [T] rows of the position embeddings
-    token_types: Ints  # [T] rows of the token type embeddings
-    cu_seqlens: Ints  # [B + 1]
-    key_lens: Ints  # [B]
-    first: Ints  # [B] the row of each sequence's position 0
-    inputs_embeds: Floats | None = None  # [T, H]
-    head_mask: Floats | None = None  # [L, most heads of a layer] factors on the probabilities
-    allowed: Floats | None = None  # 1 where a query attends to a key, 0 where not: [length, key_len] of each sequence
-    columns: Ints | None = None  # [T] where each row stood in its sequence before packing: for relative attention
-    selected: Ints | None = None  # [R] rows, each greater than the last: for heads that look at some tokens only
-    cu_selected: Ints | None = None  # [B + 1]: those of sequence b are cu_selected[b] to cu_selected[b + 1]
-    pooled_from: Ints | None = None  # [B] the row at which each sequence's pooling begins
+    ids: Ints | None = _array(Along.TOKENS)  # [T] rows of the word embeddings; None where inputs_embeds are given
+    positions: Ints = _array(Along.TOKENS)  # [T] rows of the position embeddings
+    token_types: Ints = _array(Along.TOKENS)  # [T] rows of the token type embeddings
+    cu_seqlens: Ints = _array(Along.BOUNDARIES, counts=Along.TOKENS)  # [B + 1]
+    key_lens: Ints = _array(Along.SEQUENCES)  # [B]
+    first: Ints = _array(Along.SEQUENCES, counts=Along.TOKENS)  # [B] the row of each sequence's position 0
+    inputs_embeds: Floats | None = _array(Along.TOKENS, optional=True, default=None)  # [T, H]
+    # [L, most heads of a layer] factors on the probabilities
+    head_mask: Floats | None = _array(Along.BATCH, optional=True, default=None)
+    allowed: Floats | None = _array(
+        Along.PAIRS, optional=True, default=None
+    )  # 1 where a query attends to a key, else 0
+    # [T] where each row stood in its sequence before packing: for attention that depends on distance
+    columns: Ints | None = _array(Along.TOKENS, default=None)
+    # [R] rows, each greater than the last: for heads that look at some tokens only
+    selected: Ints | None = _array(Along.SELECTED, counts=Along.TOKENS, default=None)
+    cu_selected: Ints | None = _array(Along.BOUNDARIES, counts=Along.SELECTED, default=None)  # [B + 1]
+    # [B] the row at which each sequence's pooling begins
+    pooled_from: Ints | None = _array(Along.SEQUENCES, counts=Along.TOKENS, default=None)
+
+
+BATCH_FIELDS = tuple(BatchField(one.name, **one.metadata) for one in fields(Batch))
+OPTIONAL = tuple(one.name for one in BATCH_FIELDS if one.optional)
+
+
+def symbols(make: Callable[[BatchField], Any], given: Collection[str]) -> Batch:
+    """A batch of what `make` gives for each field that a program may read.
+
+    given: the optional fields that are there; inputs_embeds stand in for ids.
+    """
+    absent = {name for name in OPTIONAL if name not in given} | ({"ids"} if "inputs_embeds" in given else set())
+    made: dict[str, Any] = {one.name: None if one.name in absent else make(one) for one in BATCH_FIELDS}
+    return Batch(**made)
 
 
 class Ops(Protocol):
@@ -154,11 +200,11 @@ class Ops(Protocol):
         self,
         words: Placed,
         ids: Rows,
-        positions: tuple[Placed, Rows],
-        token_types: tuple[Placed, Rows],
-        norm: Placed,
+        positions: tuple[Placed, Rows] | None,
+        token_types: tuple[Placed, Rows] | None,
+        norm: Placed | None,
     ) -> Rows:
-        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]).
+        """[T, H]: layer_norm(words[ids] + table[positions] + table[token_types]); what is None is left out.
 
         The words alone may be Quantized, or FileRows: then a row that can't be read is an OSError of the program.
         """
@@ -166,9 +212,9 @@ class Ops(Protocol):
     def embed_rows(
         self,
         inputs_embeds: Rows,
-        positions: tuple[Placed, Rows],
-        token_types: tuple[Placed, Rows],
-        norm: Placed,
+        positions: tuple[Placed, Rows] | None,
+        token_types: tuple[Placed, Rows] | None,
+        norm: Placed | None,
     ) -> Rows:
         """[T, H]: as embed, from rows that stand in for the word embeddings."""
 
@@ -293,7 +339,5 @@ class Backend(Protocol):
         On a GPU the backend has a dtype, which is that of all its stores: what ops return has it as well.
         """
 
-    def record(
-        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
-    ) -> Program:
-        """The program of a forward pass; the flags say which optional parts of a Batch it will read."""
+    def record(self, forward: Forward, given: Collection[str] = ()) -> Program:
+        """The program of a forward pass, for batches that have these of the optional fields."""

@@ -6,7 +6,7 @@ Written to be read. In float64, `Reference(dtype=np.float64)`, it is the truth t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -193,22 +193,25 @@ class ReferenceOps:
         self,
         words: TableRows,
         ids: Ints,
-        positions: tuple[Floats, Ints],
-        token_types: tuple[Floats, Ints],
-        norm: Norm,
+        positions: tuple[Floats, Ints] | None,
+        token_types: tuple[Floats, Ints] | None,
+        norm: Norm | None,
     ) -> Array:
         return self.embed_rows(words[ids], positions, token_types, norm)
 
     def embed_rows(
         self,
         inputs_embeds: Array,
-        positions: tuple[Floats, Ints],
-        token_types: tuple[Floats, Ints],
-        norm: Norm,
+        positions: tuple[Floats, Ints] | None,
+        token_types: tuple[Floats, Ints] | None,
+        norm: Norm | None,
     ) -> Array:
-        # HF's order of adding. [T, H]
-        x = inputs_embeds.astype(self.dtype) + token_types[0][token_types[1]] + positions[0][positions[1]]
-        return self.layer_norm(x, norm)
+        x = inputs_embeds.astype(self.dtype)  # [T, H]
+        for part in (token_types, positions):  # HF's order of adding
+            if part is not None:
+                table, rows = part
+                x = x + table[rows]
+        return x if norm is None else self.layer_norm(x, norm)
 
     def linear(
         self,
@@ -373,9 +376,7 @@ class Reference:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> ReferenceStore:
         return ReferenceStore(self.dtype, dtype)
 
-    def record(
-        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
-    ) -> ReferenceProgram:
+    def record(self, forward: Forward, given: Collection[str] = ()) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder
 from npbert.files.names import MODULES_FILE
-from npbert.models.auto import AutoConfig
+from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.models.registry import family_class
 from npbert.models.weights import canonical_name
 from npbert.sentence.folder import SETTINGS_FILE
@@ -51,26 +50,22 @@ def headed(config: EncoderConfig, checkpoint: Checkpoint) -> type[HeadModel] | N
     model = named_class(config)
     if model is None:
         return None
-    names = {canonical_name(stored, config.family.prefix) for stored in checkpoint}
+    names = {canonical_name(stored, config.architecture.prefix) for stored in checkpoint}
     names |= {name for name, others in model.head_aliases(config).items() if not names.isdisjoint(others)}
     return model if model.head_shapes(config).keys() <= names else None
 
 
-def is_cross_encoder(folder: Path) -> bool:
+def is_cross_encoder(folder: Folder) -> bool:
     """Whether sentence-transformers' settings say so."""
-    file = folder / SETTINGS_FILE
-    return file.exists() and read_json_object(file).get("model_type") == "CrossEncoder"
+    return folder.optional_values(SETTINGS_FILE).get("model_type") == "CrossEncoder"
 
 
-def load_for(
-    given: argparse.Namespace, kind: str | None, load: Callable[[], Loaded], folder: Callable[[], Path]
-) -> Loaded:
-    """What `load` gives.
+def load_for(given: argparse.Namespace, kind: str | None, folder: Folder, load: Callable[[Folder], Loaded]) -> Loaded:
+    """What `load` gives of a model's folder.
 
     Args:
         given: verb and model.
         kind: of the head that it wants, of `heads.ROWS`; None for sentences, which want none.
-        folder: of the model.
 
     Raises:
         ValueError: as `load`; or the folder is one for another verb, which is named.
@@ -80,24 +75,24 @@ def load_for(
     if kind is not None and _names_another(folder, kind):
         _refuse_other(given, kind, folder)
     try:
-        return load()
+        return load(folder)
     except ValueError:
         _refuse_other(given, kind, folder)
         raise
 
 
-def _names_another(folder: Callable[[], Path], kind: str) -> bool:
+def _names_another(folder: Folder, kind: str) -> bool:
     with suppress(OSError, ValueError):  # `load` says more
-        named = named_class(AutoConfig.from_pretrained(folder()))
+        named = named_class(read_config(folder))
         return named is not None and kind not in named.kinds
     return False
 
 
-def _refuse_other(given: argparse.Namespace, kind: str | None, folder: Callable[[], Path]) -> None:
+def _refuse_other(given: argparse.Namespace, kind: str | None, folder: Folder) -> None:
     """Raises ValueError where a folder is well, and for another verb."""
     found = None
     with suppress(OSError, ValueError):
-        found = _other_use(folder(), kind)
+        found = _other_use(folder, kind)
     if found is not None:
         what, verbs = found
         other = f"npbert {' or '.join(verbs)}" if verbs else "no verb"
@@ -105,14 +100,14 @@ def _refuse_other(given: argparse.Namespace, kind: str | None, folder: Callable[
         raise ValueError(f"{given.model}: {wanted}, found {what}: {other} is for that")
 
 
-def _other_use(folder: Path, kind: str | None) -> tuple[str, Sequence[str]] | None:
+def _other_use(folder: Folder, kind: str | None) -> tuple[str, Sequence[str]] | None:
     """What a folder has in the place of a head of the kind, and the verbs for it."""
     cross = is_cross_encoder(folder)
     if kind is None:
         return ("a cross-encoder", ("rerank",)) if cross else None
-    if (folder / MODULES_FILE).exists() and not cross:
+    if folder.has(MODULES_FILE) and not cross:
         return "one that makes vectors of sentences", ("embed", "similarity")
-    config = AutoConfig.from_pretrained(folder)
+    config = read_config(folder)
     with open_weights(folder, config) as checkpoint:
         model = headed(config, checkpoint)
     if model is None or kind in model.kinds:

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import math
 from contextlib import suppress
-from pathlib import Path
 
 from npbert.cli.heads import headed
 from npbert.cli.process import megabytes, peak_memory
@@ -14,13 +13,13 @@ from npbert.cli.settings import Settings, folder_rows, read_settings
 from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.checkpoint import Checkpoint
-from npbert.models.auto import AutoConfig
+from npbert.files.hub import Folder
+from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
 from npbert.models.heads import tied
-from npbert.models.lora import open_weights
 from npbert.models.model import BareModel
-from npbert.models.weights import has_pooler, parameter_table
+from npbert.models.open_weights import open_weights
 from npbert.sentence.folder import SentenceFolder
 from npbert.sentence.names import resolve_sentences
 from npbert.sentence.tail import weighted
@@ -45,24 +44,30 @@ def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
     folder = resolve_sentences(given.model)
     settings = read_settings(folder)
-    config = AutoConfig.from_pretrained(settings.transformer)
-    with open_weights(settings.transformer, config) as checkpoint:
+    transformer = folder.inner(settings.transformer)
+    config = read_config(transformer)
+    with open_weights(transformer, config) as checkpoint:
         model = headed(config, checkpoint)
         # Says what is missing or of another shape.
-        named = (model or BareModel).named_weights(config, checkpoint, pooler=has_pooler(config, checkpoint))
-        counts = dict(parameter_table(config, named.shapes))
-        int8 = dict(parameter_table(config, {name: named.shapes[name] for name in filter(named.is_int8, named.shapes)}))
+        named = (model or BareModel).named_weights(
+            config, checkpoint, pooler=config.architecture.has_pooler(checkpoint)
+        )
+        counts = dict(config.architecture.parameter_table(config, named.shapes))
+        of_int8 = {name: named.shapes[name] for name in filter(named.is_int8, named.shapes)}
+        int8 = dict(config.architecture.parameter_table(config, of_int8))
         weights = _describe_weights(checkpoint)
     modules = weighted(settings.modules) if isinstance(settings, SentenceFolder) else []
     if modules:
         counts[TAIL] = sum(math.prod(shape) for module in modules for shape in module.weight_shapes.values())
     # What every process with a model holds, so that it is part of the memory.
     with suppress(FileNotFoundError):  # a model does without a tokenizer
-        AutoTokenizer.from_pretrained(settings.transformer)
+        AutoTokenizer.from_pretrained(transformer)
     importlib.import_module("npbert_kernels.cpu")
 
     again = (
-        counts.get(WORDS, 0) if model and any(tied(config, config.family.heads[kind]) for kind in model.kinds) else 0
+        counts.get(WORDS, 0)
+        if model and any(tied(config, config.architecture.heads[kind]) for kind in model.kinds)
+        else 0
     )
     tables = (
         table(_facts(folder, config, settings, weights, model), "<<<"),
@@ -81,7 +86,7 @@ def _describe_weights(checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def _facts(
-    folder: Path, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
+    folder: Folder, config: EncoderConfig, settings: Settings, weights: tuple[str, str], model: type[HeadModel] | None
 ) -> list[list[str]]:
     architecture = ", ".join(getattr(config, "architectures", None) or []) or config.model_type
     return [

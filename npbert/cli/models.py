@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from npbert.cli.answers import Work
 from npbert.cli.heads import load_for
-from npbert.files.hub import resolve
+from npbert.files.hub import Folder, resolve
+from npbert.files.names import MODEL_FILES, TOKENIZER_FILES
 from npbert.sentence.names import RERANKERS, resolve_sentences
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def sentence_model(given: argparse.Namespace, **arguments: Any) -> SentenceTrans
     """
     from npbert.sentence.sentence_transformer import SentenceTransformer
 
-    def load() -> SentenceTransformer:
-        return SentenceTransformer(given.model, truncate_dim=given.truncate_dim, **engine(given), **arguments)
+    def load(folder: Folder) -> SentenceTransformer:
+        return SentenceTransformer(folder, truncate_dim=given.truncate_dim, **engine(given), **arguments)
 
-    model = load_for(given, None, load, lambda: resolve_sentences(given.model))
+    model = load_for(given, None, resolve_sentences(given.model), load)
     if given.max_length is not None:
         model.max_seq_length = given.max_length
     return model
@@ -46,10 +47,10 @@ def cross_encoder(given: argparse.Namespace) -> CrossEncoder:
     """
     from npbert.sentence.cross_encoder import CrossEncoder
 
-    def load() -> CrossEncoder:
-        return CrossEncoder(given.model, max_length=given.max_length, **engine(given))
+    def load(folder: Folder) -> CrossEncoder:
+        return CrossEncoder(folder, max_length=given.max_length, **engine(given))
 
-    return load_for(given, "sequence_classification", load, lambda: resolve_sentences(given.model, RERANKERS))
+    return load_for(given, "sequence_classification", resolve_sentences(given.model, RERANKERS), load)
 
 
 def task_pipeline(
@@ -70,15 +71,16 @@ def task_pipeline(
     from npbert.pipelines import pipeline
     from npbert.text.auto import AutoTokenizer
 
-    def load() -> Pipeline:
+    def load(folder: Folder) -> Pipeline:
         tokenizer = None
         if longest is not None:
-            tokenizer = AutoTokenizer.from_pretrained(given.model)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
             tokenizer.model_max_length = longest
         options = {"batch_size": given.batch_size, "show_progress_bar": False}
-        return pipeline(task, given.model, tokenizer, **engine(given), **options, **arguments)
+        return pipeline(task, folder, tokenizer, **engine(given), **options, **arguments)
 
-    return load_for(given, kind, load, lambda: resolve(given.model))
+    folder = resolve(given.model, patterns=(*MODEL_FILES, *TOKENIZER_FILES))
+    return load_for(given, kind, folder, load)
 
 
 def task_work(answer: Pipeline, keys: list[str], line: Any = None) -> Work:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from npbert.cli.streams import show
+from npbert.files.hub import Folder
 from npbert.files.names import MODULES_FILE
-from npbert.models.auto import AutoConfig, AutoModel
+from npbert.models.auto import AutoModel, read_config
 from npbert.models.registry import family_class
 from npbert.sentence.names import resolve_sentences
 from npbert.sentence.sentence_transformer import SentenceTransformer
@@ -33,11 +34,11 @@ def run(given: argparse.Namespace) -> None:
     show(f"{out}: {size / 1e6:.0f} MB of weights")
 
 
-def _write(folder: Path, out: Path) -> None:
-    if (folder / MODULES_FILE).exists():
+def _write(folder: Folder, out: Path) -> None:
+    if folder.has(MODULES_FILE):
         SentenceTransformer(folder, dtype="int8").save_pretrained(out)
         return
-    config = AutoConfig.from_pretrained(folder)
+    config = read_config(folder)
     (name, *_) = config.architectures or [""]
     kind = name[name.find("For") :] if "For" in name else ""
     model = family_class(config.model_type, kind) if kind else AutoModel

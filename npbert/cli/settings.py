@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TypeAlias
 
 from npbert.cli.heads import VERBS, headed, is_cross_encoder, named_class
+from npbert.files.hub import Folder
 from npbert.files.names import MODULES_FILE
-from npbert.models.auto import AutoConfig
+from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
-from npbert.models.lora import open_weights
+from npbert.models.open_weights import open_weights
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
 from npbert.sentence.folder import SentenceFolder, read_sentence_folder
 from npbert.sentence.modules import ACTIVATIONS, Dense, LayerNorm, Module
@@ -24,20 +24,20 @@ ARCHITECTURES = "config.json: architectures"
 NAMES = {function: name for name, function in ACTIVATIONS.items()}
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Folder) -> Settings:
     """A cross-encoder's where the folder is one, else those for vectors.
 
     Raises:
         OSError, ValueError: as the readers of either.
     """
-    if is_cross_encoder(folder) or (not (folder / MODULES_FILE).exists() and _scores_pairs(folder)):
+    if is_cross_encoder(folder) or (not folder.has(MODULES_FILE) and _scores_pairs(folder)):
         return read_cross_encoder_folder(folder)
     return read_sentence_folder(folder)
 
 
-def _scores_pairs(folder: Path) -> bool:
+def _scores_pairs(folder: Folder) -> bool:
     """Whether a model gives one number: it has a head for classification, with one label."""
-    config = AutoConfig.from_pretrained(folder)
+    config = read_config(folder)
     named = named_class(config)
     if named is None or SEQUENCES not in named.kinds or config.num_labels != 1:
         return False
@@ -46,11 +46,11 @@ def _scores_pairs(folder: Path) -> bool:
 
 
 def folder_rows(
-    folder: Path, settings: Settings, config: EncoderConfig, model: type[HeadModel] | None
+    folder: Folder, settings: Settings, config: EncoderConfig, model: type[HeadModel] | None
 ) -> list[list[str]]:
     """As `setting_rows`, of a model with a head only what counts there, and the head and its labels."""
     rows = setting_rows(settings)
-    if model and isinstance(settings, SentenceFolder) and not (folder / MODULES_FILE).exists():
+    if model and isinstance(settings, SentenceFolder) and not folder.has(MODULES_FILE):
         verbs = [verb for kind in model.kinds for verb in VERBS.get(kind, ())]
         rows = [row for row in rows if row[0] in OF_TOKENIZER]  # nobody makes vectors of its texts
         rows.append(["head", f"{model.__name__}, for {' or '.join(verbs) or 'no verb'}", ARCHITECTURES])

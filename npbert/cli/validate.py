@@ -9,8 +9,8 @@ from npbert.cli.settings import ARCHITECTURES, folder_rows, read_settings
 from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.names import MODULES_FILE
-from npbert.models.auto import AutoConfig
-from npbert.models.lora import open_weights
+from npbert.models.auto import read_config
+from npbert.models.open_weights import open_weights
 from npbert.models.registry import family_class
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder
 from npbert.sentence.folder import SentenceFolder
@@ -25,14 +25,15 @@ def run(given: argparse.Namespace) -> None:
     """Prints the settings and what was checked; a failure is an error that names the file."""
     folder = resolve_sentences(given.model)
     settings = read_settings(folder)
-    config = AutoConfig.from_pretrained(settings.transformer)
-    with open_weights(settings.transformer, config) as checkpoint:
+    transformer = folder.inner(settings.transformer)
+    config = read_config(transformer)
+    with open_weights(transformer, config) as checkpoint:
         found = headed(config, checkpoint)
         rows = [["folder", str(folder), ""], *folder_rows(folder, settings, config, found)]
         named = named_class(config)
-        if found is None and named is not None and not (folder / MODULES_FILE).exists():
+        if found is None and named is not None and not folder.has(MODULES_FILE):
             rows.append(["head", f"none: {named.__name__}'s is not in the file", ARCHITECTURES])
-        AutoTokenizer.from_pretrained(settings.transformer).check_vocabulary(config.vocab_size)
+        AutoTokenizer.from_pretrained(transformer).check_vocabulary(config.vocab_size)
         rows.append(["tokenizer", "its ids are rows of the word embeddings", ""])
         kind = "ForSequenceClassification" if isinstance(settings, CrossEncoderFolder) else "Model"
         model = found or family_class(config.model_type, kind)
@@ -44,6 +45,6 @@ def run(given: argparse.Namespace) -> None:
         names = ", ".join(f"{name} {list(shape)}" for name, shape in head.items())
         rows.append(["head's weights", f"{len(head)} tensors, {WHOLE}: {names}", files])
     for module in weighted(settings.modules) if isinstance(settings, SentenceFolder) else []:
-        file = module.folder.relative_to(folder) / check_weights(module)
+        file = module.folder.relative_to(folder.path) / check_weights(module)
         rows.append(["weights", f"{len(module.weight_shapes)} tensors, {WHOLE}", str(file)])
     show("\n".join(table(rows, "<<<")))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from npbert.checks import brief, show
 from npbert.files.folder_contents import instead_of_weights
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder
 from npbert.files.names import INDEX, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import Entry, SafetensorsFile
@@ -42,10 +42,12 @@ class Checkpoint:
             OSError: there are none, or they can't be read.
             ValueError: a file or the index is damaged, or the index names files outside the folder.
         """
-        path = Path(folder)
-        for name, read in ((SINGLE_WEIGHTS, _open_single), (INDEX, _open_shards)):
-            if exists(path / name):
-                return cls(read(path / name))
+        where = folder if isinstance(folder, Folder) else Folder(folder)
+        path = where.path
+        if where.has(SINGLE_WEIGHTS):
+            return cls(_open_single(path / SINGLE_WEIGHTS))
+        if where.has(INDEX):
+            return cls(_open_shards(path / INDEX, where.values(INDEX).get("weight_map")))
         found = f"neither{instead_of_weights(path)}"
         raise FileNotFoundError(f"{path}: wanted {SINGLE_WEIGHTS} or {INDEX}, found {found}")
 
@@ -132,9 +134,14 @@ def _open_single(path: Path) -> dict[str, SafetensorsFile]:
     return dict.fromkeys(file.entries, file)
 
 
-def _open_shards(path: Path) -> dict[str, SafetensorsFile]:
-    """Every tensor of every shard; where two shards hold the same name, the index must say which is meant."""
-    weight_map = _weight_map(path, read_json_object(path).get("weight_map"))
+def _open_shards(path: Path, given: Any) -> dict[str, SafetensorsFile]:
+    """Every tensor of every shard; where two shards hold the same name, the index must say which is meant.
+
+    Args:
+        path: the index.
+        given: its weight_map.
+    """
+    weight_map = _weight_map(path, given)
     shards: dict[str, SafetensorsFile] = {}
     files: dict[str, SafetensorsFile] = {}
     try:

@@ -5,36 +5,149 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from npbert.checks import brief, show
 from npbert.files.folder_contents import similar_folder
-from npbert.files.json_file import read_json_object
+from npbert.files.json_file import checked_object, read_json
 from npbert.files.names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS, is_inside
 from npbert.files.regular_file import exists
+from npbert.signatures import Arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PACKAGE_PREFIX = "package:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 _LONGEST_PATH = 4096  # bytes; a longer one is none
 
-# (adapter's folder, base's name and revision) -> token, cache_dir and local_files_only, where the adapter was found by
-# some: whoever reads one part of a model after the other has the folder alone.
-_ARGUMENTS: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+
+class PlaceArguments(TypedDict, total=False):
+    """
+    subfolder: a folder within that one, which is meant instead: "a" or "a/b".
+    revision: a branch, tag or commit on the hub; by default the main branch.
+    token: for private models; by default the one that `HF_TOKEN` or a login gives.
+    local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
+    """
+
+    subfolder: str | None
+    revision: str | None
+    token: str | bool | None
+    local_files_only: bool
 
 
+class CacheArguments(TypedDict, total=False):
+    """
+    cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
+        `TRANSFORMERS_CACHE` says.
+    """
+
+    cache_dir: str | os.PathLike[str] | None
+
+
+class HubArguments(PlaceArguments, CacheArguments, total=False):
+    """Where a model is."""
+
+
+PLACE = Arguments(PlaceArguments, local_files_only=False)
+HUB = PLACE + Arguments(CacheArguments)
+
+
+class Folder(os.PathLike[str]):
+    """A folder of a model's files. Made once for a load, and handed down in the place of the model's name.
+
+    A JSON file of it is read once, however many readers have a use for it.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        hub: Mapping[str, Any] | None = None,
+        patterns: tuple[str, ...] = MODEL_FILES,
+        known: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            path: the folder's.
+            hub, patterns: what `resolve` was given, for the model that an adapter is of.
+            known: path -> what was read of it already.
+        """
+        self.path = Path(path)
+        self._hub = hub or {}
+        self._patterns = patterns
+        self._known: dict[str, Any] = {} if known is None else known
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    __str__ = __fspath__
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def inner(self, path: str | os.PathLike[str]) -> Folder:
+        """A folder within this one, which shares what was read."""
+        return Folder(self.path / path, self._hub, self._patterns, self._known)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name. Raises OSError as `exists`."""
+        return exists(self.path / name)
+
+    def json(self, name: str) -> Any:
+        """What a JSON file holds, not to be changed. Errors are those of `read_json`."""
+        path = self.path / name
+        if str(path) not in self._known:
+            self._known[str(path)] = read_json(path)
+        return self._known[str(path)]
+
+    def values(self, name: str) -> dict[str, Any]:
+        """The object that a JSON file holds, in a dict of the caller's own. Errors are those of `read_json_object`."""
+        return dict(checked_object(self.path / name, self.json(name)))
+
+    def optional_values(self, name: str) -> dict[str, Any]:
+        """As `values`; {} where there is no such file."""
+        return self.values(name) if self.has(name) else {}
+
+    @cached_property
+    def base(self) -> Folder:
+        """The folder of the weights: this one, unless it holds an adapter of peft's alone, which names its model.
+
+        Raises:
+            OSError: there is no such model.
+            ValueError: adapter_config.json is damaged, or names none.
+        """
+        if not self.has(ADAPTER_CONFIG) or self.has(SINGLE_WEIGHTS) or self.has(INDEX):
+            return self
+        file = self / ADAPTER_CONFIG
+        values = self.values(ADAPTER_CONFIG)
+        name, revision = values.get("base_model_name_or_path"), values.get("revision")
+        where = f"{file}: base_model_name_or_path"
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{where}: wanted the name of the model that the adapter is of, found {show(name)}")
+        if not isinstance(revision, str | None):
+            raise ValueError(f"{file}: revision: wanted a string or null, found {show(revision)}")
+        try:
+            # A path on the machine that the adapter was made on is no hub id, and need not be one here.
+            if os.path.isdir(name) and exists(Path(name) / ADAPTER_CONFIG):
+                raise ValueError(f"{brief(name)}: wanted a whole model, found another adapter")
+            return resolve(name, revision=revision, patterns=self._patterns, **self._hub)
+        except OSError as error:
+            raise FileNotFoundError(f"{where}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+@HUB
 def resolve(
     name: str | os.PathLike[str],
     *,
-    subfolder: str | None = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
     patterns: Iterable[str] = MODEL_FILES,
     organization: str | None = None,
-) -> Path:
+    **hub: Unpack[HubArguments],
+) -> Folder:
     """The folder that holds a model's files.
 
     Whether the files are there and in order is for their readers to say. Of an adapter without a tokenizer the
@@ -42,13 +155,7 @@ def resolve(
 
     Args:
         name: a folder, used as it is; `package:NAME`, an installed package that carries a model folder; or
-            a hub id such as "sentence-transformers/all-MiniLM-L6-v2".
-        subfolder: a folder within that one, which is meant instead: "a" or "a/b".
-        revision: a branch, tag or commit on the hub; by default the main branch.
-        token: for private models; by default the one that `HF_TOKEN` or a login gives.
-        cache_dir: by default the hub's own cache, as `HF_HUB_CACHE` or `HF_HOME` say, or the one that
-            `TRANSFORMERS_CACHE` says.
-        local_files_only: what the cache lacks is not asked for, as with `HF_HUB_OFFLINE`.
+            a hub id such as "sentence-transformers/all-MiniLM-L6-v2". Or what an earlier call gave.
         patterns: the files wanted from the hub, by their paths in the folder; `*/NAME` is NAME in
             each folder that modules.json lists. A file that the model does not have is passed over. What
             the cache has is not asked for again, and all files are of one commit.
@@ -59,29 +166,41 @@ def resolve(
         ValueError: the name is none of the three, the package holds several model folders, or the subfolder is no
             path within a folder.
     """
+    wanted = tuple(patterns)
+    folder = name if isinstance(name, Folder) else _found(name, wanted, organization, **HUB.of("resolve", hub))
+    others = [name for name in wanted if name != CONFIG_FILE]
+    if SINGLE_WEIGHTS in wanted or not others:
+        _ = folder.base  # what is wrong with it is said now
+    elif folder.has(ADAPTER_CONFIG) and not any(folder.has(name) for name in others):
+        return folder.base  # which has the tokenizer
+    return folder
+
+
+def _found(
+    name: str | os.PathLike[str],
+    wanted: tuple[str, ...],
+    organization: str | None,
+    *,
+    subfolder: str | None,
+    revision: str | None,
+    **hub: Any,
+) -> Folder:
     inner = _checked_subfolder(subfolder)
     if not isinstance(name, str | os.PathLike):
         raise ValueError(f"model: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found {show(name)}")
-    text, wanted = os.fspath(name), tuple(patterns)
+    text = os.fspath(name)
     if text.startswith(PACKAGE_PREFIX):
         from npbert.files.package_folder import package_folder
 
-        folder = _within(package_folder(text[len(PACKAGE_PREFIX) :]), inner)
-    elif text and os.path.isdir(text):
-        folder = _within(Path(text), inner)
-    else:
-        _check_hub_id(name, text)
-        from npbert.files.hub_cache import HubModel
+        return Folder(_within(package_folder(text[len(PACKAGE_PREFIX) :]), inner), hub, wanted)
+    if text and os.path.isdir(text):
+        return Folder(_within(Path(text), inner), hub, wanted)
+    _check_hub_id(name, text)
+    from npbert.files.hub_cache import HubModel
 
-        repo_id = f"{organization}/{text}" if organization and "/" not in text else text
-        folder = HubModel(repo_id, text, revision, token, cache_dir, local_files_only).folder(wanted, inner)
-    hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-    others = [name for name in wanted if name != CONFIG_FILE]
-    if SINGLE_WEIGHTS in wanted or not others:
-        base_folder(folder, wanted, hub)
-    elif exists(folder / ADAPTER_CONFIG) and not any(exists(folder / name) for name in others):
-        return base_folder(folder, wanted, hub)  # which has the tokenizer
-    return folder
+    repo_id = f"{organization}/{text}" if organization and "/" not in text else text
+    model = HubModel(repo_id, text, revision, **hub)
+    return Folder(model.folder(wanted, inner), hub, wanted, model.known)
 
 
 def _checked_subfolder(subfolder: str | None) -> str:
@@ -98,52 +217,6 @@ def _within(folder: Path, inner: str) -> Path:
     if inner and not (folder / inner).is_dir():
         raise FileNotFoundError(f"{folder}: no folder {brief(inner[:-1])} in it")
     return folder / inner
-
-
-def base_folder(folder: Path, patterns: tuple[str, ...] = MODEL_FILES, hub: Mapping[str, Any] | None = None) -> Path:
-    """The folder of the weights: the folder itself, unless it holds an adapter of peft's alone, which names the model
-    that it is of.
-
-    Args:
-        patterns: what is wanted of that model, as `resolve` takes them.
-        hub: token, cache_dir and local_files_only; by default those by which the adapter was found.
-
-    Raises:
-        OSError: there is no such model.
-        ValueError: adapter_config.json is damaged, or names none.
-    """
-    if not exists(folder / ADAPTER_CONFIG) or any(exists(folder / weights) for weights in (SINGLE_WEIGHTS, INDEX)):
-        return folder
-    file = folder / ADAPTER_CONFIG
-    values = read_json_object(file)
-    name, revision = values.get("base_model_name_or_path"), values.get("revision")
-    where = f"{file}: base_model_name_or_path"
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}: wanted the name of the model that the adapter is of, found {show(name)}")
-    if not isinstance(revision, str | None):
-        raise ValueError(f"{file}: revision: wanted a string or null, found {show(revision)}")
-    key = (os.path.abspath(folder), name, revision)
-    if hub is not None and any(hub.values()):
-        _ARGUMENTS[key] = dict(hub)
-    try:
-        # A path on the machine that the adapter was made on is no hub id, and need not be one here.
-        if os.path.isdir(name) and exists(Path(name) / ADAPTER_CONFIG):
-            raise ValueError(f"{brief(name)}: wanted a whole model, found another adapter")
-        return resolve(name, revision=revision, patterns=patterns, **_ARGUMENTS.get(key, {}))
-    except OSError as error:
-        raise FileNotFoundError(f"{where}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def config_file(folder: Path) -> Path:
-    """The config.json of a model, or of the model that an adapter is of.
-
-    Raises:
-        OSError, ValueError: as base_folder.
-    """
-    own = folder / CONFIG_FILE
-    return own if exists(own) else base_folder(folder, (CONFIG_FILE,)) / CONFIG_FILE
 
 
 def _check_hub_id(name: str | os.PathLike[str], text: str) -> None:

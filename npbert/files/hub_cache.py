@@ -68,6 +68,7 @@ class HubModel:
         if constants.HF_HUB_OFFLINE:
             name = next((name for name in _OFFLINE if os.environ.get(name)), _OFFLINE[0])
             self._offline = f"{name} is set"
+        self.known: dict[str, Any] = {}  # path -> what was read of it
         self._was_reached = False
         self._has_downloaded = False
         caches = _caches(constants.HF_HUB_CACHE) if cache_dir is None else [Path(cache_dir).expanduser()]
@@ -272,10 +273,12 @@ class HubModel:
         """A file's content, or None: what is wrong with it is for those to say who read it in earnest."""
         if not self._has(name) or self._commit is None:
             return None
+        path = self._snapshot(self._commit) / name
         try:
-            return read_json(self._snapshot(self._commit) / name)
+            self.known[str(path)] = read_json(path)
         except (OSError, ValueError):
             return None
+        return self.known[str(path)]
 
 
 def _hashes(path: Path, length: int) -> set[str]:

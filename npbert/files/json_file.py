@@ -56,7 +56,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
         OSError: as `read_json`.
         ValueError: as `read_json`, or it is no object.
     """
-    values = read_json(path)
+    return checked_object(path, read_json(path))
+
+
+def checked_object(path: Path, values: Any) -> dict[str, Any]:
+    """What a file holds, if that is an object. Raises ValueError otherwise."""
     if not isinstance(values, dict):
         raise ValueError(f"{path}: wanted a JSON object, found {type(values).__name__}")
     return values

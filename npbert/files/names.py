@@ -14,6 +14,18 @@ ALBERT_MODEL = ("spiece.model",)
 SENTENCEPIECE = (FAIRSEQ_MODEL, ALBERT_MODEL)
 VOCABULARIES = (*WORDPIECE, *BYTE_BPE, *FAIRSEQ_MODEL, *ALBERT_MODEL)
 """What a tokenizer is made of where there is no tokenizer.json."""
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+ADDED_TOKENS_FILE = "added_tokens.json"
+TOKENIZER_FILES = (
+    TOKENIZER_FILE,
+    *VOCABULARIES,
+    TOKENIZER_CONFIG,
+    SPECIAL_TOKENS_FILE,
+    ADDED_TOKENS_FILE,
+    CONFIG_FILE,
+)
+"""What is wanted from the hub for a tokenizer; the model's config says which family it is of."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 

@@ -13,9 +13,8 @@ import math
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +45,7 @@ GROUP = 2**7  # elements whose sum tells what they were: no more than a row of e
 _BEGINS = np.arange(0, CHUNK, GROUP)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Where a tensor lies in its file."""
 
     stored: str  # the format's name: F32, BF16, I64, ...

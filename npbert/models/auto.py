@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from npbert.checks import show
-from npbert.files.hub import resolve
-from npbert.keywords import names_of, refuse_unknown
-from npbert.models.config import EncoderConfig, config_of, read_values
+from npbert.files.hub import HUB, Folder, resolve
+from npbert.files.names import CONFIG_FILE
+from npbert.models.config import ConfigArguments, EncoderConfig, config_of, read_values
 from npbert.models.head_models import (
     ForMaskedLM,
     ForMultipleChoice,
@@ -18,8 +18,11 @@ from npbert.models.head_models import (
     ForTokenClassification,
     HeadModel,
 )
-from npbert.models.model import BareModel, EncoderModel
+from npbert.models.model import BareLoadingArguments, BareModel, EncoderModel
 from npbert.models.registry import MODEL_TYPES, family_class
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Model = TypeVar("Model", bound=EncoderModel)
 
@@ -28,16 +31,11 @@ class AutoConfig:
     """Picks the config class by the `model_type` of a config.json."""
 
     @classmethod
+    @HUB
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **others: Any,
+        **given: Unpack[ConfigArguments],
     ) -> EncoderConfig:
         """The config of a model, as `BertConfig.from_pretrained` and its like have it.
 
@@ -45,17 +43,20 @@ class AutoConfig:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: `model_type` is missing or not supported, or as the class that it names says.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        path, values = read_values(
-            pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only
-        )
-        model_type = values.get("model_type")
-        if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
-            supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
-            found = "none" if "model_type" not in values else show(model_type)
-            raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
-        config_class: type[EncoderConfig] = family_class(model_type, "Config")
-        return config_of(path, config_class, values)
+        hub = HUB.of(f"{cls.__name__}.from_pretrained", given)
+        return read_config(resolve(pretrained_model_name_or_path, patterns=(CONFIG_FILE,), **hub))
+
+
+def read_config(folder: Folder) -> EncoderConfig:
+    """The config of a model's folder. Errors are those of `AutoConfig.from_pretrained`."""
+    path, values = read_values(folder)
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+        supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
+        found = "none" if "model_type" not in values else show(model_type)
+        raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
+    config_class: type[EncoderConfig] = family_class(model_type, "Config")
+    return config_of(path, values, config_class)
 
 
 class _Auto(Generic[Model]):
@@ -72,16 +73,11 @@ class _Auto(Generic[Model]):
         return found
 
     @classmethod
+    @HUB
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **model_arguments: Any,
+        **given: Unpack[BareLoadingArguments],
     ) -> Model:
         """Loads a model: a folder, a hub id, or `package:NAME`, or a subfolder of it.
 
@@ -92,21 +88,15 @@ class _Auto(Generic[Model]):
             ValueError: `model_type` is missing or not supported, its family has no such model, or as the class
                 that it names says.
         """
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        model_type = AutoConfig.from_pretrained(folder).model_type
+        hub, others = HUB.apart(given)
+        folder = resolve(pretrained_model_name_or_path, **hub)
+        model_type = read_config(folder).model_type
         model = cls._class_of(model_type)
         if model is None:
             having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)
             wanted = f"a model_type that has a {cls.kind} ({having})" if having else "another class"
             raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}")
-        return model.from_pretrained(folder, **model_arguments)
+        return model.from_pretrained(folder, **others)
 
 
 class AutoModel(_Auto[BareModel]):

@@ -8,12 +8,13 @@ with padding. At dropped positions, outputs are 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Batch, Floats, Ints
+from npbert_kernels.ops import BATCH_FIELDS, Along, Batch, Floats, Ints
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.arrays import as_array, checked_floats, checked_integers, checked_lists, flat_integers, place, wrong
@@ -21,6 +22,7 @@ from npbert.models.config import EncoderConfig
 
 ANY = 2**64  # a limit that no integer reaches
 LOWEST_SCORE = -10000  # what is added to the score of a key that counts for nothing, or less than that
+TOKEN_FIELDS = tuple(one for one in BATCH_FIELDS if one.along is Along.TOKENS)
 REMEMBERED_TOKENS = 8192  # batches up to this size share their indices: 16 of them are 2 MiB at most
 
 
@@ -113,28 +115,17 @@ def pack(
         given = checked_integers("token_type_ids", token_type_ids, _type_limit(config))
         if given.shape != (B, S):
             wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
-        if config.family.token_types:
+        if config.architecture.token_types:
             token_types = given.reshape(-1)
     stands = columns if config.relative_attention else None
     factors = None if head_mask is None else _head_mask(config, head_mask)
     kept, allowed = (None, None) if attention_mask is None else _read_mask(attention_mask, (B, S))
+    batch = Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, allowed, stands)
     if kept is None:
-        batch = Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, allowed, stands)
         return Packed(batch, B, S)
-
     rows, cu_seqlens, key_lens, first = _keep_all(kept) if padding else _keep(kept)
-    batch = Batch(
-        ids=None if ids is None else ids[rows],
-        positions=positions[rows],
-        token_types=token_types[rows],
-        cu_seqlens=cu_seqlens,
-        key_lens=key_lens,
-        first=first,
-        inputs_embeds=None if embeds is None else embeds[rows],
-        head_mask=factors,
-        columns=None if stands is None else stands[rows],
-    )
-    return Packed(batch, B, S, rows)
+    taken = {one.name: array[rows] for one in TOKEN_FIELDS if (array := getattr(batch, one.name)) is not None}
+    return Packed(replace(batch, **taken, cu_seqlens=cu_seqlens, key_lens=key_lens, first=first), B, S, rows)
 
 
 def pack_lists(
@@ -168,7 +159,7 @@ def pack_lists(
         if len(token_types) != len(ids):
             wrong("token_types", f"{len(ids)} lists, as of ids", len(token_types))
         given = flat_integers("token_types", token_types, _type_limit(config), first)
-        types = given if config.family.token_types else types
+        types = given if config.architecture.token_types else types
     flat = flat_integers("ids", ids, config.vocab_size, first)
     columns = np.arange(cu_seqlens[-1]) - np.repeat(first, lengths)
     positions = columns
@@ -208,7 +199,12 @@ def _selected(select: Sequence[Sequence[int]], lengths: Ints, first: Ints) -> tu
 def split(batch: Batch, tokens: int) -> Iterator[Batch]:
     """The batch in runs of whole sequences: at most so many tokens each, or one sequence that has more."""
     cu_seqlens, B = batch.cu_seqlens, len(batch.key_lens)
-    pairs = None if batch.allowed is None else np.concatenate([[0], np.cumsum(np.diff(cu_seqlens) * batch.key_lens)])
+    # Where each sequence's entries begin, and the last one's end, by what they are entries of: [B + 1] each.
+    begins = {Along.TOKENS: cu_seqlens, Along.SEQUENCES: np.arange(B + 1)}
+    if batch.cu_selected is not None:
+        begins[Along.SELECTED] = batch.cu_selected
+    if batch.allowed is not None:
+        begins[Along.PAIRS] = np.concatenate([[0], np.cumsum(np.diff(cu_seqlens) * batch.key_lens)])
     begin = 0
     while begin < B:
         fits = int(np.searchsorted(cu_seqlens, cu_seqlens[begin] + tokens, side="right")) - 1
@@ -216,48 +212,33 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
         if begin == 0 and end == B:
             yield batch
             return
-        t0, t1 = int(cu_seqlens[begin]), int(cu_seqlens[end])
-        selected = cu_selected = None
-        if batch.selected is not None and batch.cu_selected is not None:
-            cu_selected = batch.cu_selected[begin : end + 1]
-            selected = batch.selected[cu_selected[0] : cu_selected[-1]] - t0
-            cu_selected = cu_selected - cu_selected[0]
-        yield Batch(
-            ids=None if batch.ids is None else batch.ids[t0:t1],
-            positions=batch.positions[t0:t1],
-            token_types=batch.token_types[t0:t1],
-            cu_seqlens=cu_seqlens[begin : end + 1] - t0,
-            key_lens=batch.key_lens[begin:end],
-            first=batch.first[begin:end] - t0,
-            inputs_embeds=None if batch.inputs_embeds is None else batch.inputs_embeds[t0:t1],
-            head_mask=batch.head_mask,
-            allowed=None if pairs is None or batch.allowed is None else batch.allowed[pairs[begin] : pairs[end]],
-            columns=None if batch.columns is None else batch.columns[t0:t1],
-            selected=selected,
-            cu_selected=cu_selected,
-            pooled_from=None if batch.pooled_from is None else batch.pooled_from[begin:end] - t0,
-        )
+        parts = {}
+        for one in BATCH_FIELDS:
+            array = getattr(batch, one.name)
+            if array is not None and one.along is Along.BOUNDARIES:
+                array = array[begin : end + 1]
+            elif array is not None and one.along is not Along.BATCH:
+                array = array[begins[one.along][begin] : begins[one.along][end]]
+            if array is not None and one.counts is not None:
+                array = array - begins[one.counts][begin]
+            parts[one.name] = array
+        yield Batch(**parts)
         begin = end
 
 
-def one_token(like: Batch, config: EncoderConfig) -> Batch:
+def one_token(like: Batch) -> Batch:
     """A batch of one token, to run a program that was made for batches like this one."""
-    zeros, ends = np.zeros(1, np.int64), np.arange(2)
-    return Batch(
-        ids=None if like.ids is None else zeros,
-        positions=zeros,
-        token_types=zeros,
-        cu_seqlens=ends,
-        key_lens=ends[1:],
-        first=zeros,
-        inputs_embeds=None if like.inputs_embeds is None else np.zeros((1, config.embedding_size), np.float32),
-        head_mask=like.head_mask,
-        allowed=None if like.allowed is None else np.ones(1, np.float32),
-        columns=None if like.columns is None else zeros,
-        selected=None if like.selected is None else zeros,
-        cu_selected=None if like.cu_selected is None else ends,
-        pooled_from=None if like.pooled_from is None else zeros,
-    )
+    parts: dict[str, Any] = {}
+    for one in BATCH_FIELDS:
+        array = getattr(like, one.name)
+        if array is None or one.along is Along.BATCH:
+            parts[one.name] = array
+        elif one.along is Along.BOUNDARIES:
+            parts[one.name] = np.arange(2)
+        else:  # the one token is a key, and the pair that it makes is allowed
+            fill = np.ones if one.name in ("key_lens", "allowed") else np.zeros
+            parts[one.name] = fill((1, *array.shape[1:]), array.dtype)
+    return Batch(**parts)
 
 
 def unpack_tokens(packed: Packed, x: Floats) -> Floats:
@@ -381,7 +362,7 @@ def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints
 
 def _type_limit(config: EncoderConfig) -> int:
     """Token types are below it: any integers where the family has no table of them."""
-    return config.type_vocab_size if config.family.token_types else ANY
+    return config.type_vocab_size if config.architecture.token_types else ANY
 
 
 def _head_mask(config: EncoderConfig, head_mask: ArrayLike) -> Floats:

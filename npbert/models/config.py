@@ -14,13 +14,11 @@ from npbert_kernels.ops import Activation
 
 from npbert.checks import check_int, check_number, checked_path, wrong
 from npbert.files.folder_contents import instead_of_config
-from npbert.files.hub import config_file, resolve
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import HUB, Folder, HubArguments, resolve
 from npbert.files.names import CONFIG_FILE
-from npbert.files.regular_file import exists
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import OtherArguments
+from npbert.models.architecture import Architecture
 from npbert.models.config_values import head_lists, label_indices, label_names
-from npbert.models.family import Family
 
 ACTIVATIONS: dict[str, Activation | None] = {
     "gelu": "gelu_erf",
@@ -47,9 +45,14 @@ POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 Config = TypeVar("Config", bound="EncoderConfig")
+
+
+class ConfigArguments(HubArguments, OtherArguments, total=False):
+    """Of a config's `from_pretrained`."""
+
 
 MAX_SIZE = 2**31 - 1
 LEAST_EPS = 2.0**-126  # of float32
@@ -71,7 +74,8 @@ _WRITTEN_IF_SET = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+# Each family makes methods of its own, and of those that are made of a config only its families' are called.
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class EncoderConfig:
     """What the configurations of all families share. Each family adds HF's own keys and defaults.
 
@@ -86,7 +90,7 @@ class EncoderConfig:
     """
 
     model_type: ClassVar[str]
-    family: ClassVar[Family]
+    architecture: ClassVar[Architecture]
     attribute_map: ClassVar[Mapping[str, str]] = {}
     """Names that all families share -> this family's own keys, where they differ."""
 
@@ -186,7 +190,7 @@ class EncoderConfig:
     @cached_property
     def relative_attention(self) -> bool:
         """Whether scores depend on how far apart query and key stand."""
-        return self.position_embedding_type != "absolute" or self.family.relative_bias is not None
+        return self.architecture.relative(self)
 
     @property
     def weight_sets(self) -> int:
@@ -334,16 +338,11 @@ class EncoderConfig:
         return cls(**values, extra=extra)
 
     @classmethod
+    @HUB
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **others: Any,
+        **given: Unpack[ConfigArguments],
     ) -> Self:
         """The config of a model: a folder, `package:NAME` or a hub id; or of a subfolder of it.
 
@@ -353,11 +352,9 @@ class EncoderConfig:
             OSError: there is no such model, or its config.json can't be read.
             ValueError: its config.json is damaged, or asks for what npbert does not compute.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        path, values = read_values(
-            pretrained_model_name_or_path, subfolder, revision, token, cache_dir, local_files_only
-        )
-        return config_of(path, cls, values)
+        hub = HUB.of(f"{cls.__name__}.from_pretrained", given)
+        folder = resolve(pretrained_model_name_or_path, patterns=(CONFIG_FILE,), **hub)
+        return config_of(*read_values(folder), cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, the unknown ones included, in a dict of the caller's own that json can write."""
@@ -388,7 +385,7 @@ class EncoderConfig:
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class LayersConfig(EncoderConfig):
     """The keys for layers that most families have in common."""
 
@@ -402,31 +399,20 @@ class LayersConfig(EncoderConfig):
     layer_norm_eps: float = 1e-12
 
 
-def read_values(
-    name: str | os.PathLike[str],
-    subfolder: str | None,
-    revision: str | None,
-    token: str | bool | None,
-    cache_dir: str | os.PathLike[str] | None,
-    local_files_only: bool,
-) -> tuple[Path, dict[str, Any]]:
-    """A model's config.json and what it holds."""
-    folder = resolve(
-        name,
-        subfolder=subfolder,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        patterns=(CONFIG_FILE,),
-    )
-    path = config_file(folder)
-    if not exists(path):
-        raise FileNotFoundError(f"{path.parent}: wanted {CONFIG_FILE}, found none{instead_of_config(path.parent)}")
-    return path, read_json_object(path)
+def read_values(folder: Folder) -> tuple[Path, dict[str, Any]]:
+    """A model's config.json and what it holds; of an adapter without one, that of the model that it is of.
+
+    Raises:
+        OSError: there is none, or it can't be read.
+        ValueError: it is damaged.
+    """
+    found = folder if folder.has(CONFIG_FILE) else folder.base
+    if not found.has(CONFIG_FILE):
+        raise FileNotFoundError(f"{found}: wanted {CONFIG_FILE}, found none{instead_of_config(found.path)}")
+    return found / CONFIG_FILE, found.values(CONFIG_FILE)
 
 
-def config_of(path: Path, cls: type[Config], values: dict[str, Any]) -> Config:
+def config_of(path: Path, values: dict[str, Any], cls: type[Config]) -> Config:
     """A config of a file's values. Raises ValueError, which names the file."""
     try:
         return cls.from_dict(values)

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import importlib
 import re
+from typing import TypedDict
 
 from npbert_kernels.ops import Backend, Dtype, checked_dtype
 
 from npbert.checks import show
+from npbert.signatures import Arguments
 
 BACKENDS = ("cpu", "reference")
+
+
+class EngineArguments(TypedDict, total=False):
+    """
+    device: None or "cpu", or "cuda" or "cuda:N", a GPU.
+    backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
+    dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
+        With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
+        All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
+        On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
+    """
+
+    device: str | None
+    backend: str | Backend
+    dtype: Dtype
+
+
+ENGINE = Arguments(EngineArguments, backend="cpu", dtype="float32")
 
 
 def backend_for(device: str | None, backend: str | Backend, dtype: Dtype = "float32") -> Backend:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from npbert_kernels.ops import Floats, Store, TableRows
@@ -21,6 +21,16 @@ from npbert.checks import wrong
 from npbert.files.checkpoint import Checkpoint
 from npbert.files.names import CONFIG_FILE
 from npbert.models import losses
+from npbert.models.call_arguments import (
+    LABELLED_CALL,
+    NEXT_SENTENCE_CALL,
+    SENTENCE_ORDER_CALL,
+    SPAN_CALL,
+    LabelledArguments,
+    NextSentenceCallArguments,
+    SentenceOrderCallArguments,
+    SpanCallArguments,
+)
 from npbert.models.config import PROBLEM_TYPES, EncoderConfig
 from npbert.models.heads import ROWS, Head, check_heads, head_aliases, head_forward, head_shapes, place_head, untied
 from npbert.models.losses import IGNORED, checked_labels, checked_targets, cross_entropy
@@ -39,6 +49,9 @@ from npbert.models.outputs import (
 )
 from npbert.models.weights import NamedWeights, Shapes
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 class HeadModel(EncoderModel):
     """An encoder and its heads."""
@@ -48,7 +61,7 @@ class HeadModel(EncoderModel):
 
     @classmethod
     def uses_pooler(cls) -> bool:
-        return any(cls.config_class.family.heads[kind].pooled for kind in cls.kinds)
+        return any(cls.config_class.architecture.heads[kind].pooled for kind in cls.kinds)
 
     @classmethod
     def head_shapes(cls, config: EncoderConfig) -> Shapes:
@@ -73,9 +86,9 @@ class HeadModel(EncoderModel):
     def _place_head(self, config: EncoderConfig, weights: NamedWeights, store: Store, words: TableRows) -> None:
         self._heads: dict[str, Head] = {kind: place_head(config, weights, store, kind, words) for kind in self.kinds}
 
-    def _run_heads(self, *arguments: Any, padding: bool = False) -> Called:
-        """arguments: as _call takes them."""
-        return self._call(partial(head_forward, heads=self._heads), *arguments, padding=padding)
+    def _run_heads(self, arguments: dict[str, Any], *, padding: bool = False) -> Called:
+        """Arguments are those of `_call`."""
+        return self._call(partial(head_forward, heads=self._heads), arguments, padding=padding)
 
     @staticmethod
     def _rows(called: Called, kind: str) -> Floats:
@@ -121,23 +134,9 @@ class OneHeadModel(HeadModel):
     loss_of_padding: ClassVar[bool] = False
     """Whether the loss looks at tokens that the mask excludes."""
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @LABELLED_CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[LabelledArguments]) -> Any:
         """The logits of a padded batch, and with labels their loss.
-
-        Args:
-            labels: see the class. Other arguments are as those of a bare model's call.
 
         Returns:
             The class's output, or with return_dict=False the tuple of what is in it. Logits of tokens that the mask
@@ -147,18 +146,10 @@ class OneHeadModel(HeadModel):
             ValueError: an argument is not as it should be; names it, what was wanted and what was found, and where.
             OSError: the file of the word embeddings was changed while it is in use.
         """
-        called = self._run_heads(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            padding=labels is not None and self.loss_of_padding,
-        )
-        return self._answer(called, self._rows(called, self.kinds[0]), labels, return_dict)
+        arguments = LABELLED_CALL.by_name(OneHeadModel.__call__, places, given)
+        labels = arguments["labels"]
+        called = self._run_heads(arguments, padding=labels is not None and self.loss_of_padding)
+        return self._answer(called, self._rows(called, self.kinds[0]), labels, arguments["return_dict"])
 
     forward = __call__
 
@@ -257,58 +248,39 @@ class ForMultipleChoice(OneHeadModel):
     kinds = ("multiple_choice",)
     output_class = MultipleChoiceModelOutput
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @LABELLED_CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[LabelledArguments]) -> Any:
         """As of other models with heads, of arrays that have an axis of choices behind the first.
 
         Hidden states and attentions come of all choices of all rows, [B * choices, ...]. Raises as they do.
         """
-        named = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-        }
-        arrays = {name: as_array(name, value) for name, value in named.items() if value is not None}
-        first = arrays.get("input_ids", arrays.get("inputs_embeds"))
-        if first is None:
-            raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
-        choices = first.shape[1] if first.ndim > 1 else 0
-        flat: dict[str, Any] = {}
-        for name, array in arrays.items():
-            axes = ["sequences", "choices", "tokens", *(["hidden_size"] if name == "inputs_embeds" else [])]
-            if array.ndim != len(axes) or array.shape[1] != choices:
-                wanted = f"the shape [{', '.join(axes)}]"
-                if array.ndim == len(axes):
-                    wanted += f" with {choices} choices"
-                raise ValueError(f"{name}: wanted {wanted}, found {list(array.shape)}")
-            flat[name] = array.reshape(array.shape[0] * choices, *array.shape[2:])
-        called = self._run_heads(
-            flat.get("input_ids"),
-            flat.get("attention_mask"),
-            flat.get("token_type_ids"),
-            flat.get("position_ids"),
-            head_mask,
-            flat.get("inputs_embeds"),
-            output_attentions,
-            output_hidden_states,
-        )
-        logits = self._rows(called, self.kinds[0]).reshape(len(first), choices)
-        return self._answer(called, logits, labels, return_dict)
+        arguments = LABELLED_CALL.by_name(ForMultipleChoice.__call__, places, given)
+        flat, count, choices = _without_choices(arguments)
+        called = self._run_heads({**arguments, **flat})
+        logits = self._rows(called, self.kinds[0]).reshape(count, choices)
+        return self._answer(called, logits, arguments["labels"], arguments["return_dict"])
 
     forward = __call__
+
+
+def _without_choices(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int, int]:
+    """Arrays [B, choices, ...] of a call as [B * choices, ...], B, and how many choices there are."""
+    names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+    arrays = {name: as_array(name, arguments[name]) for name in names if arguments[name] is not None}
+    first = arrays.get("input_ids", arrays.get("inputs_embeds"))
+    if first is None:
+        raise ValueError("wanted one of input_ids and inputs_embeds, found neither")
+    choices = first.shape[1] if first.ndim > 1 else 0
+    flat: dict[str, Any] = {}
+    for name, array in arrays.items():
+        axes = ["sequences", "choices", "tokens", *(["hidden_size"] if name == "inputs_embeds" else [])]
+        if array.ndim != len(axes) or array.shape[1] != choices:
+            wanted = f"the shape [{', '.join(axes)}]"
+            if array.ndim == len(axes):
+                wanted += f" with {choices} choices"
+            raise ValueError(f"{name}: wanted {wanted}, found {list(array.shape)}")
+        flat[name] = array.reshape(array.shape[0] * choices, *array.shape[2:])
+    return flat, len(first), choices
 
 
 class ElectraForPreTrainingModel(OneHeadModel):
@@ -343,43 +315,22 @@ class ForQuestionAnswering(HeadModel):
 
     kinds = ("question_answering",)
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        start_positions: ArrayLike | None = None,
-        end_positions: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @SPAN_CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[SpanCallArguments]) -> Any:
         """The logits of a padded batch, and with both kinds of positions their loss.
 
         Returns and raises as of other models with heads. `predict` gives [tokens, 2]: start, end.
         """
-        labelled = start_positions is not None and end_positions is not None
-        called = self._run_heads(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            padding=labelled,
-        )
+        arguments = SPAN_CALL.by_name(ForQuestionAnswering.__call__, places, given)
+        starts, ends = arguments["start_positions"], arguments["end_positions"]
+        called = self._run_heads(arguments, padding=starts is not None and ends is not None)
         start, end = np.moveaxis(self._rows(called, self.kinds[0]), -1, 0)  # [B, S] each
         loss = None
-        if start_positions is not None and end_positions is not None:
-            sides = (("start_positions", start_positions, start), ("end_positions", end_positions, end))
+        if starts is not None and ends is not None:
+            sides = (("start_positions", starts, start), ("end_positions", ends, end))
             loss = sum(_position_loss(*side) for side in sides) / 2
         output = QuestionAnsweringModelOutput(loss, start, end, called.hidden_states, called.attentions)
-        return self._returned(output, return_dict)
+        return self._returned(output, arguments["return_dict"])
 
     forward = __call__
 
@@ -399,18 +350,18 @@ class PreTrainingModel(HeadModel):
 
     output_class: ClassVar[type[BertForPreTrainingOutput] | type[AlbertForPreTrainingOutput]]
 
-    def _pretraining(
-        self, arguments: Sequence[Any], labels: ArrayLike | None, name: str, of_pairs: ArrayLike | None, as_dict: Any
-    ) -> Any:
-        """arguments: as _call takes them. The loss is there where both kinds of labels are."""
-        called = self._run_heads(*arguments, padding=labels is not None and of_pairs is not None)
+    def _pretraining(self, arguments: dict[str, Any], name: str) -> Any:
+        """What a call gives, the loss where both kinds of labels are there; `name` is that of the labels of pairs."""
+        labels, of_pairs = arguments["labels"], arguments[name]
+        called = self._run_heads(arguments, padding=labels is not None and of_pairs is not None)
         tokens, pairs = (self._rows(called, kind) for kind in self.kinds)
         loss = None
         if labels is not None and of_pairs is not None:
             words = checked_labels("labels", labels, tokens.shape[:2], tokens.shape[2], IGNORED)
             loss = cross_entropy(tokens, words)
             loss += cross_entropy(pairs, checked_labels(name, of_pairs, pairs.shape[:1], 2, IGNORED))
-        return self._returned(self.output_class(loss, tokens, pairs, called.hidden_states, called.attentions), as_dict)
+        output = self.output_class(loss, tokens, pairs, called.hidden_states, called.attentions)
+        return self._returned(output, arguments["return_dict"])
 
     def predict(self, ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> list[Floats]:
         """Not of a model with two heads.
@@ -431,28 +382,15 @@ class BertForPreTrainingModel(PreTrainingModel):
     kinds = ("masked_lm", "next_sentence")
     output_class = BertForPreTrainingOutput
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        next_sentence_label: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @NEXT_SENTENCE_CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[NextSentenceCallArguments]) -> Any:
         """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses.
 
         Raises:
             ValueError, OSError: as of models with one head.
         """
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
-        arguments = (*inputs, output_attentions, output_hidden_states)
-        return self._pretraining(arguments, labels, "next_sentence_label", next_sentence_label, return_dict)
+        arguments = NEXT_SENTENCE_CALL.by_name(BertForPreTrainingModel.__call__, places, given)
+        return self._pretraining(arguments, "next_sentence_label")
 
     forward = __call__
 
@@ -466,27 +404,14 @@ class AlbertForPreTrainingModel(PreTrainingModel):
     kinds = ("masked_lm", "sentence_order")
     output_class = AlbertForPreTrainingOutput
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        sentence_order_label: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @SENTENCE_ORDER_CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[SentenceOrderCallArguments]) -> Any:
         """Both heads' logits of a padded batch, and with both kinds of labels the sum of their losses.
 
         Raises:
             ValueError, OSError: as of models with one head.
         """
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
-        arguments = (*inputs, output_attentions, output_hidden_states)
-        return self._pretraining(arguments, labels, "sentence_order_label", sentence_order_label, return_dict)
+        arguments = SENTENCE_ORDER_CALL.by_name(AlbertForPreTrainingModel.__call__, places, given)
+        return self._pretraining(arguments, "sentence_order_label")
 
     forward = __call__

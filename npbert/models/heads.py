@@ -1,7 +1,7 @@
 """Heads: what they are, their tensors, and their forward pass on an encoder's rows.
 
-All heads of all families have one form, whose names `family.HeadNames` gives: a linear with an activation, a LayerNorm,
-a linear; or without the first two. They differ in the rows that they look at and in the width of what they give.
+All heads have one form, whose names `architecture.HeadNames` gives: a linear with an activation, a LayerNorm, a linear;
+or without the first two. They differ in the rows that they look at and in the width of what they give.
 
 Source: transformers' models, whose logits these are.
 """
@@ -9,17 +9,15 @@ Source: transformers' models, whose logits these are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from npbert_kernels.ops import Activation, Batch, Forward, Ops, Placed, Rows, Store, TableRows
 
 from npbert.checks import wrong
 from npbert.files.checkpoint import Checkpoint
-from npbert.models.bert.forward import Encoder, encode, pooler
+from npbert.models.architecture import Encoder, HeadNames
 from npbert.models.config import ACTIVATIONS, EncoderConfig
-from npbert.models.family import WORDS, HeadNames
 from npbert.models.weights import NamedWeights, Shapes, canonical_name, place_linear, place_norm
 
 LABELLED = ("sequence_classification", "token_classification")
@@ -40,8 +38,7 @@ ROWS: dict[str, RowsOf] = {
 """What a head is for -> the rows that it looks at: of all tokens, or of each sequence's position 0."""
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """A head's weights, placed in a backend's store."""
 
     rows: RowsOf
@@ -72,18 +69,19 @@ def bias_name(config: EncoderConfig, names: HeadNames) -> str:
 
 def head_aliases(config: EncoderConfig, kind: str) -> dict[str, list[str]]:
     """HF's name -> what files may call the tensor, the name that counts first; of tensors that have several names."""
-    names = config.family.heads[kind]
+    names = config.architecture.heads[kind]
     aliases = {bias_name(config, names): [f"{names.out}.bias", names.bias]} if names.bias else {}
-    return {**aliases, WORDS: [WORDS, f"{names.out}.weight"]} if tied(config, names) else aliases
+    words = config.architecture.words
+    return {**aliases, words: [words, f"{names.out}.weight"]} if tied(config, names) else aliases
 
 
 def untied(config: EncoderConfig, checkpoint: Checkpoint, kind: str) -> bool:
     """Whether a file has a last weight that is not the word embeddings', though config.json says so."""
-    names = config.family.heads[kind]
+    names = config.architecture.heads[kind]
     if not tied(config, names):
         return False
-    stored = {canonical_name(name, config.family.prefix): name for name in checkpoint}
-    words, own = stored.get(WORDS), stored.get(f"{names.out}.weight")
+    stored = {canonical_name(name, config.architecture.prefix): name for name in checkpoint}
+    words, own = stored.get(config.architecture.words), stored.get(f"{names.out}.weight")
     if words is None or own is None:
         return False
     if "I8" in (checkpoint.dtype(words), checkpoint.dtype(own)):
@@ -93,7 +91,7 @@ def untied(config: EncoderConfig, checkpoint: Checkpoint, kind: str) -> bool:
 
 def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
     """HF's name -> shape, of a head's own tensors."""
-    names = config.family.heads[kind]
+    names = config.architecture.heads[kind]
     H, middle = config.hidden_size, config.embedding_size if names.factorised else config.hidden_size
     shapes: Shapes = {}
     if names.dense:
@@ -112,15 +110,15 @@ def check_heads(config: EncoderConfig, kinds: Iterable[str]) -> None:
         config.check_head(kind)
         if kind in LABELLED:
             config.check_labels()
-        activation_of(config, config.family.heads[kind])
+        activation_of(config, config.architecture.heads[kind])
 
 
 def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind: str, words: TableRows) -> Head:
     """Places a head's weights in a store; a tied one is packed from the word embeddings [V, E], as the encoder's are.
 
-    Those of int8 are packed as the float32 that they stand for.
+    int8 embeddings are dequantized to float32 first.
     """
-    names = config.family.heads[kind]
+    names = config.architecture.heads[kind]
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
     weight = words[:] if tied(config, names) else weights.read(f"{names.out}.weight")
@@ -143,7 +141,7 @@ def activation_of(config: EncoderConfig, names: HeadNames) -> Activation | None:
 def logits(head: Head, encoder: Encoder, ops: Ops, x: Rows) -> Rows:
     """[rows, H] -> [rows, width]."""
     if head.pooled:
-        x = pooler(encoder, ops, x)
+        x = encoder.pooler(ops, x)
     if head.dense is not None:
         x = ops.linear(x, head.dense, activation=head.activation)
     if head.norm is not None:
@@ -169,7 +167,7 @@ def head_forward(
         chosen = {"tokens": batch.selected if selected else None, "first": batch.first}
         wanted = {head.rows for head in heads.values()}
         rows = chosen[wanted.pop()] if len(wanted) == 1 else None
-        x, outputs = encode(encoder, ops, batch, hidden_states=hidden_states, attentions=attentions, rows=rows)
+        x, outputs = encoder.encode(ops, batch, hidden_states=hidden_states, attentions=attentions, rows=rows)
         for kind, head in heads.items():
             looked_at = x if rows is not None or head.rows == "tokens" else ops.take(x, batch.first)
             outputs[kind] = logits(head, encoder, ops, looked_at)

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from npbert.checks import brief, check_int, check_number, show
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import base_folder
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder
 from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import SafetensorsFile
+from npbert.models.architecture import EMBEDDING_PARTS
 from npbert.models.config import EncoderConfig
-from npbert.models.weights import TABLES, canonical_name, harmless
+from npbert.models.weights import canonical_name
 
 PREFIX = "base_model.model."  # of peft's wrapper
 MAX_RANK = 2**16
@@ -74,19 +73,16 @@ class _Pair:
     scale: np.float32
 
 
-def open_weights(folder: Path, config: EncoderConfig) -> Checkpoint:
-    """A model's weights, with what an adapter beside them, or in their place, makes of them.
+def merged(base: Checkpoint, folder: Folder, config: EncoderConfig) -> Checkpoint:
+    """Weights with those of a folder's adapter merged into them. They are closed where it fails.
 
     Raises:
-        OSError: there are none, or they can't be read.
-        ValueError: a file is damaged, or the adapter is not one that can be merged.
+        OSError: the adapter can't be read.
+        ValueError: it is damaged, or not one that can be merged.
     """
-    base = Checkpoint.open(base_folder(folder))
-    if not exists(folder / ADAPTER_CONFIG):
-        return base
     adapter: Checkpoint | None = None
     try:
-        settings = _read_settings(folder / ADAPTER_CONFIG)
+        settings = _read_settings(folder / ADAPTER_CONFIG, folder.values(ADAPTER_CONFIG))
         adapter = _open_adapter(folder)
         return _Merged(base, adapter, settings, config)
     except BaseException:
@@ -103,8 +99,8 @@ class _Merged(Checkpoint):
         self._base, self._adapter = base, adapter
         self._pairs: dict[str, _Pair] = {}  # the model's name of a weight -> what is added to it
         self._saved: dict[str, str] = {}  # the model's name of a tensor -> that of the one in its place
-        self._family = config.family
-        prefix = config.family.prefix
+        self._config = config
+        prefix = config.architecture.prefix
         stored = {canonical_name(name, prefix): name for name in base}
         halves: dict[str, dict[str, str]] = {}
         for name in adapter:
@@ -124,14 +120,15 @@ class _Merged(Checkpoint):
             canonical = canonical_name(f"{module}.weight", prefix)
             if canonical in stored:
                 self._add_pair(stored[canonical], module, both["A"], both["B"], settings)
-            elif not re.fullmatch(harmless(config), canonical):
+            elif not re.fullmatch(config.architecture.harmless, canonical):
                 raise _wrong(adapter, both["A"], f"a linear layer of {base.paths[0].parent}", "none of that name")
 
     def _add_pair(self, name: str, module: str, a: str, b: str, settings: _Settings) -> None:
         rank, scale = settings.of(module)
         shape, of_a, of_b = self._base.shape(name), self._adapter.shape(a), self._adapter.shape(b)
-        table = canonical_name(name, self._family.prefix) in (*TABLES, self._family.relative_bias)
-        if len(shape) != 2 or name in self._saved or table or name.endswith(self._family.layer.relative_key):
+        architecture = self._config.architecture
+        part = architecture.part(self._config, canonical_name(name, architecture.prefix))
+        if len(shape) != 2 or name in self._saved or part in EMBEDDING_PARTS:
             raise _wrong(self._adapter, a, "the LoRA of a linear layer", f"one of {brief(name)}")
         for half, found, fits in ((a, of_a, (rank, shape[1])), (b, of_b, (shape[0], rank))):
             if found != fits:
@@ -199,18 +196,17 @@ def _wrong(adapter: Checkpoint, name: str, wanted: str, found: str) -> ValueErro
     return ValueError(f"{adapter.path(name)}: {brief(name)}: wanted {wanted}, found {found}")
 
 
-def _open_adapter(folder: Path) -> Checkpoint:
+def _open_adapter(folder: Folder) -> Checkpoint:
     path = folder / ADAPTER_WEIGHTS
-    if not exists(path):
-        pickled = exists(folder / "adapter_model.bin")
+    if not folder.has(ADAPTER_WEIGHTS):
+        pickled = folder.has("adapter_model.bin")
         why = ": adapter_model.bin is pickled, which npbert does not load: convert it to safetensors" if pickled else ""
         raise FileNotFoundError(f"{folder / ADAPTER_CONFIG}: wanted {ADAPTER_WEIGHTS} beside it, found none{why}")
     file = SafetensorsFile(path)
     return Checkpoint(dict.fromkeys(file.entries, file))
 
 
-def _read_settings(file: Path) -> _Settings:
-    values = read_json_object(file)
+def _read_settings(file: Path, values: dict[str, Any]) -> _Settings:
     try:
         kind = values.get("peft_type")
         if kind != "LORA":

@@ -4,64 +4,67 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
+from npbert_kernels.ops import OPTIONAL, Backend, Batch, Dtype, Floats, Forward, Program, Quantized, Store, TableRows
 from numpy.typing import ArrayLike
 
 from npbert.arrays import checked_integers, checked_lists
 from npbert.checks import check_bool, checked_count, checked_path, wrong
 from npbert.files.checkpoint import Checkpoint
-from npbert.files.hub import resolve
+from npbert.files.hub import HUB, HubArguments, resolve
 from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import write_safetensors
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import OtherArguments
 from npbert.models import architectures
 from npbert.models import batch as batches
-from npbert.models.bert.forward import (
-    EMBEDDING,
+from npbert.models.architecture import (
+    EMBEDDING_PARTS,
     LAST_HIDDEN_STATE,
     POOLER_OUTPUT,
-    POOLS,
     Encoder,
-    Pool,
-    Tail,
     attention_name,
-    embed_forward,
-    encode,
     hidden_state_name,
-    model_forward,
 )
-from npbert.models.config import EncoderConfig
+from npbert.models.call_arguments import CALL, INPUTS, CallArguments
+from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
-from npbert.models.devices import backend_for
-from npbert.models.family import WORDS
-from npbert.models.lora import open_weights
+from npbert.models.devices import ENGINE, EngineArguments, backend_for
+from npbert.models.open_weights import open_weights
 from npbert.models.outputs import BaseModelOutputWithPooling, ModelOutput
-from npbert.models.weights import (
-    EMBEDDING_PARTS,
-    SCALES,
-    NamedWeights,
-    Shapes,
-    encoder_shapes,
-    harmless,
-    has_pooler,
-    load_encoder,
-    matrices,
-    parameter_table,
-    pruning,
-    store_nbytes,
-)
+from npbert.models.pooling import EMBEDDING, POOLS, Pool, Tail, embed_forward, model_forward
+from npbert.models.weights import SCALES, NamedWeights, Shapes
 from npbert.sequences import as_list
+from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+
+class LoadingArguments(HubArguments, EngineArguments, OtherArguments, total=False):
+    """Of a model's `from_pretrained`."""
+
+
+class PoolerArguments(TypedDict, total=False):
+    """
+    add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
+        lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
+    """
+
+    add_pooling_layer: bool
+
+
+class BareLoadingArguments(LoadingArguments, PoolerArguments, total=False):
+    """Of a bare model's `from_pretrained`."""
+
+
+LOADING = HUB + ENGINE
+BARE_LOADING = LOADING + Arguments(PoolerArguments, add_pooling_layer=True)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class EncoderModel:
     """An encoder, with or without a head. Made by `from_pretrained`; several threads may call one model at once.
 
     A class with a head says which tensors the head has (`head_shapes`), places them (`_place_head`), and makes
-    forward passes from `bert.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
+    forward passes from `Encoder.encode`, which `_call` runs on padded arrays and `run_lists` on lists of ids.
     """
 
     config_class: ClassVar[type[EncoderConfig]]
@@ -149,59 +152,39 @@ class EncoderModel:
         self._place(config)
 
     @classmethod
+    @LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[LoadingArguments]
     ) -> Self:
         """Loads a model from its config.json and its safetensors files.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
             others: what changes nothing here, of what transformers takes; the rest is refused.
 
         Raises:
             OSError: no such model, or a file can't be read.
             ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(folder, backend_for(device, backend, dtype), pooler=cls.uses_pooler(), dtype=dtype)
+        arguments = LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        return cls._load(pretrained_model_name_or_path, arguments, cls.uses_pooler())
 
     @classmethod
-    def _load(cls, folder: Path, backend: Backend, *, pooler: bool | None, dtype: Dtype) -> Self:
-        """pooler: None takes what the file has."""
-        config = cls.config_class.from_pretrained(folder)
+    def _load(cls, name: str | os.PathLike[str], arguments: dict[str, Any], pooler: bool | None) -> Self:
+        """
+        Args:
+            name, arguments: as of `from_pretrained`.
+            pooler: None takes what the file has.
+        """
+        folder = resolve(name, **HUB.among(arguments))
+        backend, dtype = backend_for(**ENGINE.among(arguments)), arguments["dtype"]
+        config = config_of(*read_values(folder), cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
-                pooler = has_pooler(config, checkpoint)
-                if config.family.pooler and not pooler:
+                pooler = config.architecture.has_pooler(checkpoint)
+                if config.architecture.pooler and not pooler:
                     why = "the file has no weights for a pooler: pooler_output will be None"
                     warnings.warn(f"{folder}: {why}", stacklevel=3)
             config = cls.settled(config, checkpoint)
@@ -209,7 +192,7 @@ class EncoderModel:
             if other := architectures.mistaken(config, cls):
                 same = f"whose head has tensors of the same names, but another meaning than {cls.__name__}'s"
                 warnings.warn(f"{folder}: config.json names {other}, {same}", stacklevel=3)
-            weights.warn_left_over(harmless(config), stacklevel=3)
+            weights.warn_left_over(config.architecture.harmless, stacklevel=3)
             return cls(config, weights, backend, pooler=pooler, dtype=dtype)
         except BaseException:
             checkpoint.close()
@@ -219,10 +202,10 @@ class EncoderModel:
     def named_weights(cls, config: EncoderConfig, checkpoint: Checkpoint, *, pooler: bool) -> NamedWeights:
         """The model's tensors in a file, checked to be there and of their shapes."""
         head = cls.head_shapes(config)
-        shapes = {**encoder_shapes(config, pooler=pooler), **head}
+        shapes = {**config.architecture.shapes(config, pooler=pooler), **head}
         hint = architectures.hint(config, cls.__name__)
-        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.family.pooler}."))]
-        return NamedWeights(checkpoint, config.family.prefix, shapes, of_head, cls.head_aliases(config), hint)
+        of_head = [name for name in shapes if head and name.startswith((*head, f"{config.architecture.pooler}."))]
+        return NamedWeights(checkpoint, config.architecture.prefix, shapes, of_head, cls.head_aliases(config), hint)
 
     # What a head adds -----------------------------------------------------------------------------------------
 
@@ -254,15 +237,20 @@ class EncoderModel:
 
     def _place(self, config: EncoderConfig) -> None:
         weights, before = self._weights, getattr(self, "config", config)
-        store = self._backend.store(store_nbytes(self._shapes(config)), dtype=self._dtype)
+        architecture = config.architecture
+        store = self._backend.store(architecture.store_nbytes(self._shapes(config)), dtype=self._dtype)
         # Heads are a hundredth of the arithmetic, and what they decide shows at once.
-        precise = store if self._dtype == "float32" else self._backend.store(store_nbytes(self.head_shapes(config)))
+        precise = (
+            store
+            if self._dtype == "float32"
+            else self._backend.store(architecture.store_nbytes(self.head_shapes(config)))
+        )
         try:
-            weights.kept = pruning(self._stored_config, config)
-            encoder = load_encoder(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
-            self._place_head(config, weights, precise, encoder.word_rows)
+            weights.kept = architecture.pruning(self._stored_config, config)
+            encoder = architecture.load(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
+            self._place_head(config, weights, precise, encoder.words)
         except BaseException:
-            weights.kept = pruning(self._stored_config, before)
+            weights.kept = architecture.pruning(self._stored_config, before)
             raise
         self.config = config
         self._encoder = encoder
@@ -270,53 +258,42 @@ class EncoderModel:
 
     def _shapes(self, config: EncoderConfig) -> Shapes:
         """HF's name -> shape, of all weights."""
-        return {**encoder_shapes(config, pooler=self._pooler), **self.head_shapes(config)}
+        return {**config.architecture.shapes(config, pooler=self._pooler), **self.head_shapes(config)}
 
     # Running --------------------------------------------------------------------------------------------------
 
     def _call(
         self,
         forward: Callable[..., Forward],
-        input_ids: ArrayLike | None,
-        attention_mask: ArrayLike | None,
-        token_type_ids: ArrayLike | None,
-        position_ids: ArrayLike | None,
-        head_mask: ArrayLike | None,
-        inputs_embeds: ArrayLike | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
+        arguments: dict[str, Any],
         *,
         padding: bool = False,
     ) -> Called:
         """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
 
-        padding: compute what the mask excludes as well.
+        Args:
+            arguments: of the model's call.
+            padding: compute what the mask excludes as well.
         """
         config = self.config
-        attentions = _flag("output_attentions", output_attentions, config.output_attentions)
-        hidden = _flag("output_hidden_states", output_hidden_states, config.output_hidden_states)
-        packed = batches.pack(
-            config, input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds, padding
-        )
-        has_embeds, has_head_mask = inputs_embeds is not None, head_mask is not None
-        has_pairs = packed.batch.allowed is not None
-        key = (hidden, attentions, has_embeds, has_head_mask, has_pairs)
+        attentions = _flag("output_attentions", arguments["output_attentions"], config.output_attentions)
+        hidden = _flag("output_hidden_states", arguments["output_hidden_states"], config.output_hidden_states)
+        inputs = {name: arguments[name] for name in INPUTS.defaults}
+        packed = batches.pack(config, **inputs, padding=padding)
+        given = tuple(name for name in OPTIONAL if getattr(packed.batch, name) is not None)
+        key = (hidden, attentions, given)
         program = self._programs.get(key) or self._record(
-            key,
-            forward(self._encoder, hidden_states=hidden, attentions=attentions),
-            inputs_embeds=has_embeds,
-            head_mask=has_head_mask,
-            allowed=has_pairs,
+            key, forward(self._encoder, hidden_states=hidden, attentions=attentions), given
         )
         arrays = self._run(program, packed.batch)
         hidden_states = probs = None
         if hidden:
-            names = (*map(hidden_state_name, range(len(self._encoder.layers))), LAST_HIDDEN_STATE)
+            names = (*map(hidden_state_name, range(len(self._encoder.heads))), LAST_HIDDEN_STATE)
             hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
         if attentions:
             probs = tuple(
-                batches.unpack_probs(packed, arrays.pop(attention_name(index)), layer.heads)
-                for index, layer in enumerate(self._encoder.layers)
+                batches.unpack_probs(packed, arrays.pop(attention_name(index)), heads)
+                for index, heads in enumerate(self._encoder.heads)
             )
         return Called(packed, arrays, hidden_states, probs)
 
@@ -350,14 +327,14 @@ class EncoderModel:
         """What runs the model, and keeps the weights of a tail."""
         return self._backend
 
-    def _record(self, key: object, forward: Forward, **reads: bool) -> Program:
+    def _record(self, key: object, forward: Forward, given: Collection[str] = ()) -> Program:
         # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
-        return self._programs.setdefault(key, self._backend.record(forward, **reads))
+        return self._programs.setdefault(key, self._backend.record(forward, given))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
         tokens = len(batch.positions)
         if not tokens:  # nothing to run: the shapes of something, and none of its rows
-            return {name: array[:0] for name, array in program(batches.one_token(batch, self.config)).items()}
+            return {name: array[:0] for name, array in program(batches.one_token(batch)).items()}
         budget = self._backend.token_budget
         if tokens <= budget:
             return program(batch)
@@ -400,12 +377,14 @@ class EncoderModel:
             raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
         replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
         head = self.head_shapes(self.config)
-        prefix = self.config.family.prefix if head else ""
+        prefix = self.config.architecture.prefix if head else ""
         names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
         shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
-        words = self._encoder.word_rows
-        reduced = {name for name in matrices(self.config) if self._dtype == "int8" or self._weights.is_int8(name)}
-        reduced |= {WORDS} if isinstance(words, Quantized) or self._weights.is_int8(WORDS) else set()
+        architecture, words = self.config.architecture, self._encoder.words
+        matrices = architecture.matrices(self.config)
+        reduced = {name for name in matrices if self._dtype == "int8" or self._weights.is_int8(name)}
+        if isinstance(words, Quantized) or self._weights.is_int8(architecture.words):
+            reduced.add(architecture.words)
         int8 = [written for written, name in names.items() if name in reduced]
         scales = {written + SCALES: names[written] for written in int8}
         shapes |= {written: shapes[written.removesuffix(SCALES)][:1] for written in scales}
@@ -414,7 +393,11 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = words if name == WORDS and isinstance(words, Quantized) else self._weights.read_matrix(name)
+            matrix = (
+                words
+                if name == self.config.architecture.words and isinstance(words, Quantized)
+                else self._weights.read_matrix(name)
+            )
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
@@ -426,7 +409,7 @@ class EncoderModel:
         Raises:
             OSError: the file can't be read, or has changed since the model was loaded.
         """
-        rows = self._encoder.word_rows
+        rows = self._encoder.words
         _ = rows[:0]  # of none of them, to hear of that now
         return Embedding(rows)
 
@@ -440,7 +423,7 @@ class EncoderModel:
 
     def parameter_table(self) -> list[tuple[str, int]]:
         """(part, how many parameters) for each part of the model; together they are all of them."""
-        return parameter_table(self.config, self._shapes(self.config))
+        return self.config.architecture.parameter_table(self.config, self._shapes(self.config))
 
     def __repr__(self) -> str:
         config = self.config
@@ -459,83 +442,24 @@ class BareModel(EncoderModel):
     """
 
     @classmethod
+    @BARE_LOADING
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        device: str | None = None,
-        backend: str | Backend = "cpu",
-        dtype: Dtype = "float32",
-        add_pooling_layer: bool = True,
-        **others: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **given: Unpack[BareLoadingArguments]
     ) -> Self:
-        """Loads a model from its config.json and its safetensors files.
+        """As of models with heads, errors included.
 
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            device: None or "cpu", or "cuda" or "cuda:N", a GPU.
-            backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-            dtype: of the encoder's matrices and what they are multiplied with: "float32", "bfloat16" or "int8".
-                With either of the last two, attention multiplies bfloat16; with "int8", word embeddings are int8, too.
-                All else is float32: softmax, LayerNorm, residuals, pooler, heads, and what is returned.
-                On a GPU "float32", "bfloat16" or "float16", of all weights and of what is kept between ops.
-            add_pooling_layer: False leaves the pooler out; pooler_output is None then. A pooler that the file
-                lacks is left out as well, with a warning. DistilBERT and ELECTRA have none.
-            others: what changes nothing here, of what transformers takes; the rest is refused.
-
-        Raises:
-            OSError: no such model, or a file can't be read.
-            ValueError: the config or the weights are damaged, incomplete, or ask for what is not supported.
         """
-        refuse_unknown(f"{cls.__name__}.from_pretrained", others, names_of(cls.from_pretrained))
-        check_bool("add_pooling_layer", add_pooling_layer)
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls._load(
-            folder, backend_for(device, backend, dtype), pooler=None if add_pooling_layer else False, dtype=dtype
-        )
+        arguments = BARE_LOADING.of(f"{cls.__name__}.from_pretrained", given)
+        pooler = arguments["add_pooling_layer"]
+        check_bool("add_pooling_layer", pooler)
+        return cls._load(pretrained_model_name_or_path, arguments, None if pooler else False)
 
-    def __call__(
-        self,
-        input_ids: ArrayLike | None = None,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
-        head_mask: ArrayLike | None = None,
-        inputs_embeds: ArrayLike | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> Any:
+    @CALL
+    def __call__(self, *places: ArrayLike | None, **given: Unpack[CallArguments]) -> Any:
         """The outputs of a padded batch; nothing is computed on padding.
-
-        Args:
-            input_ids: [B, S] integers of any dtype, or
-            inputs_embeds: [B, S, E], in place of the word embeddings.
-            attention_mask: [B, S] of 0 and 1 (bool, integers or floats), holes allowed; None keeps all. [B, S, S] or
-                [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
-                [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
-                0 keeps, -10000 and less does not.
-            token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
-                make no difference to them.
-            position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
-                MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
-            head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
-            output_attentions, output_hidden_states, return_dict: None is what the config says.
 
         Returns:
             BaseModelOutputWithPooling, or with return_dict=False the tuple of what is in it, all float32:
@@ -548,21 +472,12 @@ class BareModel(EncoderModel):
             ValueError: an argument is not as above; names it, what was wanted and what was found, and where.
             OSError: the file of the word embeddings was changed while it is in use.
         """
-        called = self._call(
-            model_forward,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-        )
+        arguments = CALL.by_name(BareModel.__call__, places, given)
+        called = self._call(model_forward, arguments)
         hidden_states = called.hidden_states
         last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
         output = BaseModelOutputWithPooling(last, called.arrays.get(POOLER_OUTPUT), hidden_states, called.attentions)
-        return self._returned(output, return_dict)
+        return self._returned(output, arguments["return_dict"])
 
     forward = __call__
 
@@ -630,7 +545,7 @@ class BareModel(EncoderModel):
 
 
 def _states_forward(encoder: Encoder) -> Forward:
-    return lambda ops, batch: {LAST_HIDDEN_STATE: encode(encoder, ops, batch)[0]}
+    return lambda ops, batch: {LAST_HIDDEN_STATE: encoder.encode(ops, batch)[0]}
 
 
 def _modes(pooling: Any) -> tuple[Pool, ...]:

@@ -1,12 +1,11 @@
-"""A checkpoint's tensors -> an encoder: which there are, in which shapes, and into which field each goes."""
+"""A checkpoint's tensors by their canonical names, each there once and of its shape, and their way into a store."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store, TableRows, check_scales
@@ -14,98 +13,11 @@ from npbert_kernels.ops import Dtype, Floats, Ints, Placed, Quantized, Store, Ta
 from npbert.checks import brief, listed, show
 from npbert.files.checkpoint import Checkpoint
 from npbert.files.stored_table import DTYPES
-from npbert.models.bert.forward import Encoder, Layer
-from npbert.models.bert.relative import bias_by_distance
-from npbert.models.config import EncoderConfig
-from npbert.models.family import EMBEDDINGS_NORM, POSITIONS, TOKEN_TYPES, WORDS
 
 Shapes = dict[str, tuple[int, ...]]
 
 SCALES = "_scale"  # behind the name of an int8 weight [out, in]: its scales [out]
 BLOCK = 2**15  # elements that int8 is made of at a time: larger copies leave the cache, and malloc gives them back
-TABLES = (WORDS, POSITIONS, TOKEN_TYPES)  # gathered from, never multiplied with
-
-
-def layer_prefix(config: EncoderConfig, weights: int) -> str:
-    """What the names of a set of weights begin with."""
-    group, inner = divmod(weights, config.inner_group_num)
-    return config.family.layer_prefix.format(group=group, inner=inner)
-
-
-def projection_name(config: EncoderConfig) -> str | None:
-    """The linear from E to H, where there is one."""
-    factorised = config.embedding_size != config.hidden_size
-    return config.family.projection if factorised or config.family.always_projected else None
-
-
-def encoder_shapes(config: EncoderConfig, *, pooler: bool) -> Shapes:
-    """HF's name -> shape, of every weight of an encoder, in the order of use."""
-    family, names = config.family, config.family.layer
-    E, H, I = config.embedding_size, config.hidden_size, config.intermediate_size  # noqa: E741
-    P, D = config.max_position_embeddings, config.head_size
-    shapes: Shapes = {}
-
-    def linear(name: str, out: int, width: int) -> None:
-        shapes.update({f"{name}.weight": (out, width), f"{name}.bias": (out,)})
-
-    def norm(name: str, width: int) -> None:
-        shapes.update({f"{name}.weight": (width,), f"{name}.bias": (width,)})
-
-    shapes |= {WORDS: (config.vocab_size, E), POSITIONS: (P, E)}
-    if family.token_types:
-        shapes[TOKEN_TYPES] = (config.type_vocab_size, E)
-    norm(EMBEDDINGS_NORM, E)
-    if projection := projection_name(config):
-        linear(projection, H, E)
-    if family.relative_bias:
-        shapes[family.relative_bias] = (config.relative_attention_num_buckets, config.num_attention_heads)
-    for weights in range(config.weight_sets):
-        prefix, heads = layer_prefix(config, weights), config.heads_of(weights)
-        for name in (names.query, names.key, names.value):
-            linear(prefix + name, heads * D, H)
-        if config.position_embedding_type != "absolute":
-            shapes[prefix + names.relative_key] = (2 * P - 1, D)
-        linear(prefix + names.attention_output, H, heads * D)
-        norm(prefix + names.attention_norm, H)
-        linear(prefix + names.intermediate, I, H)
-        linear(prefix + names.output, H, I)
-        norm(prefix + names.output_norm, H)
-    if pooler and family.pooler:
-        linear(family.pooler, H, H)
-    return shapes
-
-
-def parameter_table(config: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[str, int]]:
-    """(part, how many parameters) for each part of a model; together they are all of them."""
-    counts: dict[str, int] = {}
-    for name, shape in shapes.items():
-        part = _part(config, name)
-        counts[part] = counts.get(part, 0) + math.prod(shape)
-    return list(counts.items())
-
-
-EMBEDDING_PARTS = ("word embeddings", "position embeddings", "token type embeddings", "relative positions")
-"""Parts that transformers keeps as nn.Embedding, and leaves out where embeddings are not to be counted."""
-
-
-def _part(config: EncoderConfig, name: str) -> str:
-    family = config.family
-    if name in (family.relative_bias,) or name.endswith(f".{family.layer.relative_key}"):
-        return EMBEDDING_PARTS[3]
-    if name in TABLES:
-        return EMBEDDING_PARTS[TABLES.index(name)]
-    if name.startswith(EMBEDDINGS_NORM):
-        return "embeddings' LayerNorm"
-    owner = name.rpartition(".")[0]
-    if owner == family.projection:
-        return "embeddings' projection"
-    if owner == family.pooler:
-        return "pooler"
-    if not name.startswith(family.layer_prefix.partition("{")[0]):
-        return "head"
-    layer = family.layer
-    attention = (layer.query, layer.key, layer.value, layer.attention_output, layer.attention_norm)
-    return "attention" if owner.endswith(tuple(f".{part}" for part in attention)) else "feed-forward"
 
 
 WRAPPER = "module."  # torch's DataParallel puts it before each name, once for each time that a model is wrapped
@@ -125,18 +37,6 @@ def canonical_name(stored: str, prefix: str) -> str:
         lambda match: "LayerNorm.weight" if match[1] == "gamma" else "LayerNorm.bias",
         name,
     )
-
-
-def has_pooler(config: EncoderConfig, names: Iterable[str]) -> bool:
-    """Whether any of a checkpoint's names is one of the pooler's."""
-    family = config.family
-    return any(canonical_name(name, family.prefix).rpartition(".")[0] == family.pooler for name in names)
-
-
-def harmless(config: EncoderConfig) -> str:
-    """A pattern of names that are no news where they are left over: indices, pretraining heads, a pooler."""
-    pooler = rf"|{re.escape(config.family.pooler)}\.(weight|bias)" if config.family.pooler else ""
-    return rf"embeddings\.(position|token_type)_ids|{config.family.pretraining}{pooler}"
 
 
 class NamedWeights:
@@ -251,6 +151,10 @@ class NamedWeights:
         out[...] = array
         return out
 
+    def read_if_there(self, name: str) -> Floats | None:
+        """None where the architecture has no such tensor."""
+        return self.read(name) if name in self.shapes else None
+
     def table(self, name: str, dtype: Dtype) -> TableRows:
         """A tensor [V, E] that stays in the file, where rows can be read from it as the kernels do; else in memory.
 
@@ -279,7 +183,7 @@ class NamedWeights:
             warnings.warn(message, stacklevel=stacklevel + 1)
 
 
-def _joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -> Floats | Quantized:
+def joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -> Floats | Quantized:
     """Matrices [out, width] one below the other; in int8 if all of them are."""
     if all(map(weights.is_int8, names)):
         parts = [part for name in names if isinstance(part := weights.read_matrix(name), Quantized)]
@@ -290,122 +194,13 @@ def _joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) -
     return joined
 
 
-def matrices(config: EncoderConfig) -> list[str]:
-    """The weights of the encoder's linear layers: what a reduced dtype is of."""
-    shapes = encoder_shapes(config, pooler=False)
-    parts = {name: _part(config, name) for name, shape in shapes.items() if len(shape) == 2}
-    return [name for name, part in parts.items() if part not in EMBEDDING_PARTS]
-
-
-def store_nbytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """What goes into a store, in bytes of float32."""
-    return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name not in TABLES)
-
-
 def place_linear(weights: NamedWeights, store: Store, name: str) -> Placed:
-    """The linear of that name, with its bias."""
-    return store.linear(weights.read_matrix(f"{name}.weight"), weights.read(f"{name}.bias"))
+    """The linear of that name, with its bias if it has one."""
+    return store.linear(weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias"))
 
 
 def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Placed:
     return store.norm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps)
-
-
-def load_encoder(
-    config: EncoderConfig, weights: NamedWeights, store: Store, precise: Store, *, pooler: bool, dtype: Dtype
-) -> Encoder:
-    """Places an encoder's weights in a store of a dtype, one after another in the order of use: few are held twice.
-
-    The pooler goes into `precise`, a store of float32.
-
-    The word embeddings [V, E] stay in the file, unless it holds floats and the dtype is int8; see NamedWeights.table.
-
-    Raises:
-        OSError: a file can't be read.
-        ValueError: weights are not finite.
-    """
-    family, E, P = config.family, config.embedding_size, config.max_position_embeddings
-    words = weights.table(WORDS, dtype)
-    absolute = config.position_embedding_type == "absolute"
-    # What a family lacks is a table of zeros, pages that nothing has touched: the forward pass needs no cases.
-    positions = weights.read(POSITIONS) if absolute else np.zeros((P, E), np.float32)
-    token_types = weights.read(TOKEN_TYPES) if family.token_types else np.zeros((1, E), np.float32)
-    embeddings_norm = place_norm(weights, store, EMBEDDINGS_NORM, config.layer_norm_eps)
-    projection = projection_name(config)
-    projected = place_linear(weights, store, projection) if projection else None
-    biases: dict[tuple[int, ...], Placed] = {}  # of the heads that are kept: most layers share one
-    if family.relative_bias:
-        by_distance = bias_by_distance(weights.read(family.relative_bias), P)  # [N, 2P - 1]
-        for index in range(config.weight_sets):
-            if (heads := tuple(config.kept_heads(index))) not in biases:
-                biases[heads] = store.relative_bias(np.ascontiguousarray(by_distance[list(heads)]))
-    sets = [
-        load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))), dtype)
-        for index in range(config.weight_sets)
-    ]
-    return Encoder(
-        config=config,
-        word_rows=words,
-        words=store.table(words),
-        positions=store.table(positions),
-        token_types=store.table(token_types),
-        embeddings_norm=embeddings_norm,
-        projection=projected,
-        layers=tuple(sets[index] for index in config.layer_weights),
-        pooler=place_linear(weights, precise, family.pooler) if pooler and family.pooler else None,
-    )
-
-
-def load_layer(
-    config: EncoderConfig, weights: NamedWeights, store: Store, index: int, relative: Placed | None, dtype: Dtype
-) -> Layer:
-    """Places a set of weights in a store of a dtype; `relative` is the bias that it shares with others, if any."""
-    names, prefix, eps = config.family.layer, layer_prefix(config, index), config.layer_norm_eps
-    heads = config.heads_of(index)
-    # One [3 N D, H] from three: the hidden state is read once for all of them.
-    parts = [prefix + name for name in (names.query, names.key, names.value)]
-    matrix = _joined(weights, [f"{name}.weight" for name in parts], heads * config.head_size, config.hidden_size)
-    bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
-    qkv = store.linear(matrix, bias, heads_out=heads)
-    # In int8 too: bfloat16 costs attention less than the weights' int8 has cost already.
-    reduced = dtype != "float32" or isinstance(matrix, Quantized)
-    del matrix
-    attention_dtype: Dtype = "bfloat16" if reduced else "float32"
-    if config.position_embedding_type != "absolute":
-        attention_dtype = "float32"  # queries and keys are multiplied with distances as well
-        query = config.position_embedding_type == "relative_key_query"
-        rows = weights.read(prefix + names.relative_key)  # [2P - 1, D]
-        relative = store.relative_key(rows, query=query, scaled=config.family.relative_scaled)
-    output = prefix + names.attention_output
-    return Layer(
-        heads=heads,
-        qkv=qkv,
-        relative=relative,
-        attention_dtype=attention_dtype,
-        attention_output=store.linear(
-            weights.read_matrix(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads
-        ),
-        attention_norm=place_norm(weights, store, prefix + names.attention_norm, eps),
-        intermediate=place_linear(weights, store, prefix + names.intermediate),
-        output=place_linear(weights, store, prefix + names.output),
-        output_norm=place_norm(weights, store, prefix + names.output_norm, eps),
-    )
-
-
-def pruning(stored: EncoderConfig, config: EncoderConfig) -> dict[str, tuple[int, Ints]]:
-    """Name -> (axis, indices) of what is left of a tensor, for each that `config` prunes more than `stored` did."""
-    names, D = config.family.layer, config.head_size
-    kept: dict[str, tuple[int, Ints]] = {}
-    for index in config.pruned_heads:
-        had, has = stored.kept_heads(index), config.kept_heads(index)
-        if had != has:
-            prefix = layer_prefix(config, index)
-            heads = np.array([had.index(head) for head in has])
-            rows = (heads[:, None] * D + np.arange(D)).ravel()
-            for name in (names.query, names.key, names.value):
-                kept |= {f"{prefix}{name}.weight": (0, rows), f"{prefix}{name}.bias": (0, rows)}
-            kept[f"{prefix}{names.attention_output}.weight"] = (1, rows)
-    return kept
 
 
 def _where(checkpoint: Checkpoint) -> str:

@@ -10,7 +10,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from npbert.checks import as_count, show
-from npbert.keywords import LOADING, refuse_unknown
+from npbert.files.hub import resolve
+from npbert.files.names import MODEL_FILES, TOKENIZER_FILES
+from npbert.keywords import OtherArguments, refuse_unknown
 
 if TYPE_CHECKING:
     from npbert_kernels.ops import Dtype
@@ -84,9 +86,10 @@ def pipeline(
             f"model: wanted a folder, a hub id or package:NAME, found none, and npbert chooses none by itself: "
             f"pipeline({task!r}, model=...) with a model that was trained for the task"
         )
-    others = {key: value for key, value in arguments.items() if key in LOADING}
+    harmless = OtherArguments.__annotations__
+    others = {key: value for key, value in arguments.items() if key in harmless}
     refuse_unknown("pipeline", others)
-    arguments = {key: value for key, value in arguments.items() if key not in LOADING}
+    arguments = {key: value for key, value in arguments.items() if key not in harmless}
     arguments = kind.checked_arguments(arguments, pipeline)  # before a model is loaded
     hub: dict[str, Any] = {
         "revision": revision,
@@ -97,9 +100,10 @@ def pipeline(
     if isinstance(model, str | os.PathLike):
         placed: dict[str, Any] = {} if device is None else {"device": _device(device)}
         placed |= {} if dtype is None else {"dtype": dtype}
-        loaded = kind.load_model(model, backend=backend, subfolder=subfolder, **hub, **placed)
-        if tokenizer is None:
-            tokenizer, hub = model, {**hub, "subfolder": subfolder}
+        patterns = MODEL_FILES if tokenizer is not None else (*MODEL_FILES, *TOKENIZER_FILES)
+        folder = resolve(model, subfolder=subfolder, patterns=patterns, **hub)
+        loaded = kind.load_model(folder, backend=backend, **placed)
+        tokenizer = folder if tokenizer is None else tokenizer
     else:
         for key, value in (("device", device), ("dtype", dtype), ("subfolder", subfolder)):
             if value is not None:

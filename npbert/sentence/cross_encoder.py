@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from npbert_kernels.ops import Dtype, Floats
+from npbert_kernels.ops import Floats
 
 from npbert.arrays import as_array
 from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import names_of
 from npbert.models.auto import AutoModelForSequenceClassification
+from npbert.models.devices import ENGINE
 from npbert.models.scores import softmax
 from npbert.progress import Progress
+from npbert.sentence.arguments import SENTENCE, SentenceArguments
 from npbert.sentence.cross_encoder_folder import SCORES, read_cross_encoder_folder
-from npbert.sentence.names import RERANKERS, resolve_sentences
+from npbert.sentence.names import RERANKERS, SENTENCE_HUB, resolve_sentences
 from npbert.sentence.prompts import checked_default, checked_prompts, chosen_prompt
 from npbert.sentence.save import save_cross_encoder_settings
 from npbert.sentence.tokenizer import read_tokenizer
@@ -25,26 +27,24 @@ from npbert.sequences import as_list, described
 from npbert.text.errors import fitting
 from npbert.text.inputs import TextError, check_texts, check_unicode, checked_texts
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Pair: TypeAlias = Sequence[str]  # two texts
 Activation: TypeAlias = Callable[[Any], Any]
 
 
+@SENTENCE.described
 class CrossEncoder:
     """A model that reads two texts together and scores them: a reranker, or a classifier of pairs.
 
     Args:
         model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries one).
-        device: where to compute: None or "cpu", or "cuda" or "cuda:N", a GPU.
-        prompts, default_prompt_name: texts put before the first of each pair, by name, and the one used by default.
-        cache_folder, revision, local_files_only, token: as huggingface_hub takes them; hub ids only.
         num_labels: None, or as many as the model has.
         max_length: the most tokens that are read of a pair; the folder's where None.
         activation_fn: what makes scores of logits, a function of an array [n, labels] or one of torch.nn's modules
             Sigmoid, Identity, Tanh, ReLU; where None what the folder names, or else Sigmoid with one label, and
             none with several.
-        backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-        dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
-        subfolder: of the folder that is named, where the files are.
         others: what changes nothing here, of what transformers' loading takes; the rest is refused.
 
     Raises:
@@ -54,48 +54,31 @@ class CrossEncoder:
     Follows sentence_transformers.CrossEncoder, 4 to 6.2.
     """
 
+    @SENTENCE
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
         *,
-        device: str | None = None,
-        prompts: dict[str, str] | None = None,
-        default_prompt_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
         num_labels: int | None = None,
         max_length: int | None = None,
         activation_fn: Activation | None = None,
-        backend: str = "cpu",
-        dtype: Dtype = "float32",
-        subfolder: str | None = None,
-        **others: Any,
+        **given: Unpack[SentenceArguments],
     ) -> None:
-        refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
-        folder = resolve_sentences(
-            model_name_or_path,
-            RERANKERS,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-        )
+        arguments = SENTENCE.of(type(self).__name__, given, names_of(type(self).__init__))
+        folder = resolve_sentences(model_name_or_path, RERANKERS, **SENTENCE_HUB.among(arguments))
         self.settings = settings = read_cross_encoder_folder(folder)
-        given = {} if prompts is None else checked_prompts("prompts", prompts)
-        self.prompts = {**settings.prompts, **given}
+        prompts = arguments["prompts"]
+        own = {} if prompts is None else checked_prompts("prompts", prompts)
+        self.prompts = {**settings.prompts, **own}
         source = folder / settings.sources["default_prompt_name"]
         self.default_prompt_name = checked_default(
-            self.prompts, default_prompt_name, settings.default_prompt_name, source
+            self.prompts, arguments["default_prompt_name"], settings.default_prompt_name, source
         )
         self.activation_fn = SCORES[settings.activation] if activation_fn is None else _function(activation_fn)
-        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            settings.transformer, device=device, backend=backend, dtype=dtype
-        )
-        self._device = device or "cpu"
+        transformer = folder.inner(settings.transformer)
+        self.tokenizer = read_tokenizer(transformer, settings.do_lower_case)
+        self.model = AutoModelForSequenceClassification.from_pretrained(transformer, **ENGINE.among(arguments))
+        self._device = arguments["device"] or "cpu"
         self.config = self.model.config
         self.tokenizer.check_vocabulary(self.config.vocab_size)
         if num_labels not in (None, self.num_labels):

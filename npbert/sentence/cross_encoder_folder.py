@@ -11,10 +11,10 @@ import numpy as np
 from npbert_kernels.ops import Floats
 
 from npbert.checks import show
-from npbert.files.json_file import read_json_object
+from npbert.files.hub import Folder
 from npbert.files.names import CONFIG_FILE, MODULES_FILE
-from npbert.files.regular_file import exists
-from npbert.models.auto import AutoConfig
+from npbert.models.auto import read_config
+from npbert.models.config import read_values
 from npbert.models.scores import sigmoid
 from npbert.sentence.folder import (
     SETTINGS_FILE,
@@ -47,7 +47,7 @@ class CrossEncoderFolder:
     sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
 
 
-def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
+def read_cross_encoder_folder(folder: Folder) -> CrossEncoderFolder:
     """The settings of a folder. One without modules.json is a bare classifier, whose config.json may name a function.
 
     Raises:
@@ -59,20 +59,19 @@ def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
         found = ", ".join(kind for kind, _ in modules)
         raise ValueError(f"{folder / MODULES_FILE}: wanted a Transformer alone, found {found}")
     sources: dict[str, str] = {}
-    transformer = folder / modules[0][1] if modules else folder
-    config = AutoConfig.from_pretrained(transformer)
+    transformer = folder.inner(modules[0][1]) if modules else folder
+    config = read_config(transformer)
     values: dict[str, Any] = {}
     named: tuple[Path, str, Any] | None = None
-    if modules and exists(folder / SETTINGS_FILE):
-        file = folder / SETTINGS_FILE
-        values = read_json_object(file)
+    if modules and folder.has(SETTINGS_FILE):
+        file, values = folder / SETTINGS_FILE, folder.values(SETTINGS_FILE)
         kind = values.get("model_type", "CrossEncoder")
         if kind != "CrossEncoder":
             raise ValueError(f"{file}: model_type: wanted 'CrossEncoder', found {show(kind)}")
         if values.get("activation_fn") is not None:
             named = file, "activation_fn", values["activation_fn"]
     prompts = read_prompts(folder / SETTINGS_FILE, values, sources)
-    named = named or _named_by_config(transformer / CONFIG_FILE)
+    named = named or _named_by_config(transformer)
     if named is None:
         activation = "Sigmoid" if config.num_labels == 1 else "Identity"
         sources["activation"] = f"{CONFIG_FILE}: {config.num_labels} labels: sentence-transformers' default"
@@ -87,12 +86,12 @@ def read_cross_encoder_folder(folder: Path) -> CrossEncoderFolder:
     if limit is None or limit > longest:
         limit = longest
         sources["max_seq_length"] = f"{CONFIG_FILE}: max_position_embeddings"
-    return CrossEncoderFolder(transformer, limit, activation, do_lower_case, sources=sources, **prompts)
+    return CrossEncoderFolder(transformer.path, limit, activation, do_lower_case, sources=sources, **prompts)
 
 
-def _named_by_config(file: Path) -> tuple[Path, str, Any] | None:
+def _named_by_config(folder: Folder) -> tuple[Path, str, Any] | None:
     """The function that config.json names: (file, key, value)."""
-    values = read_json_object(file)
+    file, values = read_values(folder)
     newer = values.get("sentence_transformers")
     if newer is not None and not isinstance(newer, Mapping):
         raise ValueError(f"{file}: sentence_transformers: wanted an object, found {show(newer)}")

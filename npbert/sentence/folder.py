@@ -10,20 +10,17 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npbert.checks import brief, listed, show
-from npbert.files.json_file import read_json, read_json_object
-from npbert.files.names import MAX_MODULES, MODEL_FILES, MODULES_FILE
-from npbert.files.regular_file import exists
-from npbert.models.auto import AutoConfig
+from npbert.files.hub import Folder
+from npbert.files.names import CONFIG_FILE, MAX_MODULES, MODEL_FILES, MODULES_FILE, TOKENIZER_CONFIG, TOKENIZER_FILES
+from npbert.models.auto import read_config
 from npbert.sentence.modules import Dense, Module, Pooling, read_module, read_pooling
 from npbert.sentence.prompts import checked_prompts
 from npbert.sentence.similarity import SIMILARITIES
-from npbert.text.files import CONFIG_FILE as TOKENIZER_CONFIG
-from npbert.text.files import TOKENIZER_FILES
 
 SETTINGS_FILE = "config_sentence_transformers.json"
 TRANSFORMER_FILE = "sentence_bert_config.json"
@@ -83,7 +80,7 @@ class SentenceFolder:
     module_sources: tuple[str, ...] = ()  # of each of `modules`
 
 
-def read_sentence_folder(folder: Path) -> SentenceFolder:
+def read_sentence_folder(folder: Folder) -> SentenceFolder:
     """The settings of a folder. One without modules.json is a bare transformer: mean pooling, and no other file
     of sentence-transformers' counts, as it has it.
 
@@ -92,13 +89,13 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         ValueError: a file is malformed, or asks for what is not supported; it and the module are named.
     """
     entries = read_modules(folder)
-    has_modules = exists(folder / MODULES_FILE)
+    has_modules = folder.has(MODULES_FILE)
     if has_modules:
         _check_order(folder / MODULES_FILE, [kind for kind, _ in entries])
     sources: dict[str, str] = {}
-    settings = _read_settings(folder / SETTINGS_FILE, has_modules, sources)
-    transformer = folder / entries[0][1] if entries else folder
-    config = AutoConfig.from_pretrained(transformer)
+    settings = _read_settings(folder, has_modules, sources)
+    transformer = folder.inner(entries[0][1]) if entries else folder
+    config = read_config(transformer)
 
     pooling = Pooling()
     sources["pooling"] = f"no {MODULES_FILE}: sentence-transformers' default"
@@ -106,16 +103,15 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     module_sources: list[str] = []
     width: int = config.hidden_size
     if entries:
-        path = folder / entries[1][1]
-        pooling, key = read_pooling(path, width)
-        pooling = replace(pooling, cls_behind_prompt=_version(settings["saved_by"]) >= CLS_BEHIND_PROMPT)
-        sources["pooling"] = f"{path.relative_to(folder) / 'config.json'}: {key}"
+        pooling, key = read_pooling(folder.inner(entries[1][1]), width)
+        pooling = pooling._replace(cls_behind_prompt=_version(settings["saved_by"]) >= CLS_BEHIND_PROMPT)
+        sources["pooling"] = f"{Path(entries[1][1]) / CONFIG_FILE}: {key}"
         width *= len(pooling.modes)
         for index, (kind, where) in enumerate(entries[2:], 2):
-            module, keys = read_module(kind, folder / where, width)
+            module, keys = read_module(kind, folder.inner(where), width)
             if module is not None:
                 modules.append(module)
-                file = Path(where) / "config.json"
+                file = Path(where) / CONFIG_FILE
                 module_sources.append(f"{file}: {keys}" if keys else f"{MODULES_FILE}: module {index}")
                 width = module.out_features if isinstance(module, Dense) else width
 
@@ -126,7 +122,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         sources["max_seq_length"] = "config.json: max_position_embeddings"
 
     return SentenceFolder(
-        transformer=transformer,
+        transformer=transformer.path,
         max_seq_length=limit,
         do_lower_case=do_lower_case,
         lower_whole=_version(settings["saved_by"]) < LOWER_BY_LETTER,
@@ -139,16 +135,16 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     )
 
 
-def read_modules(folder: Path) -> list[tuple[str, str]]:
+def read_modules(folder: Folder) -> list[tuple[str, str]]:
     """[(kind, path)] in order, each one of MODULES. Empty if there is no modules.json.
 
     Raises:
         OSError, ValueError: the file can't be read, is malformed, or lists a module that is not supported.
     """
     file = folder / MODULES_FILE
-    if not exists(file):
+    if not folder.has(MODULES_FILE):
         return []
-    entries = read_json(file)
+    entries = folder.json(MODULES_FILE)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{file}: wanted a list of objects, one for each module")
     if len(entries) > MAX_MODULES:
@@ -191,7 +187,7 @@ def _stays_inside(path: str) -> bool:
 
 
 def read_transformer(
-    folder: Path,
+    folder: Folder,
     names: tuple[str, ...],
     sources: dict[str, str],
     task: str = "feature-extraction",
@@ -211,9 +207,9 @@ def read_transformer(
     limit: int | None = None
     lower = False
     sources["do_lower_case"] = "not set"
-    file = next((folder / name for name in names if exists(folder / name)), None)
-    if file is not None:
-        values = read_json_object(file)
+    name = next((name for name in names if folder.has(name)), None)
+    if name is not None:
+        file, values = folder / name, folder.values(name)
         _check_supported(file, values, {"transformer_task": task, "module_output_name": output})
         for key in TOKENIZER_ARGUMENTS:  # go before max_seq_length, as sentence-transformers has it
             arguments = values.get(key) or {}
@@ -230,11 +226,10 @@ def read_transformer(
         lower = bool(given)
         if "do_lower_case" in values:
             sources["do_lower_case"] = f"{file.name}: do_lower_case"
-    file = folder / TOKENIZER_CONFIG
-    if limit is None and exists(file):
-        given = read_json_object(file).get("model_max_length")
+    if limit is None:
+        given = folder.optional_values(TOKENIZER_CONFIG).get("model_max_length")
         if given is not None:
-            limit = _whole_number(file, "model_max_length", given)
+            limit = _whole_number(folder / TOKENIZER_CONFIG, "model_max_length", given)
             sources["max_seq_length"] = f"{TOKENIZER_CONFIG}: model_max_length"
     return limit, lower
 
@@ -268,9 +263,9 @@ def _whole_number(file: Path, key: str, value: object) -> int:
     return int(number)
 
 
-def _read_settings(file: Path, counts: bool, sources: dict[str, str]) -> dict[str, Any]:
+def _read_settings(folder: Folder, counts: bool, sources: dict[str, str]) -> dict[str, Any]:
     """The fields of SentenceFolder that config_sentence_transformers.json sets."""
-    values = read_json_object(file) if counts and exists(file) else {}
+    file, values = folder / SETTINGS_FILE, folder.optional_values(SETTINGS_FILE) if counts else {}
     kind = values.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise ValueError(f"{file}: model_type: wanted 'SentenceTransformer', found {show(kind)}")

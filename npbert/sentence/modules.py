@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from npbert_kernels.ops import Activation
 
 from npbert.checks import is_int, show
-from npbert.files.json_file import read_json_object
-from npbert.files.regular_file import exists
-from npbert.models.bert.forward import POOLS, Pool
+from npbert.files.hub import Folder
+from npbert.files.names import CONFIG_FILE
+from npbert.models.pooling import POOLS, Pool
 
 # The name of torch.nn -> the op's.
 ACTIVATIONS: dict[str, Activation | None] = {
@@ -38,8 +38,7 @@ POOLING_FLAGS: dict[str, Pool] = {
 assert tuple(POOLING_FLAGS.values()) == POOLS == get_args(Pool)
 
 
-@dataclass(frozen=True)
-class Pooling:
+class Pooling(NamedTuple):
     """[T, H] -> [B, H times the number of modes]."""
 
     modes: tuple[Pool, ...] = ("mean",)  # in the order in which their vectors are joined
@@ -47,8 +46,7 @@ class Pooling:
     cls_behind_prompt: bool = False  # and then "cls" is the first token that is, not the text's first
 
 
-@dataclass(frozen=True)
-class Dense:
+class Dense(NamedTuple):
     """[B, in_features] -> [B, out_features]: activation(x W^T + bias), and x is added to it with use_residual."""
 
     folder: Path  # of the weights
@@ -69,8 +67,7 @@ class Dense:
         return shapes
 
 
-@dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(NamedTuple):
     """[B, dimension] -> [B, dimension]."""
 
     folder: Path
@@ -90,14 +87,13 @@ class Normalize:
 Module: TypeAlias = Dense | LayerNorm | Normalize
 
 
-def read_pooling(folder: Path, hidden_size: int) -> tuple[Pooling, str]:
+def read_pooling(folder: Folder, hidden_size: int) -> tuple[Pooling, str]:
     """The settings of a Pooling module, and the key that named its modes.
 
     Raises:
         OSError, ValueError: config.json can't be read, or has values that are wrong or not supported.
     """
-    file = folder / "config.json"
-    values = read_json_object(file)
+    file, values = folder / CONFIG_FILE, folder.values(CONFIG_FILE)
     for key in ("embedding_dimension", "word_embedding_dimension"):
         if key in values and values[key] != hidden_size:
             raise ValueError(f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {show(values[key])}")
@@ -119,7 +115,7 @@ def read_pooling(folder: Path, hidden_size: int) -> tuple[Pooling, str]:
     return Pooling(tuple(modes), include_prompt), key
 
 
-def read_module(kind: str, folder: Path, width: int) -> tuple[Module | None, str]:
+def read_module(kind: str, folder: Folder, width: int) -> tuple[Module | None, str]:
     """The settings of a module that takes vectors of so many numbers, and the keys that gave them.
 
     None for one that does nothing (Dropout).
@@ -129,18 +125,18 @@ def read_module(kind: str, folder: Path, width: int) -> tuple[Module | None, str
     """
     if kind == "Dropout":  # it is for training
         return None, ""
-    file = folder / "config.json"
-    values = read_json_object(file) if kind in ("Dense", "LayerNorm") or exists(file) else {}
+    read = folder.values if kind in ("Dense", "LayerNorm") else folder.optional_values
+    file, values = folder / CONFIG_FILE, read(CONFIG_FILE)
     for key in ("module_input_name", "module_output_name"):
         if values.get(key) not in (VECTOR, None):
             raise ValueError(f"{file}: {key}: wanted {VECTOR!r}, found {show(values[key])}; not supported")
     if kind == "Normalize":  # in older folders it has no file
         return Normalize(), ""
     if kind == "LayerNorm":
-        return LayerNorm(folder, _width(file, values, "dimension", width)), "dimension"
+        return LayerNorm(folder.path, _width(file, values, "dimension", width)), "dimension"
     key = "activation_function"  # Tanh where it is missing, as sentence-transformers has it
     dense = Dense(
-        folder,
+        folder.path,
         in_features=_width(file, values, "in_features", width),
         out_features=_width(file, values, "out_features", None),
         bias=_flag(file, values, "bias", True),

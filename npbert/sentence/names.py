@@ -7,10 +7,14 @@ organisations are.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
-from npbert.files.hub import resolve
+from npbert.files.hub import PLACE, Folder, PlaceArguments, resolve
 from npbert.sentence.folder import SENTENCE_FILES
+from npbert.signatures import Arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SENTENCES = "sentence-transformers"
 RERANKERS = "cross-encoder"
@@ -39,37 +43,38 @@ OLDER_MODELS = frozenset({
 """On the hub by their names alone."""
 
 
+class SentenceCacheArguments(TypedDict, total=False):
+    """
+    cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
+    """
+
+    cache_folder: str | os.PathLike[str] | None
+
+
+class SentenceHubArguments(PlaceArguments, SentenceCacheArguments, total=False):
+    """Where a model of sentence-transformers is."""
+
+
+SENTENCE_HUB = PLACE + Arguments(SentenceCacheArguments)
+
+
+@SENTENCE_HUB
 def resolve_sentences(
-    name: str | os.PathLike[str],
-    organization: str = SENTENCES,
-    *,
-    subfolder: str | None = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_folder: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-) -> Path:
+    name: str | os.PathLike[str], organization: str = SENTENCES, **given: Unpack[SentenceHubArguments]
+) -> Folder:
     """The folder of a model and of the files that sentence-transformers has beside it.
 
     Args:
         name: as `hub.resolve` takes it.
         organization: whose model it is, where the name says none and is not one of OLDER_MODELS.
-        subfolder, revision, token, local_files_only: as `hub.resolve` takes them.
-        cache_folder: by default what `SENTENCE_TRANSFORMERS_HOME` says, else the hub's own cache.
 
     Raises:
         OSError, ValueError: as hub.resolve.
     """
+    hub = SENTENCE_HUB.of("resolve_sentences", given)
+    cache_dir = hub.pop("cache_folder")
+    if cache_dir is None:
+        cache_dir = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
     is_older = isinstance(name, str) and name.lower() in OLDER_MODELS
-    if cache_folder is None:
-        cache_folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
-    return resolve(
-        name,
-        subfolder=subfolder,
-        revision=revision,
-        token=token,
-        cache_dir=cache_folder,
-        local_files_only=local_files_only,
-        patterns=SENTENCE_FILES,
-        organization=None if is_older else organization,
-    )
+    organization_of = None if is_older else organization
+    return resolve(name, patterns=SENTENCE_FILES, organization=organization_of, cache_dir=cache_dir, **hub)

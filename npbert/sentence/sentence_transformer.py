@@ -6,19 +6,20 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from npbert_kernels.ops import Dtype
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show
-from npbert.keywords import names_of, refuse_unknown
+from npbert.keywords import names_of
 from npbert.models.auto import AutoModel
+from npbert.models.devices import ENGINE
 from npbert.progress import Progress
+from npbert.sentence.arguments import SENTENCE, SentenceArguments
 from npbert.sentence.folder import read_sentence_folder
 from npbert.sentence.modules import Normalize
-from npbert.sentence.names import resolve_sentences
+from npbert.sentence.names import SENTENCE_HUB, resolve_sentences
 from npbert.sentence.precision import PRECISIONS, Precision, in_precision
 from npbert.sentence.prompts import checked_default, checked_prompts, chosen_prompt
 from npbert.sentence.similarity import SIMILARITIES, Vectors, pairwise, similarity, unit
@@ -26,24 +27,21 @@ from npbert.sentence.tail import place
 from npbert.sentence.tokenizer import read_tokenizer
 from npbert.text.inputs import check_unicode, checked_texts
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Floats = NDArray[np.float32]
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
 
+@SENTENCE.described
 class SentenceTransformer:
     """A model that turns texts into vectors, from a sentence-transformers folder or a bare transformer.
 
     Args:
         model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries one).
-        device: where to compute: None or "cpu", or "cuda" or "cuda:N", a GPU.
-        prompts: texts that `encode` puts before each text, by name; they go before those of the folder.
-        default_prompt_name: the prompt that is used when `encode` is given none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; the folder's where None.
-        cache_folder, revision, local_files_only, token: as huggingface_hub takes them; hub ids only.
         truncate_dim: keep this many leading numbers of each vector; the folder's where None.
-        backend: "cpu" (compiled kernels) or "reference" (NumPy: slow, needs no compiler).
-        dtype: "float32", "bfloat16" or "int8", as a model's from_pretrained takes it.
-        subfolder: of the folder that is named, where the files are.
         others: what changes nothing here, of what transformers' loading takes; the rest is refused.
 
     Raises:
@@ -53,49 +51,33 @@ class SentenceTransformer:
     Follows sentence_transformers.SentenceTransformer, 5.1 to 6.2.
     """
 
+    @SENTENCE
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
         *,
-        device: str | None = None,
-        prompts: dict[str, str] | None = None,
-        default_prompt_name: str | None = None,
         similarity_fn_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
         truncate_dim: int | None = None,
-        backend: str = "cpu",
-        dtype: Dtype = "float32",
-        subfolder: str | None = None,
-        **others: Any,
+        **given: Unpack[SentenceArguments],
     ) -> None:
-        refuse_unknown(type(self).__name__, others, names_of(type(self).__init__))
-        folder = resolve_sentences(
-            model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-        )
+        arguments = SENTENCE.of(type(self).__name__, given, names_of(type(self).__init__))
+        folder = resolve_sentences(model_name_or_path, **SENTENCE_HUB.among(arguments))
         self.settings = settings = read_sentence_folder(folder)
-        given = {} if prompts is None else checked_prompts("prompts", prompts)
-        self.prompts = {"query": "", "document": "", **settings.prompts, **given}
+        prompts = arguments["prompts"]
+        own = {} if prompts is None else checked_prompts("prompts", prompts)
+        self.prompts = {"query": "", "document": "", **settings.prompts, **own}
         source = folder / settings.sources["default_prompt_name"]
         self.default_prompt_name = checked_default(
-            self.prompts, default_prompt_name, settings.default_prompt_name, source
+            self.prompts, arguments["default_prompt_name"], settings.default_prompt_name, source
         )
         self.similarity_fn_name = settings.similarity_fn_name if similarity_fn_name is None else similarity_fn_name
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
-        self.tokenizer = read_tokenizer(settings.transformer, settings.do_lower_case, settings.lower_whole)
-        self.model = AutoModel.from_pretrained(
-            settings.transformer, add_pooling_layer=False, device=device, backend=backend, dtype=dtype
-        )
-        self._device = device or "cpu"
+        transformer = folder.inner(settings.transformer)
+        self.tokenizer = read_tokenizer(transformer, settings.do_lower_case, settings.lower_whole)
+        self.model = AutoModel.from_pretrained(transformer, add_pooling_layer=False, **ENGINE.among(arguments))
+        self._device = arguments["device"] or "cpu"
         self.tokenizer.check_vocabulary(self.model.config.vocab_size)
         self._tail = place(settings.modules, self.model.backend) if settings.modules else None
         self._unit = bool(settings.modules) and isinstance(settings.modules[-1], Normalize)
@@ -314,8 +296,7 @@ class SentenceTransformer:
         Raises:
             OSError: a file can't be written, or one of the model's own can't be read any more.
         """
-
-        from npbert.sentence.save import save_sentence_settings  # what only embeds needs none of it
+        from npbert.sentence.save import save_sentence_settings
 
         folder = checked_path("path", path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -324,7 +305,7 @@ class SentenceTransformer:
         settings = replace(
             self.settings,
             max_seq_length=self.max_seq_length,
-            pooling=replace(self.settings.pooling, include_prompt=self.include_prompt),
+            pooling=self.settings.pooling._replace(include_prompt=self.include_prompt),
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
             similarity_fn_name=self.similarity_fn_name,

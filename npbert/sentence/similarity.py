@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.arrays import as_array, wrong
+from npbert.arrays import as_array, copied, wrong
 from npbert.sequences import described
 
 Vectors: TypeAlias = NDArray[Any]  # float32, or float64
@@ -144,8 +144,10 @@ def as_vectors(name: str, embeddings: ArrayLike) -> Vectors:
         wrong(name, "vectors of numbers", f"{described(embeddings)} of the dtype {found.dtype}")
     # A list of numbers is float64 to NumPy, and float32 to sentence-transformers.
     wide = found.dtype == np.float64 and _is_float64(embeddings)
-    with np.errstate(over="ignore"):
-        return found if wide else found.astype(np.float32, copy=False)
+    dtype = np.float64 if wide else np.float32
+    if found.dtype == dtype and found.flags.c_contiguous:
+        return found
+    return copied(name, found, dtype)  # the same numbers give the same bits, however they lie
 
 
 def _is_float64(embeddings: Any) -> bool:
@@ -213,10 +215,19 @@ def pairwise(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vecto
 
 def products(a: Vectors, b: Vectors) -> Vectors:
     """[n, m]: a block of rows at a time, so that Ctrl-C is heard."""
-    scores = np.empty((len(a), len(b)), np.result_type(a, b))
+    scores = _scores(a, b)
     for rows in blocks(len(a), len(b)):
         np.matmul(a[rows], b.T, out=scores[rows])
     return scores
+
+
+def _scores(a: Vectors, b: Vectors) -> Vectors:
+    """[n, m], not filled."""
+    try:
+        return np.empty((len(a), len(b)), np.result_type(a, b))
+    except MemoryError:
+        found = f"{len(a)} by {len(b)} of them"
+        raise ValueError(f"embeddings1 and embeddings2: wanted scores that fit memory, found {found}") from None
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -228,7 +239,7 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
 
 def _by_differences(a: Vectors, b: Vectors, scores_of: Callable[[Vectors], Vectors]) -> Vectors:
     """[n, m] from the differences [.., H] of each pair; row by row, and no more of them than a block holds."""
-    scores = np.empty((len(a), len(b)), np.result_type(a, b))
+    scores = _scores(a, b)
     for index, row in enumerate(a):
         for part in blocks(*b.shape):
             scores[index, part] = scores_of(b[part] - row)

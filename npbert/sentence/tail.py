@@ -13,7 +13,7 @@ from npbert_kernels.ops import Backend, Floats, Ops, Rows, Store
 
 from npbert.checks import listed, show
 from npbert.files.checkpoint import Checkpoint
-from npbert.models.bert.forward import Tail
+from npbert.models.pooling import Tail
 from npbert.sentence.modules import Dense, LayerNorm, Module, Normalize
 
 EPS = 1e-5  # of torch.nn.LayerNorm; no folder says another

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from npbert.files.hub import Folder
 from npbert.text.auto import AutoTokenizer, PreTrainedTokenizerFast
 from npbert.text.errors import guarded
 
@@ -12,7 +11,7 @@ FINAL_SIGMA = f"(?<={_CASED}|{_CASED}{_PASSED_OVER}|{_CASED}{_PASSED_OVER}{{2}})
 """The capital letter where `str.lower` gives it the form that it has at the end of a word."""
 
 
-def read_tokenizer(folder: Path, do_lower_case: bool, whole: bool = False) -> PreTrainedTokenizerFast:
+def read_tokenizer(folder: Folder, do_lower_case: bool, whole: bool = False) -> PreTrainedTokenizerFast:
     """The tokenizer of a folder, with lower case put before what it does itself, if asked for.
 
     Args:

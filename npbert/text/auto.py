@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from npbert.files.hub import HUB, resolve
+from npbert.files.names import TOKENIZER_FILES
 from npbert.text import families as families
-from npbert.text.arguments import checked_settings
+from npbert.text.arguments import TokenizerArguments, checked_settings
 from npbert.text.encoding import BatchEncoding
-from npbert.text.files import TOKENIZER_FILES, find_family
+from npbert.text.files import find_family
 from npbert.text.inputs import TextError
 from npbert.text.tokenizer import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "TOKENIZER_FILES",
@@ -118,15 +123,10 @@ class AutoTokenizer:
         raise TypeError("AutoTokenizer: wanted AutoTokenizer.from_pretrained(name), found a call")
 
     @staticmethod
+    @HUB
     def from_pretrained(
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **settings: Any,
+        **given: Unpack[TokenizerArguments],
     ) -> PreTrainedTokenizerFast:
         """The tokenizer of the class that tokenizer_config.json or config.json names, else of its model_type.
 
@@ -135,16 +135,7 @@ class AutoTokenizer:
         Raises:
             ValueError: the class or model type is not supported; those that are, are listed.
         """
-        from npbert.files.hub import resolve
-
-        checked = checked_settings("AutoTokenizer.from_pretrained", settings, AutoTokenizer.from_pretrained)
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            patterns=TOKENIZER_FILES,
-        )
+        hub, settings = HUB.apart(given)
+        checked: Any = checked_settings("AutoTokenizer.from_pretrained", settings, AutoTokenizer.from_pretrained)
+        folder = resolve(pretrained_model_name_or_path, patterns=TOKENIZER_FILES, **hub)
         return _CLASSES[find_family(folder).name].from_pretrained(folder, **checked)

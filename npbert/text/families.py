@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from npbert.files.names import ALBERT_MODEL, BYTE_BPE, FAIRSEQ_MODEL, WORDPIECE
 
@@ -45,13 +45,12 @@ SWITCHES = (*BERT_DEFAULTS, *ROBERTA_DEFAULTS, "keep_accents", "remove_space")
 """What tokenizer_config.json may say of how text becomes tokens."""
 
 
-@dataclass(frozen=True)
-class TokenizerFamily:
+class TokenizerFamily(NamedTuple):
     """One line of the table. Defaults are those of transformers 4.57; the files go before them."""
 
     name: str  # of the class in transformers
     files: tuple[str, ...]  # what it can be made of where there is no tokenizer.json
-    tokens: Mapping[str, str] = field(default_factory=dict)  # role -> token, of those that the vocabulary has
+    tokens: Mapping[str, str] = MappingProxyType({})  # role -> token, of those that the vocabulary has
     format: Format | None = None
     model_input_names: tuple[str, ...] = WITH_TYPES
     extra_special_tokens: tuple[str, ...] = ()

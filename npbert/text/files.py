@@ -6,17 +6,24 @@ import base64
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 
 from npbert.checks import show
-from npbert.files.json_file import read_json_object
-from npbert.files.names import BYTE_BPE, SENTENCEPIECE, TOKENIZER_FILE, VOCABULARIES, WORDPIECE
-from npbert.files.names import CONFIG_FILE as MODEL_CONFIG_FILE
+from npbert.files.hub import Folder
+from npbert.files.names import (
+    ADDED_TOKENS_FILE,
+    BYTE_BPE,
+    CONFIG_FILE,
+    SENTENCEPIECE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG,
+    TOKENIZER_FILE,
+    WORDPIECE,
+)
 from npbert.files.regular_file import exists, read_bounded
 from npbert.text.backends import copied
 from npbert.text.errors import as_value_error, guarded
@@ -30,25 +37,9 @@ from npbert.text.families import (
     family_of_class,
     input_names,
 )
-from npbert.text.from_vocabulary import from_vocabulary, is_path
-from npbert.text.sentencepiece_file import check_charsmap
 from npbert.text.settings import NAMES, NO_LIMIT, Settings, TokenizerConfig
 from npbert.text.steps import set_special_tokens
 from npbert.text.switches import check_switches, set_switches, taken_switches
-
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-ADDED_TOKENS_FILE = "added_tokens.json"
-
-TOKENIZER_FILES = (
-    TOKENIZER_FILE,
-    *VOCABULARIES,
-    CONFIG_FILE,
-    SPECIAL_TOKENS_FILE,
-    ADDED_TOKENS_FILE,
-    MODEL_CONFIG_FILE,
-)
-"""What is wanted from the hub for a tokenizer; the model's config says which family it is of."""
 
 MOST_BYTES = 100_000_000  # of a tokenizer.json: a million tokens, as XLM-V has them, take 60 MB
 
@@ -57,14 +48,13 @@ _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
 
 
-@dataclass(frozen=True)
-class LoadedTokenizer:
+class LoadedTokenizer(NamedTuple):
     backend: Tokenizer
     settings: Settings
     greatest_id: int | None  # no id is greater; None: not known without reading the vocabulary
 
 
-def find_family(folder: Path) -> TokenizerFamily:
+def find_family(folder: Folder) -> TokenizerFamily:
     """The family that tokenizer_config.json or the model's config.json names.
 
     By tokenizer_class, where either says it, else by model_type; of files alone by their names. Where there is a
@@ -73,31 +63,30 @@ def find_family(folder: Path) -> TokenizerFamily:
     Raises:
         OSError, ValueError: a file can't be read, or names what is not supported.
     """
-    for file in (folder / CONFIG_FILE, folder / MODEL_CONFIG_FILE):
-        values = _read_optional(file)
+    for file in (TOKENIZER_CONFIG, CONFIG_FILE):
+        values = folder.optional_values(file)
         name = values.get("tokenizer_class")
         if name is not None:
             family = family_of_class(name) if isinstance(name, str) else None
-            if family is None and (not isinstance(name, str) or not exists(folder / TOKENIZER_FILE)):
+            if family is None and (not isinstance(name, str) or not folder.has(TOKENIZER_FILE)):
                 names = ", ".join((*(known.name for known in FAMILIES.values()), *GENERIC_NAMES))
-                raise ValueError(
-                    f"{file}: tokenizer_class: wanted one of {names}, or a {TOKENIZER_FILE}, found {show(name)}"
-                )
+                wanted = f"tokenizer_class: wanted one of {names}, or a {TOKENIZER_FILE}"
+                raise ValueError(f"{folder / file}: {wanted}, found {show(name)}")
             return family or GENERIC
     kind = values.get("model_type")
     if kind is not None:
         if isinstance(kind, str) and kind in FAMILIES:
             return FAMILIES[kind]
-        if not isinstance(kind, str) or not exists(folder / TOKENIZER_FILE):
+        if not isinstance(kind, str) or not folder.has(TOKENIZER_FILE):
             raise ValueError(
-                f"{file}: model_type: wanted one of {', '.join(FAMILIES)}, "
+                f"{folder / file}: model_type: wanted one of {', '.join(FAMILIES)}, "
                 f"or a tokenizer_class or a {TOKENIZER_FILE}, found {show(kind)}"
             )
         return GENERIC
-    return ROBERTA if not exists(folder / WORDPIECE[0]) and exists(folder / BYTE_BPE[0]) else BERT
+    return ROBERTA if not folder.has(WORDPIECE[0]) and folder.has(BYTE_BPE[0]) else BERT
 
 
-def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
+def load_tokenizer(folder: Folder, family: TokenizerFamily, given: Mapping[str, Any]) -> LoadedTokenizer:
     """Reads tokenizer.json where there is one, else the family's own files.
 
     tokenizer.json decides. Those of its steps that had a switch in transformers 4 are set by what tokenizer_config.json
@@ -112,10 +101,10 @@ def load_tokenizer(folder: Path, family: TokenizerFamily, given: Mapping[str, An
         OSError: there is neither, or a file can't be read.
         ValueError: a file is malformed, or asks for what is not supported.
     """
-    values = _read_optional(folder / CONFIG_FILE)
+    values = folder.optional_values(TOKENIZER_CONFIG)
     if "added_tokens_decoder" not in values:  # newer files repeat in it what older ones say apart
-        values |= _read_optional(folder / SPECIAL_TOKENS_FILE)
-    config = TokenizerConfig({**values, **given}, str(folder / CONFIG_FILE), family)
+        values |= folder.optional_values(SPECIAL_TOKENS_FILE)
+    config = TokenizerConfig({**values, **given}, str(folder / TOKENIZER_CONFIG), family)
     file, parts = folder / TOKENIZER_FILE, [folder / name for name in family.files]
     if exists(file):
         return _of_steps(*_read(file), config, given, str(file), folder)
@@ -141,7 +130,7 @@ def make_tokenizer(
     """
     present = {name: source for name, source in sources.items() if source is not None}
     for name, source in present.items():
-        if is_path(source) and Path(source).is_dir():
+        if isinstance(source, str | os.PathLike) and Path(source).is_dir():
             raise IsADirectoryError(
                 f"{caller}: {name}: wanted a file, found the folder {source}, which {caller}.from_pretrained reads"
             )
@@ -159,7 +148,7 @@ def make_tokenizer(
     parts = [name for file in family.files for name in _PART_NAMES[file] if name in present]
     if parts and len(parts) == len(present) == len(family.files):
         where = present[parts[0]]
-        where = os.fspath(where) if is_path(where) else caller
+        where = os.fspath(where) if isinstance(where, str | os.PathLike) else caller
         return _of_vocabulary([present[name] for name in parts], config, given, where)
     own = " and ".join(" or ".join(_PART_NAMES[file]) for file in family.files)
     wanted = " or ".join(filter(None, ("tokenizer_file", "tokenizer_object", own)))
@@ -179,6 +168,8 @@ def _read(file: Path) -> tuple[Tokenizer, int]:
     """What a tokenizer.json describes, and a number that no id exceeds."""
     data = read_bounded(file, MOST_BYTES)
     for charsmap in _CHARSMAPS.finditer(data):
+        from npbert.text.sentencepiece_file import check_charsmap
+
         check_charsmap(f"{file}: precompiled_charsmap", base64.b64decode(charsmap[1]), len(charsmap[2]) * 3 // 4)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
         backend = Tokenizer.from_buffer(data)
@@ -194,7 +185,7 @@ def _of_steps(
     config: TokenizerConfig,
     given: Mapping[str, Any],
     where: str,
-    folder: Path | None = None,
+    folder: Folder | None = None,
 ) -> LoadedTokenizer:
     """Of a tokenizer that has all its steps; `where` stands in messages."""
     with guarded(f"{where}: not a valid tokenizer"):
@@ -205,9 +196,11 @@ def _of_steps(
 
 
 def _of_vocabulary(
-    parts: Sequence[Any], config: TokenizerConfig, given: Mapping[str, Any], where: str, folder: Path | None = None
+    parts: Sequence[Any], config: TokenizerConfig, given: Mapping[str, Any], where: str, folder: Folder | None = None
 ) -> LoadedTokenizer:
     """Of a family's vocabulary; `where` stands in messages."""
+    from npbert.text.from_vocabulary import from_vocabulary  # most folders have a tokenizer.json
+
     with guarded(f"{where}: not a valid tokenizer"):
         backend = from_vocabulary(parts, config)
         settings = _settings(config, backend, folder)
@@ -234,15 +227,15 @@ def _finished(
     return LoadedTokenizer(backend, settings, greatest_id)
 
 
-def _no_files(folder: Path, family: TokenizerFamily) -> FileNotFoundError:
-    models = sorted(path.name for path in folder.glob("*.model"))
-    present = [name for name in family.files if exists(folder / name)]
+def _no_files(folder: Folder, family: TokenizerFamily) -> FileNotFoundError:
+    models = sorted(path.name for path in folder.path.glob("*.model"))
+    present = [name for name in family.files if folder.has(name)]
     wanted = " or ".join(filter(None, (TOKENIZER_FILE, " and ".join(family.files))))
     found = f"{(present or models)[0]} alone" if present or models else "neither" if family.files else "none"
     return FileNotFoundError(f"{folder}: a {family.name}: wanted {wanted}, found {found}")
 
 
-def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path | None) -> Settings:
+def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Folder | None) -> Settings:
     # What tokenizer.json was last used with; only its sides outlive the load.
     truncation, padding = backend.truncation or {}, backend.padding or {}
     tokens: dict[str, str] = {}
@@ -256,7 +249,7 @@ def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path | None) 
         tokens["pad_token"] = str(padding["pad_token"])
     names: tuple[str, ...] = ()
     if "model_input_names" not in config.values:
-        model_config = {} if folder is None else _read_optional(folder / MODEL_CONFIG_FILE)
+        model_config = {} if folder is None else folder.optional_values(CONFIG_FILE)
         names = input_names(config.family, model_config)
     extra = [token.content for token in config.extra_tokens()]
     if not extra:
@@ -273,7 +266,7 @@ def _settings(config: TokenizerConfig, backend: Tokenizer, folder: Path | None) 
     )
 
 
-def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, folder: Path | None) -> bool:
+def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig, folder: Folder | None) -> bool:
     """Adds the tokens that the files name and the tokenizer does not know yet, in the order of their ids.
 
     Those of added_tokens_decoder go before what tokenizer.json says of the same.
@@ -284,7 +277,7 @@ def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig,
     tokens = [] if wanted is None else [token for _, token in sorted(wanted.items())]
     new = [token for token in tokens if repr(known.get(token.content)) != repr(token)]
     if wanted is None and folder is not None:
-        added = _from_added_file(folder / ADDED_TOKENS_FILE, special)
+        added = _from_added_file(folder, special)
         new += [token for token in added if token.content not in known]
     seen = {*known, *(token.content for token in new)}
     named = [config.token(name) or config.default_token(name) for name in settings.tokens] + [*config.extra_tokens()]
@@ -300,16 +293,12 @@ def _add_tokens(backend: Tokenizer, settings: Settings, config: TokenizerConfig,
     return bool(new)
 
 
-def _from_added_file(path: Path, special: set[str]) -> list[AddedToken]:
+def _from_added_file(folder: Folder, special: set[str]) -> list[AddedToken]:
     """Those of added_tokens.json, in the order of their ids."""
     wanted: dict[int, AddedToken] = {}
-    for content, index in _read_optional(path).items():
+    for content, index in folder.optional_values(ADDED_TOKENS_FILE).items():
         if isinstance(index, bool) or not isinstance(index, int):
-            raise ValueError(f"{path}: {show(content)}: wanted an id, found {show(index)}")
+            raise ValueError(f"{folder / ADDED_TOKENS_FILE}: {show(content)}: wanted an id, found {show(index)}")
         is_special = content in special
         wanted[index] = AddedToken(content, special=is_special, normalized=not is_special)
     return [token for _, token in sorted(wanted.items())]
-
-
-def _read_optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if exists(path) else {}

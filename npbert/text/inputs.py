@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from npbert.sequences import as_list, described, is_table
 
@@ -15,8 +14,7 @@ class TextError(TypeError, ValueError):
     """A text is no text: not a str, or not valid Unicode. It is both, since others raise either."""
 
 
-@dataclass(frozen=True)
-class Texts:
+class Texts(NamedTuple):
     """A checked batch, but for lone surrogates: looking for them takes as long as tokenizing."""
 
     first: list[Text]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from npbert.checks import checked_count, is_bool, is_int, show
 
@@ -31,8 +30,7 @@ COLUMNS = {
 MOST_PADDING = 2**20  # tokens that a row is padded to: tokenizers ends the process where memory runs out
 
 
-@dataclass(frozen=True)
-class Lengths:
+class Lengths(NamedTuple):
     """How long rows become. Both may be absent, and then so may be the length."""
 
     padding: Padding | None

@@ -7,8 +7,8 @@ ids are a family's, whose vocabulary may differ from the file's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders
 from tokenizers.models import BPE, Unigram
@@ -34,8 +34,7 @@ SPACE = "\u2581"
 NEVER = 1000.0  # by so much a piece that no text has is worse than the worst that one may have
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How a family's ids differ from the file's: tokens in the place of the first pieces, and behind the last."""
 
     first: tuple[str, ...] = ()

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 from tokenizers import Tokenizer
 
 from npbert.checks import check_bool, check_choice, checked_count, checked_path, show
-from npbert.files.names import BYTE_BPE, TOKENIZER_FILE, WORDPIECE
+from npbert.files.hub import HUB, resolve
+from npbert.files.names import (
+    BYTE_BPE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+    WORDPIECE,
+)
 from npbert.sequences import described
-from npbert.text.arguments import checked_settings
+from npbert.text.arguments import TokenizerArguments, checked_settings
 from npbert.text.backends import draw_no_lots, read, share, written
 from npbert.text.encoding import BatchEncoding
 from npbert.text.errors import as_value_error, guarded, is_foreign_error, said
 from npbert.text.families import GENERIC, TokenizerFamily
-from npbert.text.files import (
-    CONFIG_FILE,
-    SPECIAL_TOKENS_FILE,
-    TOKENIZER_FILES,
-    LoadedTokenizer,
-    load_tokenizer,
-    make_tokenizer,
-)
+from npbert.text.files import LoadedTokenizer, load_tokenizer, make_tokenizer
 from npbert.text.inputs import TextError, Texts, check_texts, list_of, read_texts
 from npbert.text.lengths import (
     Lengths,
@@ -44,7 +45,7 @@ from npbert.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 
 class PreTrainedTokenizerFast(Vocabulary):
@@ -130,16 +131,11 @@ class PreTrainedTokenizerFast(Vocabulary):
         return self
 
     @classmethod
+    @HUB
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **settings: Any,
+        **given: Unpack[TokenizerArguments],
     ) -> Self:
         """Loads a tokenizer from tokenizer.json, or where there is none from the files of its family.
 
@@ -151,9 +147,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         Args:
             pretrained_model_name_or_path: a folder, a hub id, or `package:NAME` (an installed package that carries
                 a model folder).
-            subfolder: of that folder, where the files are.
-            revision, token, cache_dir, local_files_only: as huggingface_hub takes them; hub ids only.
-            settings: go before what tokenizer_config.json says: do_lower_case, strip_accents,
+            others: settings, which go before what tokenizer_config.json says: do_lower_case, strip_accents,
                 tokenize_chinese_chars, add_prefix_space, model_max_length, padding_side, mask_token,
                 model_input_names, ...
 
@@ -162,18 +156,9 @@ class PreTrainedTokenizerFast(Vocabulary):
             ValueError: a file is malformed, or asks for something that is not supported; or a setting is unknown, or
                 asks for what the tokenizer has not.
         """
-        from npbert.files.hub import resolve
-
+        hub, settings = HUB.apart(given)
         checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
-        folder = resolve(
-            pretrained_model_name_or_path,
-            subfolder=subfolder,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            patterns=TOKENIZER_FILES,
-        )
+        folder = resolve(pretrained_model_name_or_path, patterns=TOKENIZER_FILES, **hub)
         return cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -202,7 +187,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
-        for file, values in ((CONFIG_FILE, config), (SPECIAL_TOKENS_FILE, special)):
+        for file, values in ((TOKENIZER_CONFIG, config), (SPECIAL_TOKENS_FILE, special)):
             text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
             (folder / file).write_text(text + "\n", encoding="utf-8")
         try:
@@ -213,7 +198,7 @@ class PreTrainedTokenizerFast(Vocabulary):
                 raise
             raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
         return (
-            *(str(folder / file) for file in (CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
+            *(str(folder / file) for file in (TOKENIZER_CONFIG, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
             *vocabulary,
         )
 

@@ -24,7 +24,6 @@ import npbert
 from npbert import SentenceTransformer
 from npbert.cli.bench import batches
 from npbert.cli.main import main
-from npbert.models.weights import encoder_shapes
 
 COMMAND = [sys.executable, "-m", "npbert"]
 
@@ -190,9 +189,9 @@ def test_info_says_what_and_where_from(minilm: Path) -> None:
 def test_info_of_bert_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its parameters are counted from the headers, so a file with holes where the weights would be does."""
     config = npbert.BertConfig()
-    assert sum(math.prod(shape) for shape in encoder_shapes(config, pooler=True).values()) == 109_482_240
+    assert sum(math.prod(shape) for shape in config.architecture.shapes(config, pooler=True).values()) == 109_482_240
     config.save_pretrained(tmp_path)
-    write_holes(tmp_path / "model.safetensors", encoder_shapes(config, pooler=True))
+    write_holes(tmp_path / "model.safetensors", config.architecture.shapes(config, pooler=True))
     assert main(["info", str(tmp_path)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for wanted in (

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from npbert.files.hub import MODEL_FILES, resolve
+from npbert.files.hub import MODEL_FILES, Folder, resolve
 from npbert.sentence.folder import SENTENCE_FILES, read_sentence_folder
 from npbert.sentence.names import OLDER_MODELS, RERANKERS, SENTENCES
 
@@ -31,14 +31,14 @@ WEIGHTS = save({"pooler.dense.bias": np.ones(3, np.float32)})
 
 
 def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
-    assert resolve(tmp_path) == tmp_path
-    assert resolve(str(tmp_path)) == tmp_path
+    assert resolve(tmp_path).path == tmp_path
+    assert resolve(str(tmp_path)).path == tmp_path
 
 
 def test_a_relative_folder_comes_before_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert resolve("owner/name") == Path("owner/name")
+    assert resolve("owner/name").path == Path("owner/name")
 
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def make_package(site: Path, name: str, *configs: str) -> Path:
 
 def test_a_package_is_found_without_importing_it(site: Path) -> None:
     package = make_package(site, "carries_one", "model/config.json", "model/1_Pooling/config.json")
-    assert resolve("package:carries_one") == package / "model"
+    assert resolve("package:carries_one").path == package / "model"
     assert "carries_one" not in sys.modules
 
 
 def test_a_package_may_be_the_model_folder_itself(site: Path) -> None:
     package = make_package(site, "is_one", "config.json", "1_Pooling/config.json")
-    assert resolve("package:is_one") == package
+    assert resolve("package:is_one").path == package
 
 
 def test_a_package_without_a_model(site: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_package_may_carry_its_model_deeper(site: Path, name: str) -> None:
     package = make_package(
         site, f"deep_{name[0]}", f"data/models/small/{name}", "data/models/small/1_Pooling/config.json"
     )
-    assert resolve(f"package:deep_{name[0]}") == package / "data" / "models" / "small"
+    assert resolve(f"package:deep_{name[0]}").path == package / "data" / "models" / "small"
 
 
 def test_a_package_with_several_models(site: Path) -> None:
@@ -252,7 +252,7 @@ if "organization" in arguments:  # which reads no folder, and yet imports what d
 with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
     try:
-        folder = find(**arguments)
+        folder = find(**arguments).path
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         found = {"folder": str(folder), "files": files}
     except Exception as error:
@@ -326,7 +326,7 @@ def test_a_subfolder(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_subfolder_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
-    assert resolve(tmp_path, subfolder="a/b") == tmp_path / "a" / "b"
+    assert resolve(tmp_path, subfolder="a/b").path == tmp_path / "a" / "b"
     with pytest.raises(FileNotFoundError, match=r"no folder c in it$"):
         resolve(tmp_path, subfolder="c")
     for wrong in ("../a", "/a", "a//b", 3):
@@ -510,7 +510,7 @@ def test_of_modules_without_end_the_hub_is_not_asked(hub: Hub, tmp_path: Path) -
     folder = ask(tmp_path, hub.url, patterns=[*SENTENCE_FILES])["folder"]
     assert len(hub.asked) < 60
     with pytest.raises(ValueError, match=r"modules\.json: wanted at most 16 modules, found 5000$"):
-        read_sentence_folder(Path(folder))
+        read_sentence_folder(Folder(folder))
 
 
 def test_shards_without_end(hub: Hub, tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
             outputs["joined, normalized"] = ops.normalize(joined)
             return outputs
         return forward
-    flags = {"inputs_embeds": inputs_embeds, "head_mask": True, "allowed": True}
-    recorded = backend.record(forward_of(backend.store(0, dtype=dtype)), **flags)
+    given = ["head_mask", "allowed"] + ["inputs_embeds"] * inputs_embeds
+    recorded = backend.record(forward_of(backend.store(0, dtype=dtype)), given)
     np.empty = guarded_empty
     found = recorded(batch)
     np.empty = empty
@@ -136,7 +136,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
         assert all(np.isfinite(array).all() for array in found.values())
         return
     truth = Reference(np.float64)
-    wanted = truth.record(forward_of(truth.store(0)), **flags)(batch)
+    wanted = truth.record(forward_of(truth.store(0)), given)(batch)
     assert set(found) == set(wanted)
     for name, array in found.items():
         assert array.shape == wanted[name].shape, name

@@ -370,9 +370,9 @@ def test_embed(seed: int, lengths: list[int], width: int, rows_given: bool) -> N
 
         return forward
 
-    embeds = tables[0][ids] if rows_given else None
+    embeds, given = (tables[0][ids], ["inputs_embeds"]) if rows_given else (None, [])
     batch = batch_of(lengths, ids=ids, positions=positions, token_types=types, inputs_embeds=embeds)
-    found, truth = (backend.record(op(backend.store(0)), inputs_embeds=rows_given)(batch) for backend in (cpu, TRUTH))
+    found, truth = (backend.record(op(backend.store(0)), given)(batch) for backend in (cpu, TRUTH))
     parts = [table[index] for table, index in zip(tables, (ids, positions, types), strict=True)]
     assert_within(found["y"], truth["y"], embed_bound(parts, weight, bias, 1e-12, EPS))
 

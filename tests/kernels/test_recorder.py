@@ -32,7 +32,7 @@ def test_a_symbol_does_not_change() -> None:
         seen.append(ops.linear(batch.inputs_embeds, placed))
         return {"y": seen[0]}
 
-    cpu.record(forward, inputs_embeds=True)
+    cpu.record(forward, ["inputs_embeds"])
     with pytest.raises(dataclasses.FrozenInstanceError):
         seen[0].index = 0
 
@@ -46,7 +46,7 @@ def test_the_first_reader_says_how_wide_an_array_is() -> None:
         def forward(ops: Any, batch: Any) -> Any:
             return {str(n): ops.linear(batch.inputs_embeds, each) for n, each in enumerate(weights)}
 
-        return cpu.record(forward, inputs_embeds=True)
+        return cpu.record(forward, ["inputs_embeds"])
 
     rows = np.arange(10, dtype=np.float32).reshape(2, 5)
     found = program(five, five)(batch_of([2], ids=None, inputs_embeds=rows))

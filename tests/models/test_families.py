@@ -160,8 +160,8 @@ def test_too_many_tokens(folder: Path, backend: Backend) -> None:
 def test_other_bad_arguments(folder: Path, backend: Backend) -> None:
     """One of each kind that depends on the family; test_batch.py has the rest."""
     model = loaded(folder, backend)
-    types = "0 to [01], found 9" if model.config.family.token_types else r"the shape \[1, 2\], found \[1, 1\]"
-    given = [[9, 9]] if model.config.family.token_types else [[9]]
+    types = "0 to [01], found 9" if model.config.architecture.token_types else r"the shape \[1, 2\], found \[1, 1\]"
+    given = [[9, 9]] if model.config.architecture.token_types else [[9]]
     for arguments, message in (
         ({"input_ids": [[61]]}, r"input_ids\[0, 0\]: wanted 0 to 60, found 61"),
         ({"input_ids": [[5, 6]], "token_type_ids": given}, rf"token_type_ids(\[0, 0\])?: wanted {types}"),

@@ -32,10 +32,10 @@ from parity import (
 from npbert import AutoModel, BertModel
 from npbert.models import model as model_module
 from npbert.models.batch import split
-from npbert.models.bert.forward import POOLS
 from npbert.models.config import ACTIVATIONS
 from npbert.models.model import BareModel
 from npbert.models.outputs import BaseModelOutputWithPooling
+from npbert.models.pooling import POOLS
 
 # Parity -------------------------------------------------------------------------------------------------
 

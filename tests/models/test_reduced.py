@@ -52,7 +52,7 @@ def run(backend: Any, op: Callable[[Any], Any], x: np.ndarray, cut: list[int], d
     def forward(ops: Any, batch: Any) -> Any:
         return made(ops, batch, ops.linear(batch.inputs_embeds, identity))
 
-    program = backend.record(forward, inputs_embeds=True)
+    program = backend.record(forward, ["inputs_embeds"])
     return program(Batch(**{**vars(batch_of(cut, **fields)), "inputs_embeds": x}))
 
 
@@ -284,7 +284,7 @@ def conversions(dtype: str, op: Callable[[Any], Any]) -> int:
     def forward(ops: Any, batch: Any) -> Any:
         return made(ops, batch, batch.inputs_embeds)
 
-    return int((cpu.record(forward, inputs_embeds=True).steps[:, 0] == Op.CONVERT).sum())
+    return int((cpu.record(forward, ["inputs_embeds"]).steps[:, 0] == Op.CONVERT).sum())
 
 
 def test_rows_are_converted_where_they_are_made() -> None:

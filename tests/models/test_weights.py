@@ -22,14 +22,7 @@ from safetensors.torch import save_file
 from npbert import AutoModel, BertModel
 from npbert.files.checkpoint import Checkpoint
 from npbert.models.bert.bert import BertConfig
-from npbert.models.weights import (
-    NamedWeights,
-    canonical_name,
-    encoder_shapes,
-    load_encoder,
-    parameter_table,
-    store_nbytes,
-)
+from npbert.models.weights import NamedWeights, canonical_name
 
 IDS = [[5, 1, 60, 7], [3, 3, 0, 59]]
 Tensors = dict[str, np.ndarray]
@@ -284,15 +277,17 @@ def test_shapes_and_counts_are_those_of_transformers(pooler: bool) -> None:
     }
     model = transformers.BertModel(transformers.BertConfig(**sizes), add_pooling_layer=pooler)
     config = BertConfig(**sizes)
-    found = encoder_shapes(config, pooler=pooler)
+    found = config.architecture.shapes(config, pooler=pooler)
     assert found == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert sum(count for _, count in parameter_table(config, found)) == model.num_parameters()
+    assert sum(count for _, count in config.architecture.parameter_table(config, found)) == model.num_parameters()
     tables = 12 * (31 + 9 + 4)
-    assert store_nbytes(found) == 4 * (model.num_parameters() - tables)
+    assert config.architecture.store_nbytes(found) == 4 * (model.num_parameters() - tables)
 
 
 def test_parameter_table_names_the_parts() -> None:
-    table = dict(parameter_table(BertConfig(), encoder_shapes(BertConfig(), pooler=True)))
+    config = BertConfig()
+    shapes = config.architecture.shapes(config, pooler=True)
+    table = dict(config.architecture.parameter_table(config, shapes))
     assert table["word embeddings"] == 30522 * 768
     assert table["position embeddings"] == 512 * 768
     assert table["token type embeddings"] == 2 * 768
@@ -318,9 +313,9 @@ def test_weights_are_read_one_at_a_time(bert_folder: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(Checkpoint, "read", noting(Checkpoint.read, read))
     monkeypatch.setattr(Checkpoint, "table", noting(Checkpoint.table, tables))
     config = BertConfig.from_pretrained(folder)
-    shapes = encoder_shapes(config, pooler=True)
-    weights = NamedWeights(Checkpoint.open(folder), config.family.prefix, shapes)
-    load_encoder(config, weights, backend.store(0), backend.store(0), pooler=True, dtype="float32")
+    shapes = config.architecture.shapes(config, pooler=True)
+    weights = NamedWeights(Checkpoint.open(folder), config.architecture.prefix, shapes)
+    config.architecture.load(config, weights, backend.store(0), backend.store(0), pooler=True, dtype="float32")
     assert tables == ["embeddings.word_embeddings.weight"]
     assert sorted([*tables, *read]) == sorted(shapes)
     layers = [int(name.split(".")[2]) for name in read if name.startswith("encoder.")]

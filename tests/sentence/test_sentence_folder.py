@@ -15,6 +15,7 @@ import pytest
 from sentence_folders import CLOSE, LETTERS, SAME, TEXTS, WIDTH, modules, oracle, with_files
 
 from npbert import SentenceTransformer
+from npbert.files.hub import Folder
 from npbert.sentence.folder import read_sentence_folder
 
 
@@ -358,15 +359,17 @@ def test_folders_refused(folder: Callable[..., Path], files: dict[str, Any], mes
 
 def test_what_changes_no_vector_is_not_refused(folders: Callable[..., Path]) -> None:
     """As sentence-transformers 6.2 takes it, and 5.1.2 all but the last."""
-    assert not read_sentence_folder(folders({"sentence_bert_config.json": {"do_lower_case": None}})).do_lower_case
+    assert not read_sentence_folder(
+        Folder(folders({"sentence_bert_config.json": {"do_lower_case": None}}))
+    ).do_lower_case
     for name, wanted in (("cos_sim", "cosine"), ("dot_score", "dot"), ("", "cosine")):
         path = folders({"config_sentence_transformers.json": {"similarity_fn_name": name}})
-        assert read_sentence_folder(path).similarity_fn_name == wanted
+        assert read_sentence_folder(Folder(path)).similarity_fn_name == wanted
     path = folders({"config_sentence_transformers.json": {"similarity_fn_name": "maxsim"}})
     with pytest.warns(
         UserWarning, match=r"similarity_fn_name: wanted one of cosine, .*, found 'maxsim': cosine is used"
     ):
-        assert read_sentence_folder(path).similarity_fn_name == "cosine"
+        assert read_sentence_folder(Folder(path)).similarity_fn_name == "cosine"
 
 
 def test_a_default_prompt_is_one_of_all_prompts(folders: Callable[..., Path]) -> None:

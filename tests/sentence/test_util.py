@@ -223,3 +223,23 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match="^" + message):
         call(vectors(0, 4, 3))
+
+
+@pytest.mark.parametrize("name", ["cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"])
+def test_the_same_numbers_give_the_same_bits_however_they_lie(name: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((7, 96)).astype(np.float32) for _ in range(2))
+    function = getattr(util, name)
+    wanted = function(a, b)
+    for other in (np.repeat(a, 2, axis=1)[:, ::2], a[::-1].copy()[::-1], np.asfortranarray(a)):
+        np.testing.assert_array_equal(function(other, b), wanted)
+        np.testing.assert_array_equal(function(b, other), function(b, a))
+
+
+@pytest.mark.parametrize("name", ["cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"])
+def test_scores_that_fit_no_memory(name: str) -> None:
+    many, nothing = np.broadcast_to(np.float32(1), (2**21, 2**21)), np.zeros((2**21, 0), np.float32)
+    with pytest.raises(ValueError, match=r"^a: wanted an array that fits memory, found the shape \[2097152, "):
+        getattr(util, name)(many, many)
+    with pytest.raises(ValueError, match=r": wanted scores that fit memory, found 2097152 by 2097152 of them$"):
+        getattr(util, name)(nothing, nothing)

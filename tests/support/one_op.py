@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from npbert_kernels.ops import Backend, Batch, Ops, Rows
+from npbert_kernels.ops import OPTIONAL, Backend, Batch, Ops, Rows
 
 Op = Callable[..., dict[str, Rows]]
 
@@ -42,6 +42,6 @@ def run(backend: Backend, op: Callable[..., Op], operands: Sequence[np.ndarray],
     def one_op(ops: Ops, batch: Batch) -> dict[str, Rows]:
         return forward(ops, batch, *(ops.linear(batch.inputs_embeds, placed) for placed in taken))
 
-    reads = {name: getattr(batch, name) is not None for name in ("head_mask", "allowed")}
-    program = backend.record(one_op, inputs_embeds=bool(columns), **reads)
+    given = {name for name in OPTIONAL if fields[name] is not None}
+    program = backend.record(one_op, given)
     return program(Batch(**fields))

@@ -351,7 +351,7 @@ def test_a_file_that_is_none(kind: str, name: str, minilm: Path, tmp_path: Path,
     else:
         (tmp_path / name).write_bytes(b" " * 2000)
         error, message = ValueError, "wanted at most 1000 bytes"
-        for module in ("tokenizer_files.MOST_BYTES", "tokenizer_vocabulary.MOST_BYTES", "json_file.MAX_BYTES"):
+        for module in ("text.files.MOST_BYTES", "text.from_vocabulary.MOST_BYTES", "files.json_file.MAX_BYTES"):
             monkeypatch.setattr(f"npbert.{module}", 1000)
         if name not in ("tokenizer.json", "vocab.txt"):
             (tmp_path / "tokenizer.json").unlink()

@@ -160,14 +160,16 @@ class Encoder64:
     Args:
         config: of config.json, by its own keys.
         tensors: by the bare encoder's names, or with the family's prefix, as models with heads have them.
-        dtype: what is computed in.
+        dtype: what is computed in; float16: float32, with matrices cut to four bits, and
+            int16: raised as much, to see what reduced precision may do.
 
     Raises:
         KeyError, ValueError: a tensor or a key is missing, or asks for what is not known here.
     """
 
     def __init__(self, config: Config, tensors: Tensors, dtype: Any = np.float64) -> None:
-        self.config, self.dtype = config, dtype
+        self._coarse = {np.float16: 1, np.int16: -1}.get(dtype, 0)
+        self.config, self.dtype = config, np.float32 if self._coarse else dtype
         self.names = FAMILIES[config["model_type"]]
         self._tensors = tensors
         self._eps = config.get("layer_norm_eps", DEFAULT_EPS)
@@ -182,7 +184,11 @@ class Encoder64:
         found = self._tensors.get(self.names.prefix + name)
         if found is None:
             found = self._tensors[name]
-        return found.astype(self.dtype)
+        found = found.astype(self.dtype)
+        if self._coarse and found.ndim == 2:
+            cut = (found.view(np.uint32) & np.uint32(0xFFF80000)).view(np.float32)  # by up to 2^-4
+            found = cut if self._coarse > 0 else found + (found - cut)
+        return found
 
     def linear(self, x: Array, name: str) -> Array:
         """x W^T + bias."""

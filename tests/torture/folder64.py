@@ -131,13 +131,14 @@ def _module(folder: Folder, kind: str, path: str, x: Array, dtype: Any) -> Array
     if kind == "Dropout":
         return x
     if kind == "Normalize":
-        return x / np.maximum(np.sqrt((x * x).sum()), dtype(1e-12))
-    tensors = {name: array.astype(dtype) for name, array in tensors_of(folder, f"{path}/").items()}
+        return x / np.maximum(np.sqrt((x * x).sum()), x.dtype.type(1e-12))
+    tensors = {name: array.astype(x.dtype) for name, array in tensors_of(folder, f"{path}/").items()}
     values = values_of(folder, f"{path}/config.json")
     if kind == "LayerNorm":
         centred = x - x.mean()
         return (
-            centred / np.sqrt((centred * centred).mean() + dtype(1e-5)) * tensors["norm.weight"] + tensors["norm.bias"]
+            centred / np.sqrt((centred * centred).mean() + x.dtype.type(1e-5)) * tensors["norm.weight"]
+            + tensors["norm.bias"]
         )
     if kind != "Dense":
         raise Unknown(kind)

@@ -111,7 +111,7 @@ def tokenizer_call(rng: np.random.Generator, tokenizer: Any) -> Call:
         return {key: np.asarray(json.dumps(np.asarray(rows, object).tolist())) for key, rows in found.items()}
 
     choices: Choices = {
-        "padding": ((1.5, "yes", b"longest", [], {}, object, "LONGEST"), (("do_not_pad", False),)),
+        "padding": ((1.5, "yes", b"longest", [], {}, object, "LONGEST"), ()),
         "truncation": ((1.5, "yes", b"only_first", [], {}, object), ((None, None), ("do_not_truncate", False))),
         "max_length": (NO_COUNTS[:-2], ((np.int64(given.get("max_length", 5)), given.get("max_length", 5)),)),
         "stride": ((*NO_COUNTS[:-2],), ()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Collection
 
 import numpy as np
 
@@ -36,10 +37,8 @@ class Cpu:
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)
 
-    def record(
-        self, forward: Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
-    ) -> Program:
-        return Program(record(forward, inputs_embeds=inputs_embeds, head_mask=head_mask, allowed=allowed))
+    def record(self, forward: Forward, given: Collection[str] = ()) -> Program:
+        return Program(record(forward, given))
 
 
 backend = Cpu()

@@ -85,6 +85,7 @@ NONE = -1  # in place of a buffer
 
 # A step's words after its Op. Buffers by index, weights by address, floats as the bits of a float64, dtypes by their
 # code. CONVERTED is a buffer for the same rows in another DTYPE, or NONE.
+# The tables of positions and token types, and the norm's weight, are addresses; 0: the step has none of it.
 (EMBED_WORDS, EMBED_IDS, EMBED_POSITION_TABLE, EMBED_POSITIONS, EMBED_TYPE_TABLE, EMBED_TYPES) = range(1, 7)
 (EMBED_WEIGHT, EMBED_BIAS, EMBED_EPS, EMBED_WIDTH, EMBED_OUT, EMBED_CONVERTED, EMBED_DTYPE) = range(7, 14)
 EMBED_SCALES = 14  # address: of int8 words; 0: words are floats

@@ -7,14 +7,14 @@ share memory as soon as nothing reads them any more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Activation, Batch, Dtype, FileRows, Floats, Forward, Ints, Pooling
+from ..ops import Activation, Along, Dtype, FileRows, Floats, Forward, Ints, Pooling, symbols
 from . import layout
 from .blocking import ROW_PADDING
 from .dtypes import CODES, FLOAT32, FORMATS
@@ -104,9 +104,9 @@ class Recorder:
         self,
         words: Table,
         ids: Symbol,
-        positions: tuple[Table, Symbol],
-        token_types: tuple[Table, Symbol],
-        norm: Norm,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
+        norm: Norm | None,
     ) -> Symbol:
         table = self._buffer(Axis.FIXED, words.rows.shape[1], words.row_bytes, table=words)
         stored = None
@@ -119,38 +119,41 @@ class Recorder:
     def embed_rows(
         self,
         inputs_embeds: Symbol,
-        positions: tuple[Table, Symbol],
-        token_types: tuple[Table, Symbol],
-        norm: Norm,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
+        norm: Norm | None,
     ) -> Symbol:
-        self._expect(inputs_embeds, norm.width, "embed_rows")
+        tables = [part[0].rows.shape[1] for part in (positions, token_types) if part is not None]
+        self._expect(inputs_embeds, tables[0] if norm is None else norm.width, "embed_rows")
         return self._embed(inputs_embeds, None, positions, token_types, norm)
 
     def _embed(
         self,
         words: Symbol,
         ids: Symbol | None,
-        positions: tuple[Table, Symbol],
-        token_types: tuple[Table, Symbol],
-        norm: Norm,
+        positions: tuple[Table, Symbol] | None,
+        token_types: tuple[Table, Symbol] | None,
+        norm: Norm | None,
         scales: Floats | None = None,
         stored: int | None = None,
     ) -> Symbol:
-        out = self._local(norm.width)
-        (position_table, position_ids), (type_table, type_ids) = positions, token_types
+        width = self.buffers[words.index].width
+        out = self._local(width)
+        position_table, position_ids = (0, None) if positions is None else (self._floats(positions[0]), positions[1])
+        type_table, type_ids = (0, None) if token_types is None else (self._floats(token_types[0]), token_types[1])
         self._step(
             Op.EMBED,
             {
                 layout.EMBED_WORDS: words,
                 layout.EMBED_IDS: ids,
-                layout.EMBED_POSITION_TABLE: self._floats(position_table),
+                layout.EMBED_POSITION_TABLE: position_table,
                 layout.EMBED_POSITIONS: position_ids,
-                layout.EMBED_TYPE_TABLE: self._floats(type_table),
+                layout.EMBED_TYPE_TABLE: type_table,
                 layout.EMBED_TYPES: type_ids,
-                layout.EMBED_WEIGHT: self._weight(norm.weight),
-                layout.EMBED_BIAS: self._weight(norm.bias),
-                layout.EMBED_EPS: bits(norm.eps),
-                layout.EMBED_WIDTH: norm.width,
+                layout.EMBED_WEIGHT: 0 if norm is None else self._weight(norm.weight),
+                layout.EMBED_BIAS: 0 if norm is None else self._weight(norm.bias),
+                layout.EMBED_EPS: 0 if norm is None else bits(norm.eps),
+                layout.EMBED_WIDTH: width,
                 layout.EMBED_OUT: out,
                 layout.EMBED_CONVERTED: None,
                 layout.EMBED_SCALES: 0 if scales is None else self._weight(scales),
@@ -337,7 +340,7 @@ class Recorder:
         return Symbol(index)
 
     def input(self, source: str, axis: Axis, width: int = 1) -> Any:
-        """The symbol of a batch's field: of integers, or with width 0 of rows that a step says the width of."""
+        """The symbol of a batch's field: integers, or, with width 0, floats in rows whose width a step tells."""
         return self._buffer(axis, width, WORD, rows=axis, source=source)
 
     def _local(self, width: int, *, rows: Axis = Axis.TOKENS, head_size: int | None = None) -> Symbol:
@@ -430,27 +433,16 @@ class Recorder:
                 buffer.last_read -= buffer.last_read > at
 
 
-def record(forward: Forward, *, inputs_embeds: bool, head_mask: bool, allowed: bool) -> Recording:
-    """Run a forward pass on symbols."""
+AXES = {Along.TOKENS: Axis.TOKENS, Along.SEQUENCES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}
+"""What of a batch's arrays chunks share out; the others are read as they are."""
+
+
+def record(forward: Forward, given: Collection[str]) -> Recording:
+    """Runs a forward pass on symbols."""
     recorder = Recorder()
-    take = recorder.input
-    batch = Batch(
-        ids=None if inputs_embeds else take("ids", Axis.TOKENS),
-        positions=take("positions", Axis.TOKENS),
-        token_types=take("token_types", Axis.TOKENS),
-        cu_seqlens=take("cu_seqlens", Axis.FIXED),
-        key_lens=take("key_lens", Axis.FIXED),
-        first=take("first", Axis.SEQUENCES),
-        inputs_embeds=take("inputs_embeds", Axis.TOKENS, 0) if inputs_embeds else None,
-        head_mask=take("head_mask", Axis.FIXED, 0) if head_mask else None,
-        allowed=take("allowed", Axis.FIXED) if allowed else None,
-        columns=take("columns", Axis.TOKENS),
-        selected=take("selected", Axis.SELECTED),
-        cu_selected=take("cu_selected", Axis.FIXED),
-        pooled_from=take("pooled_from", Axis.SEQUENCES),
-    )
-    symbols: dict[str, Symbol] = forward(recorder, batch)
-    outputs = {name: recorder.buffers[symbol.index] for name, symbol in symbols.items()}
+    batch = symbols(lambda one: recorder.input(one.name, AXES.get(one.along, Axis.FIXED), int(not one.optional)), given)
+    found: dict[str, Symbol] = forward(recorder, batch)
+    outputs = {name: recorder.buffers[symbol.index] for name, symbol in found.items()}
     for buffer in outputs.values():
         if not buffer.flat:  # rows of the whole batch, in the caller's own array
             buffer.axis = buffer.rows

@@ -6,6 +6,7 @@ Importing this imports neither Numba nor a driver; `Cuda` does, and says in one 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 from .. import ops
 from .device import Device, DeviceError
@@ -32,12 +33,10 @@ class Cuda:
         """dtype: the backend's, whatever is asked for: see ops.Backend."""
         return Store(self.device, self.dtype)
 
-    def record(
-        self, forward: ops.Forward, *, inputs_embeds: bool = False, head_mask: bool = False, allowed: bool = False
-    ) -> Program:
-        if allowed:
+    def record(self, forward: ops.Forward, given: Collection[str] = ()) -> Program:
+        if "allowed" in given:
             raise ValueError("attention_mask: wanted one for all tokens of a row on a GPU, found one for each of them")
-        recording = record(forward, self.dtype, inputs_embeds=inputs_embeds, head_mask=head_mask)
+        recording = record(forward, self.dtype, given)
         return Program(self.device, recording)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
 from .. import ops
-from ..ops import Activation, Batch, Forward, Ops, Pooling
+from ..ops import Activation, Along, Forward, Ops, Pooling, symbols
 from .device import Memory
 from .formats import SIZES, Dtype, padded
 from .store import Linear, Norm, Relative, Table
@@ -138,46 +138,45 @@ class Recorder:
         self,
         words: Table,
         ids: Input,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
         self.keeps.append(words)
-        return self._embed(words.rows, ids, positions, token_types, norm)
+        return self._embed(words.rows, words.width, ids, positions, token_types, norm)
 
     def embed_rows(
         self,
         inputs_embeds: Input,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
-        self.embeds_width = norm.width
-        return self._embed(inputs_embeds, None, positions, token_types, norm)
+        tables = [part[0].width for part in (positions, token_types) if part is not None]
+        self.embeds_width = tables[0] if norm is None else norm.width
+        return self._embed(inputs_embeds, self.embeds_width, None, positions, token_types, norm)
 
     def _embed(
         self,
         words: Memory | Input,
+        width: int,
         ids: Input | None,
-        positions: tuple[Table, Input],
-        token_types: tuple[Table, Input],
-        norm: Norm,
+        positions: tuple[Table, Input] | None,
+        token_types: tuple[Table, Input] | None,
+        norm: Norm | None,
     ) -> Buffer:
-        out = self._buffer(Axis.TOKENS, norm.width)
+        out = self._buffer(Axis.TOKENS, width)
+        parts = (ids is not None, positions is not None, token_types is not None, norm is not None)
         self._rows_of_warps(
-            lambda bucket: ("embed", self.dtype, norm.width, padded(norm.width), ids is not None),
+            lambda bucket: ("embed", self.dtype, width, padded(width), *parts),
             out,
             (
                 words,
                 ids,
-                positions[0].rows,
-                positions[1],
-                token_types[0].rows,
-                token_types[1],
+                *((None, None) if positions is None else (positions[0].rows, positions[1])),
+                *((None, None) if token_types is None else (token_types[0].rows, token_types[1])),
                 self._row(out),
-                norm.weight,
-                norm.bias,
-                float(norm.eps),
+                *((None, None, 1.0) if norm is None else (norm.weight, norm.bias, float(norm.eps))),
                 out,
                 self._row(out),
                 SIZES_OF_BATCH,
@@ -424,27 +423,13 @@ class Recorder:
             self.inputs.append(source)
 
 
-def record(forward: Forward, dtype: Dtype, *, inputs_embeds: bool, head_mask: bool) -> Recording:
-    """Run a forward pass on symbols."""
+AXES = {Along.SEQUENCES: Axis.SEQUENCES, Along.BOUNDARIES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}
+
+
+def record(forward: Forward, dtype: Dtype, given: Collection[str]) -> Recording:
+    """Runs a forward pass on symbols."""
     recorder = Recorder(dtype)
-
-    def symbol(source: str, axis: Axis = Axis.TOKENS, there: bool = True) -> Any:
-        return Input(source, axis) if there else None
-
-    batch = Batch(
-        ids=symbol("ids", there=not inputs_embeds),
-        positions=symbol("positions"),
-        token_types=symbol("token_types"),
-        cu_seqlens=symbol("cu_seqlens", Axis.SEQUENCES),
-        key_lens=symbol("key_lens", Axis.SEQUENCES),
-        first=symbol("first", Axis.SEQUENCES),
-        inputs_embeds=symbol("inputs_embeds", there=inputs_embeds),
-        head_mask=symbol("head_mask", there=head_mask),
-        columns=symbol("columns"),
-        selected=symbol("selected", Axis.SELECTED),
-        cu_selected=symbol("cu_selected", Axis.SEQUENCES),
-        pooled_from=symbol("pooled_from", Axis.SEQUENCES),
-    )
+    batch = symbols(lambda one: Input(one.name, AXES.get(one.along, Axis.TOKENS)), given)
     outputs: dict[str, Buffer] = forward(cast(Ops, recorder), batch)
     for buffer in outputs.values():
         buffer.last, buffer.only_normed = len(recorder.launches), False

@@ -45,7 +45,7 @@ def keys() -> Iterator[tuple[Key, int]]:
     yield ("attention_simple", "float32", 32, 32, 2, False), 128
     for name in ("float32", "bfloat16"):
         yield ("layer_norm", "float32", name, 1000, 1024, 1), 128
-        yield ("embed", name, 768, 768, True), 128
+        yield ("embed", name, 768, 768, True, True, True, True), 128
         yield ("pool", name, "max", 768), 32
     yield ("layer_norm", "float16", "float16", 384, 384, 1), 128
     yield ("layer_norm", "float32", "bfloat16", 768, 768, PARTS), 128

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npbert.models.architecture import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
+from npbert.models.bert.load import BertKin, LayerNames
 from npbert.models.config import LayersConfig
-from npbert.models.family import (
-    POOLED_CLASSIFIER,
-    QUESTION_ANSWERING,
-    TOKEN_CLASSIFICATION,
-    Family,
-    HeadNames,
-    LayerNames,
-)
 from npbert.models.head_models import (
     AlbertForPreTrainingModel,
     ForMaskedLM,
@@ -32,9 +26,9 @@ class AlbertConfig(LayersConfig):
     """
 
     model_type = "albert"
-    family = Family(
+    architecture = BertKin(
         prefix="albert.",
-        layer=LayerNames(
+        names=LayerNames(
             query="attention.query",
             key="attention.key",
             value="attention.value",

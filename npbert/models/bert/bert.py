@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npbert.models.architecture import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
+from npbert.models.bert.load import BertKin
 from npbert.models.config import LayersConfig
-from npbert.models.family import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
 from npbert.models.head_models import (
     BertForPreTrainingModel,
     ForMaskedLM,
@@ -26,7 +27,7 @@ class BertConfig(LayersConfig):
     """
 
     model_type = "bert"
-    family = Family(
+    architecture = BertKin(
         prefix="bert.",
         heads={
             "masked_lm": HeadNames(

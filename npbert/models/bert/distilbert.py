@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from npbert.models.architecture import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
+from npbert.models.bert.load import BertKin, LayerNames
 from npbert.models.config import EncoderConfig
-from npbert.models.family import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames, LayerNames
 from npbert.models.head_models import (
     ForMaskedLM,
     ForMultipleChoice,
@@ -26,9 +27,9 @@ class DistilBertConfig(EncoderConfig):
     """
 
     model_type = "distilbert"
-    family = Family(
+    architecture = BertKin(
         prefix="distilbert.",
-        layer=LayerNames(
+        names=LayerNames(
             query="attention.q_lin",
             key="attention.k_lin",
             value="attention.v_lin",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.checks import wrong
+from npbert.models.architecture import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
 from npbert.models.bert.bert import BertConfig
-from npbert.models.family import QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
+from npbert.models.bert.load import BertKin
 from npbert.models.head_models import (
     ElectraForPreTrainingModel,
     ForMaskedLM,
@@ -26,7 +27,7 @@ class ElectraConfig(BertConfig):
     """
 
     model_type = "electra"
-    family = Family(
+    architecture = BertKin(
         prefix="electra.",
         projection="embeddings_project",
         pooler=None,

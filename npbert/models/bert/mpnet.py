@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.checks import check_int
+from npbert.models.architecture import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
+from npbert.models.bert.load import BertKin, LayerNames
 from npbert.models.bert.relative import BUCKETS
 from npbert.models.config import LayersConfig
-from npbert.models.family import (
-    POOLED_CLASSIFIER,
-    QUESTION_ANSWERING,
-    TOKEN_CLASSIFICATION,
-    Family,
-    HeadNames,
-    LayerNames,
-)
 from npbert.models.head_models import (
     ForMaskedLM,
     ForMultipleChoice,
@@ -33,9 +27,9 @@ class MPNetConfig(LayersConfig):
     """
 
     model_type = "mpnet"
-    family = Family(
+    architecture = BertKin(
         prefix="mpnet.",
-        layer=LayerNames(
+        names=LayerNames(
             query="attention.attn.q",
             key="attention.attn.k",
             value="attention.attn.v",

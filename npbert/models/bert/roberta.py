@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npbert.checks import check_int
+from npbert.models.architecture import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, HeadNames
 from npbert.models.bert.bert import BertConfig
-from npbert.models.family import POOLED_CLASSIFIER, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Family, HeadNames
+from npbert.models.bert.load import BertKin
 from npbert.models.head_models import (
     ForMaskedLM,
     ForMultipleChoice,
@@ -29,7 +30,7 @@ class XLMRobertaConfig(BertConfig):
     """
 
     model_type = "xlm-roberta"
-    family = Family(
+    architecture = BertKin(
         prefix="roberta.",
         pretraining=r"lm_head\..+",
         heads={

@@ -6,7 +6,7 @@ from simulated import ROUNDING, as_stored, backend, simulator
 
 # isort: split
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,13 @@ def batch_of(lengths: list[int], masked: int = 0, layers: int = 2, heads: int = 
 
 
 def both(
-    dtype: Dtype, forward: Callable[..., Any], batch: Batch, **reads: bool
+    dtype: Dtype, forward: Callable[..., Any], batch: Batch, given: Collection[str] = ()
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What the CUDA backend and the reference give. forward(store, relative) makes a forward pass."""
     found = []
     backends: list[Backend] = [backend(dtype), Reference(np.float64)]
     for one in backends:
-        program = one.record(forward(one.store(0)), **reads)
+        program = one.record(forward(one.store(0)), given)
         found.append(program(batch))
         for name, array in program(batch).items():  # a replay gives the same bits
             np.testing.assert_array_equal(array, found[-1][name])
@@ -126,7 +126,7 @@ def test_nothing_stands_behind_what_sigmoid_makes(dtype: Dtype) -> None:
         return run
 
     batch = Batch(**{**batch_of([2, 3]).__dict__, "ids": None})
-    found, truth = both(dtype, forward, batch, inputs_embeds=True)
+    found, truth = both(dtype, forward, batch, ["inputs_embeds"])
     close(dtype, found, truth, 4)
 
 
@@ -169,7 +169,7 @@ def test_embed_rows_and_layer_norm(dtype: Dtype, width: int) -> None:
 
         return run
 
-    close(dtype, *both(dtype, forward, batch, inputs_embeds=True), 16)
+    close(dtype, *both(dtype, forward, batch, ["inputs_embeds"]), 16)
 
 
 @pytest.mark.parametrize("rows", [9, 70])
@@ -195,7 +195,7 @@ def test_a_residual_that_is_normed(dtype: Dtype, rows: int) -> None:
         return run
 
     for shown in ((), ("sum",), ("two",)):
-        mine, truth = both(dtype, lambda store: forward(store, shown), batch, inputs_embeds=True)  # noqa: B023
+        mine, truth = both(dtype, lambda store: forward(store, shown), batch, ["inputs_embeds"])  # noqa: B023
         close(dtype, mine, truth, 12)
 
 
@@ -217,7 +217,7 @@ def test_a_norm_adds_up_as_the_gemm_does(dtype: Dtype) -> None:
         split, whole = (ops.linear(x, placed, residual=ops.linear(x, against)) for _ in range(2))
         return {"split": ops.layer_norm(split, norm), "sum": whole, "whole": ops.layer_norm(whole, norm)}
 
-    found = one.record(run, inputs_embeds=True)(batch)
+    found = one.record(run, ["inputs_embeds"])(batch)
     np.testing.assert_array_equal(found["split"], found["whole"])
 
 
@@ -274,7 +274,7 @@ def test_attention(dtype: Dtype, relative: str, heads: int, size: int) -> None:
 
         return run
 
-    found, truth = both(dtype, forward, batch, inputs_embeds=True, head_mask=True)
+    found, truth = both(dtype, forward, batch, ["inputs_embeds", "head_mask"])
     # A score is off by what its queries and keys were rounded by, times its size; a probability by twice that.
     close(dtype, found, truth, 60)
     assert (found["context"][0] == 0).all()  # a sequence without keys

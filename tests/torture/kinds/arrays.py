@@ -10,7 +10,7 @@ import random
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,11 +121,11 @@ def _plain(call: Call) -> str:
     found = asked(call.what, lambda: call.run(**call.arguments), ())
     outcome = SANE
     if call.truth is not None:
-        truths = {dtype: call.truth(dtype) for dtype in (np.float64, np.float32)}
-        for name in truths[np.float64]:
+        truth = cache(call.truth)
+        for name in truth(np.float64):
             if name in found:
                 outcome = against(
-                    f"{call.what}: {name}", found[name], lambda dtype, n=name: truths[dtype][n], call.slack
+                    f"{call.what}: {name}", found[name], lambda dtype, n=name: truth(dtype)[n], call.slack
                 )
     if call.alone is not None:
         outcome = RIGHT if call.truth is None else outcome

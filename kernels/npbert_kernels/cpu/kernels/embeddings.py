@@ -63,6 +63,38 @@ def floats_of_halves(x, width, dtype, out):
         store(out + i * 4, keep_first(floats, width - i, 0.0))
 
 
+@inlined
+def add_two(a, b, c, width, out):
+    """out = (a + b) + c."""
+    whole = width // LANES * LANES
+    for i in range(0, whole * 4, LANES * 4):
+        store(out + i, load(a + i) + load(b + i) + load(c + i))
+    if whole < width:
+        i, tail = whole * 4, width - whole
+        store(out + i, load_first(a + i, tail) + load_first(b + i, tail) + load_first(c + i, tail))
+
+
+@inlined
+def add_one(a, b, width, out):
+    """out = a + b."""
+    whole = width // LANES * LANES
+    for i in range(0, whole * 4, LANES * 4):
+        store(out + i, load(a + i) + load(b + i))
+    if whole < width:
+        i, tail = whole * 4, width - whole
+        store(out + i, load_first(a + i, tail) + load_first(b + i, tail))
+
+
+@inlined
+def copy_row(a, width, out):
+    """out = a, and 0 up to the next whole vector."""
+    whole = width // LANES * LANES
+    for i in range(0, whole * 4, LANES * 4):
+        store(out + i, load(a + i))
+    if whole < width:
+        store(out + whole * 4, load_first(a + whole * 4, width - whole))
+
+
 @kernel
 def embed(frame, rank, chunk, step, slot):
     """Tables in memory have rows of exactly `width` floats, and nothing behind the last: tails are read by mask.
@@ -71,16 +103,13 @@ def embed(frame, rank, chunk, step, slot):
     Without ids, its row t is token t's: it is the caller's inputs_embeds.
     """
     table_buffer, ids_buffer = word(step, EMBED_WORDS), word(step, EMBED_IDS)
-    positions, types = (
-        locate(frame, word(step, EMBED_POSITIONS), chunk),
-        locate(frame, word(step, EMBED_TYPES), chunk),
-    )
     table, stride = locate(frame, table_buffer, chunk), row_bytes(frame, table_buffer)
     position_table, type_table = word(step, EMBED_POSITION_TABLE), word(step, EMBED_TYPE_TABLE)
+    positions = locate(frame, word(step, EMBED_POSITIONS), chunk) if position_table != 0 else 0
+    types = locate(frame, word(step, EMBED_TYPES), chunk) if type_table != 0 else 0
     weight, bias, eps = word(step, EMBED_WEIGHT), word(step, EMBED_BIAS), number(word(step, EMBED_EPS))
     out, ldout = locate(frame, word(step, EMBED_OUT), chunk), row_bytes(frame, word(step, EMBED_OUT))
     width, scales, stored = word(step, EMBED_WIDTH), word(step, EMBED_SCALES), word(step, EMBED_STORED)
-    whole = width // LANES * LANES
     converted, dtype = word(step, EMBED_CONVERTED), word(step, EMBED_DTYPE)
     target, ldtarget = (locate(frame, converted, chunk), row_bytes(frame, converted)) if converted != NONE else (0, 0)
     ids = locate(frame, ids_buffer, chunk) if ids_buffer != NONE else 0
@@ -91,8 +120,8 @@ def embed(frame, rank, chunk, step, slot):
         for t in range(item * GROUP, min(chunk.tokens, (item + 1) * GROUP)):
             row = load_int(ids + t * 8) if ids_buffer != NONE else t
             a = table + row * stride
-            b = position_table + load_int(positions + t * 8) * width * 4
-            c = type_table + load_int(types + t * 8) * width * 4
+            b = position_table + load_int(positions + t * 8) * width * 4 if position_table != 0 else 0
+            c = type_table + load_int(types + t * 8) * width * 4 if type_table != 0 else 0
             x = out + t * ldout
             if stored != NONE:
                 a = row_of_file(frame, rank, row, stride, a)
@@ -104,11 +133,15 @@ def embed(frame, rank, chunk, step, slot):
             elif stored != NONE and stored != FLOAT32:
                 floats_of_halves(a, width, stored, x)
                 a = x
-            for i in range(0, whole * 4, LANES * 4):
-                store(x + i, load(a + i) + load(c + i) + load(b + i))
-            if whole < width:
-                i, tail = whole * 4, width - whole
-                store(x + i, load_first(a + i, tail) + load_first(c + i, tail) + load_first(b + i, tail))
-            norm_row(x, weight, bias, width, eps, x)
+            if b != 0 and c != 0:
+                add_two(a, c, b, width, x)
+            elif b != 0:
+                add_one(a, b, width, x)
+            elif c != 0:
+                add_one(a, c, width, x)
+            elif a != x:
+                copy_row(a, width, x)
+            if weight != 0:
+                norm_row(x, weight, bias, width, eps, x)
             if converted != NONE:
                 convert_row(x, width, dtype, target + t * ldtarget)

@@ -60,6 +60,19 @@ def row_of(source, name, padded):
     return put, add
 
 
+def writer_of(name, padded):
+    """A device function: a row in registers, written as `name`."""
+    store, chunk, per_lane = FORMATS[name].store_chunk, FORMATS[name].chunk, chunks_per_lane(name, padded)
+
+    @d.device_function
+    def write(values, out, lane):
+        for i in range(per_lane):
+            at = i * 32 + lane
+            store(at * chunk < padded, out + at * 16, values, i * chunk)
+
+    return write
+
+
 def norm_of(name, width, padded):
     """A device function: the norm of a row in registers, written as `name`. And how many elements a lane has of it.
 

@@ -1,0 +1,23 @@
+"""A model's weights: its own, or with an adapter merged into them."""
+
+from __future__ import annotations
+
+from npbert.files.checkpoint import Checkpoint
+from npbert.files.hub import Folder
+from npbert.files.names import ADAPTER_CONFIG
+from npbert.models.config import EncoderConfig
+
+
+def open_weights(folder: Folder, config: EncoderConfig) -> Checkpoint:
+    """A model's weights, with what an adapter beside them, or in their place, makes of them.
+
+    Raises:
+        OSError: there are none, or they can't be read.
+        ValueError: a file is damaged, or the adapter is not one that can be merged.
+    """
+    base = Checkpoint.open(folder.base)
+    if not folder.has(ADAPTER_CONFIG):
+        return base
+    from npbert.models.lora import merged  # few folders have one
+
+    return merged(base, folder, config)
