@@ -316,6 +316,9 @@ class Store(Protocol):
         add to a score is divided by the root of D as the score is, but where `scaled` is False, as in ALBERT.
         """
 
+    def attention_dtype(self, qkv: Placed, relative: Placed | None = None) -> Dtype:
+        """The `dtype` of attention that goes with a weight placed with heads_out, and with what is added to scores."""
+
 
 Forward: TypeAlias = Callable[[Ops, Batch], dict[str, Rows]]
 

@@ -347,6 +347,9 @@ class ReferenceStore:
         kept = self._kept(rows)
         return RelativeKey(kept if scaled else kept * kept.dtype.type(math.sqrt(kept.shape[1])), query)
 
+    def attention_dtype(self, qkv: Linear, relative: RelativeBias | RelativeKey | None = None) -> Dtype:
+        return "float32" if qkv.dtype == "float32" or isinstance(relative, RelativeKey) else "bfloat16"
+
     def _kept(self, x: Floats) -> Array:
         return x.astype(self.dtype, copy=False)
 

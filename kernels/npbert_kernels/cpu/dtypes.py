@@ -34,7 +34,7 @@ class Format:
     name: Dtype
     per_word: int  # elements in a word
     of_linear: bool = True  # whether weights of `linear` may have it; else tables alone do
-    of_attention: bool = False  # whether attention multiplies it
+    attention: Dtype = "float32"  # what attention multiplies where queries, keys and values come from such a weight
     most_k: int | None = None  # products that a sum holds whatever they are; None: any number
     row_header: int = 0  # bytes before the words of a row
     panel_header: int = 0  # rows of words before the words of a panel
@@ -56,11 +56,12 @@ class Format:
 
 
 FORMATS = (
-    Format("float32", 1, of_attention=True),
-    Format("bfloat16", 2, of_attention=True),
+    Format("float32", 1),
+    Format("bfloat16", 2, attention="bfloat16"),
     Format(
         "int8",
         4,
+        attention="bfloat16",  # it costs less than the weights' int8 has cost already
         most_k=(2**31 - 1) // (255 * 128),
         row_header=INT8_HEADER,
         panel_header=2,

@@ -213,7 +213,7 @@ class Recorder:
         assert padded is not None, "attention reads what linear gave with a weight placed with heads_out"
         assert relative is None or columns is not None, "relative attention needs columns"
         code = CODES[dtype]
-        assert FORMATS[code].of_attention, f"attention multiplies no {dtype}"
+        assert any(dtype == form.attention for form in FORMATS), f"attention multiplies no {dtype}"
         distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
         assert code == FLOAT32 or not distances, "relative keys: wanted float32"
         self.head_size = max(self.head_size, padded)

@@ -134,6 +134,11 @@ class Store:
         kind = layout.RELATIVE_KEY_QUERY if query else layout.RELATIVE_KEY
         return Relative(kind, wide, distances // 2)
 
+    def attention_dtype(self, qkv: Linear, relative: Relative | None = None) -> Dtype:
+        if relative is not None and relative.kind != layout.RELATIVE_BIAS:
+            return "float32"  # queries and keys are multiplied with the rows of distances as well
+        return FORMATS[qkv.dtype].attention
+
     def _vector(self, values: Floats | None, length: int) -> Floats:
         kept = self._take(length)
         if values is not None:

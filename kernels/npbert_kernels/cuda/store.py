@@ -106,6 +106,9 @@ class Store:
         rows = rows if scaled else rows * np.float32(math.sqrt(rows.shape[1]))
         return Relative(self._uploaded(rows), len(rows) // 2, KEY_QUERY if query else KEY)
 
+    def attention_dtype(self, qkv: Linear, relative: Relative | None = None) -> Dtype:
+        return self.dtype
+
     def _row(self, values: Floats) -> Memory:
         wide = np.zeros(padded(len(values)), np.float32)
         wide[: len(values)] = values

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from npbert_kernels.ops import Dtype, Ints, Placed, Quantized, Store
+from npbert_kernels.ops import Dtype, Ints, Placed, Store
 
 from npbert.models.architecture import EMBEDDING_PARTS, Architecture, HeadNames
 from npbert.models.bert.forward import BertEncoder, Layer
@@ -148,7 +148,7 @@ class BertKin(Architecture):
                 if (heads := tuple(config.kept_heads(index))) not in biases:
                     biases[heads] = store.relative_bias(np.ascontiguousarray(by_distance[list(heads)]))
         sets = [
-            self._load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))), dtype)
+            self._load_layer(config, weights, store, index, biases.get(tuple(config.kept_heads(index))))
             for index in range(config.weight_sets)
         ]
         return BertEncoder(
@@ -170,9 +170,8 @@ class BertKin(Architecture):
         store: Store,
         index: int,
         relative: Placed | None,
-        dtype: Dtype,
     ) -> Layer:
-        """Places a set of weights in a store of a dtype; `relative` is the bias that it shares with others, if any."""
+        """Places a set of weights in a store; `relative` is the bias that it shares with others, if any."""
         names, prefix, eps = self.names, self.prefix_of(config, index), config.layer_norm_eps
         heads = config.heads_of(index)
         # One [3 N D, H] from three: the hidden state is read once for all of them.
@@ -180,12 +179,8 @@ class BertKin(Architecture):
         matrix = joined(weights, [f"{name}.weight" for name in parts], heads * config.head_size, config.hidden_size)
         bias = np.concatenate([weights.read(f"{name}.bias") for name in parts])
         qkv = store.linear(matrix, bias, heads_out=heads)
-        # In int8 too: bfloat16 costs attention less than the weights' int8 has cost already.
-        reduced = dtype != "float32" or isinstance(matrix, Quantized)
         del matrix
-        attention_dtype: Dtype = "bfloat16" if reduced else "float32"
         if config.position_embedding_type != "absolute":
-            attention_dtype = "float32"  # queries and keys are multiplied with distances as well
             query = config.position_embedding_type == "relative_key_query"
             rows = weights.read(prefix + names.relative_key)  # [2P - 1, D]
             relative = store.relative_key(rows, query=query, scaled=self.relative_scaled)
@@ -194,7 +189,7 @@ class BertKin(Architecture):
             heads=heads,
             qkv=qkv,
             relative=relative,
-            attention_dtype=attention_dtype,
+            attention_dtype=store.attention_dtype(qkv, relative),
             attention_output=store.linear(
                 weights.read_matrix(f"{output}.weight"), weights.read(f"{output}.bias"), heads_in=heads
             ),
