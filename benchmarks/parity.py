@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*no weights for a pooler")
-        rows = compare(resolve(given.model), given.backend)
+        rows = compare(resolve(given.model).path, given.backend)
     print(render(rows))
     return int(any(row.diverges for row in rows))
 

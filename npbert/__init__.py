@@ -16,12 +16,10 @@ _modules: dict[str, str] = {}  # public name -> the module that defines it, read
 
 def _public() -> dict[str, str]:
     if not _modules:
-        import re
-        from pathlib import Path
-
-        stub = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
-        lines = re.findall(r"^from (\S+) import (\w+) as ", stub, re.MULTILINE)
-        _modules.update({name: module for module, name in lines})
+        with open(f"{__file__.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:
+            for words in map(str.split, stub):
+                if words[:1] == ["from"]:  # from MODULE import NAME as NAME
+                    _modules[words[3]] = words[1]
     return _modules
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 PACKAGE_PREFIX = "package:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 
 _LONGEST_PATH = 4096  # bytes; a longer one is none
 
@@ -225,7 +225,7 @@ def _check_hub_id(name: str | os.PathLike[str], text: str) -> None:
         raise NotADirectoryError(f"{brief(text)}: wanted a folder, {PACKAGE_PREFIX}NAME or a hub id, found a file")
     if isinstance(name, os.PathLike) or text.startswith((".", "~")) or os.path.isabs(text):
         raise FileNotFoundError(f"{brief(text)}: no such folder{similar_folder(text)}")
-    if not _HUB_ID.fullmatch(text) or len(text) > 96 or ".." in text or "--" in text:
+    if not re.fullmatch(_HUB_ID, text, re.ASCII) or len(text) > 96 or ".." in text or "--" in text:
         raise ValueError(
             f"{show(text)}: no such folder{similar_folder(text)}, and it can't be a hub id: wanted OWNER/NAME "
             f"of letters, digits, '-', '_' and '.', found {show(text)}"

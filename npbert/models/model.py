@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
@@ -67,11 +67,12 @@ LOADING = HUB + ENGINE
 BARE_LOADING = LOADING + Arguments(PoolerArguments, add_pooling_layer=True)
 
 
-@dataclass(frozen=True)
 class Embedding:
     """The word embeddings, which stay in the model's file, but for int8 made of floats and on systems without pread."""
 
-    rows: TableRows  # [V, E]
+    def __init__(self, rows: TableRows) -> None:
+        """rows: [V, E]."""
+        self.rows = rows
 
     @property
     def weight(self) -> Floats:

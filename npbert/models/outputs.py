@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import Field, dataclass, fields
+from typing import Any, ClassVar
 
 from npbert_kernels.ops import Floats
 
 
-@dataclass(frozen=True, eq=False)
 class ModelOutput(Mapping[str, Any]):
     """Fields by attribute, by key and by index. A field that is None has no key and no index.
 
     Iterating gives the keys, as with transformers' outputs; `to_tuple()` gives the arrays.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -256,8 +255,7 @@ class CrossEncoder:
         folder = checked_path("path", path)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        settings = replace(
-            self.settings,
+        settings = self.settings._replace(
             activation=names[0],
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from npbert_kernels.ops import Floats
@@ -34,17 +33,16 @@ SCORES: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-@dataclass(frozen=True)
-class CrossEncoderFolder:
+class CrossEncoderFolder(NamedTuple):
     """The settings of a folder, checked."""
 
     transformer: Path  # the folder of config.json, the weights and the tokenizer
     max_seq_length: int
     activation: str  # one of SCORES
-    do_lower_case: bool = False
-    prompts: dict[str, str] = field(default_factory=dict)
-    default_prompt_name: str | None = None
-    sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
+    do_lower_case: bool
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    sources: dict[str, str]  # a field's name -> the file and key that set it
 
 
 def read_cross_encoder_folder(folder: Folder) -> CrossEncoderFolder:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from npbert.checks import brief, listed, show
 from npbert.files.hub import Folder
@@ -60,24 +59,23 @@ HARMLESS_ARGUMENTS = {
 }
 
 
-@dataclass(frozen=True)
-class SentenceFolder:
+class SentenceFolder(NamedTuple):
     """The settings of a folder, checked."""
 
     transformer: Path  # the folder of config.json, the weights and the tokenizer
     max_seq_length: int
-    do_lower_case: bool = False
-    lower_whole: bool = True  # lower case is a whole text's, and not each letter's
-    pooling: Pooling = field(default_factory=Pooling)
-    modules: tuple[Module, ...] = ()  # what comes after pooling, in order
-    width: int = 0  # of the vectors, before they are truncated
-    prompts: dict[str, str] = field(default_factory=dict)
-    default_prompt_name: str | None = None
-    similarity_fn_name: str = "cosine"
-    truncate_dim: int | None = None
-    saved_by: str | None = None  # the version of sentence-transformers that wrote the folder, where that is told
-    sources: dict[str, str] = field(default_factory=dict)  # a field's name -> the file and key that set it
-    module_sources: tuple[str, ...] = ()  # of each of `modules`
+    do_lower_case: bool
+    lower_whole: bool  # lower case is a whole text's, and not each letter's
+    pooling: Pooling
+    modules: tuple[Module, ...]  # what comes after pooling, in order
+    width: int  # of the vectors, before they are truncated
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    similarity_fn_name: str
+    truncate_dim: int | None
+    saved_by: str | None  # the version of sentence-transformers that wrote the folder, where that is told
+    sources: dict[str, str]  # a field's name -> the file and key that set it
+    module_sources: tuple[str, ...]  # of each of `modules`
 
 
 def read_sentence_folder(folder: Folder) -> SentenceFolder:

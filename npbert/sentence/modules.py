@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
 
@@ -79,7 +78,6 @@ class LayerNorm(NamedTuple):
         return {"norm.weight": (self.dimension,), "norm.bias": (self.dimension,)}
 
 
-@dataclass(frozen=True)
 class Normalize:
     """Each vector divided by its Euclidean norm."""
 

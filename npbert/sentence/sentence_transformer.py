@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -302,8 +301,7 @@ class SentenceTransformer:
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        settings = replace(
-            self.settings,
+        settings = self.settings._replace(
             max_seq_length=self.max_seq_length,
             pooling=self.settings.pooling._replace(include_prompt=self.include_prompt),
             prompts=self.prompts,

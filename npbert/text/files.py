@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
+from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,7 +170,7 @@ def _read(file: Path) -> tuple[Tokenizer, int]:
     for charsmap in _CHARSMAPS.finditer(data):
         from npbert.text.sentencepiece_file import check_charsmap
 
-        check_charsmap(f"{file}: precompiled_charsmap", base64.b64decode(charsmap[1]), len(charsmap[2]) * 3 // 4)
+        check_charsmap(f"{file}: precompiled_charsmap", a2b_base64(charsmap[1]), len(charsmap[2]) * 3 // 4)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
         backend = Tokenizer.from_buffer(data)
     # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;

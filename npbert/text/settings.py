@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from tokenizers import AddedToken
 
 from npbert.checks import show
-from npbert.text.families import GENERIC, TokenizerFamily
+from npbert.text.families import TokenizerFamily
 from npbert.text.inputs import check_unicode
 
 Side: TypeAlias = Literal["left", "right"]
@@ -17,18 +16,17 @@ NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 NO_LIMIT = int(1e30)  # what transformers writes for a tokenizer without a longest length
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the files say besides how text becomes tokens: HF's names and defaults."""
+class Settings(NamedTuple):
+    """What the files say besides how text becomes tokens, by HF's names."""
 
     tokens: Mapping[str, str]  # "mask_token" -> "[MASK]", those that there are
-    extra_special_tokens: list[str] = field(default_factory=list)
-    model_max_length: int = NO_LIMIT
-    padding_side: Side = "right"
-    truncation_side: Side = "right"
-    model_input_names: tuple[str, ...] = GENERIC.model_input_names
-    clean_up_tokenization_spaces: bool = False
-    config: dict[str, Any] = field(default_factory=dict)  # all of it, as it was read
+    extra_special_tokens: list[str]
+    model_max_length: int
+    padding_side: Side
+    truncation_side: Side
+    model_input_names: tuple[str, ...]
+    clean_up_tokenization_spaces: bool
+    config: dict[str, Any]  # all of it, as it was read
 
 
 class TokenizerConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from tokenizers.models import BPE
@@ -289,7 +288,7 @@ class Vocabulary:
         return _cleaned(text) if clean_up and not keeps_spaces else text
 
     def _set(self, **values: Any) -> None:
-        self._settings = replace(self._settings, **values)
+        self._settings = self._settings._replace(**values)
 
     def _checked_token(self, name: str, value: Any) -> str:
         """A token of the vocabulary. Any other would stand for the unknown one, which nobody means."""
