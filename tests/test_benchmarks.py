@@ -184,7 +184,7 @@ def test_in_reduced_precision_the_own_float32_is_no_peer(result: dict[str, Any])
     head, _, row = table.strip().splitlines()
     assert head == "| 1 thread | npbert | OpenVINO | npbert, float32 | over the fastest peer | of the limit |"
     assert row == "| BERT-base 8x128 | **4.00** ±0.04 | 5.00 ±0.05 | 12.0 ±0.1 | 1.25x | 250% |"
-    assert row in readme.section(result, "plot.svg")
+    assert row in report.full(result)
 
 
 def test_the_table_of_quality_holds_each_engine(result: dict[str, Any]) -> None:
@@ -200,7 +200,7 @@ def test_the_table_of_tasks_has_no_limit(result: dict[str, Any]) -> None:
     head, _, row = table.strip().splitlines()
     assert head == "| 1 thread | npbert | torch | torch, batched | over the fastest peer |"
     assert row == "| NER 32 mixed | **100** ±1 | 300 ±3 | 190 ±2 | 1.90x |"
-    assert row in readme.section(result, "plot.svg")
+    assert row in report.full(result)
 
 
 def test_every_table_has_as_many_cells_as_its_head(result: dict[str, Any]) -> None:
