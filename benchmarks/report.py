@@ -32,15 +32,15 @@ def full(result: Record) -> str:
     if result.get("tasks"):
         parts += ["## Milliseconds for 32 texts through a pipeline\n", speed(result["tasks"], limit=False)]
         parts.append(
-            "Medians, tokenizer included; models of DistilBERT's size. torch is transformers' pipelines, ONNX Runtime is "
-            f"called by hand; text after text, and in one padded batch. {describe_texts()}\n"
+            "Medians, tokenizer included; models of DistilBERT's size. torch is transformers' pipelines, ONNX Runtime "
+            f"is called by hand; text after text, and in one padded batch. {describe_texts()}\n"
         )
     if result.get("quality"):
         parts += ["## What reduced precision changes\n", quality(result["quality"])]
         parts.append(
             "all-MiniLM-L6-v2 on sentences from the standard library's docstrings, each engine beside its own float32: "
-            "cosines, ten nearest neighbours kept, rank correlation of the similarities of all pairs. ONNX Runtime's int8 "
-            "is its dynamic one, OpenVINO's is calibrated by NNCF.\n"
+            "cosines, ten nearest neighbours kept, rank correlation of the similarities of all pairs. ONNX Runtime's "
+            "int8 is its dynamic one, OpenVINO's is calibrated by NNCF.\n"
         )
     if result.get("decisions"):
         parts.append(decisions(result["decisions"]))

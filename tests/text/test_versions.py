@@ -187,7 +187,7 @@ def test_types_of_a_tokenizer_alone(tmp_path: Path) -> None:
 
 
 def test_the_models_without_types() -> None:
-    found = {name for name in MODEL_TYPES if not family_class(name, "Config").family.token_types}
+    found = {name for name in MODEL_TYPES if not family_class(name, "Config").architecture.token_types}
     assert found == {*WITHOUT_TYPE_TABLE}
 
 
