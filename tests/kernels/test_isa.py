@@ -25,7 +25,7 @@ TESTS = (
     "test_ops_relative.py",
     "test_ops_rows.py",
     "test_guard.py",
-    "test_reduced.py",
+    "../models/test_reduced.py",
 )
 
 
@@ -50,7 +50,7 @@ def environment(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("one", [one for one in available() if one != selected()], ids=lambda one: one.name)
 def test_every_other_isa(one: isa.ISA, kernel_cache: Path) -> None:
     """The kernels' tests once more: this process has run them for the ISA that it selected."""
-    tests = [str(Path(__file__).with_name(test)) for test in kernels_tests(one)]
+    tests = [str(Path(__file__).parent / test) for test in kernels_tests(one)]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", *tests]
     done = subprocess.run(command, env=environment(one.name), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
