@@ -341,7 +341,7 @@ def _position_loss(name: str, positions: ArrayLike, logits: Floats) -> float:
     found = as_array(name, positions)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
-    clamped = np.clip(found, 0, S) if found.dtype.kind in "iu" else found
+    clamped = np.clip(found, 0, S) if found.dtype.kind in "iu" and found.shape == (B,) else found
     return cross_entropy(logits, checked_labels(name, clamped, (B,), S + 1, None), ignored=S)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tokenizers.models import BPE
 
 from npbert.checks import check_bool, check_choice, show
-from npbert.sequences import as_list
+from npbert.sequences import as_list, described
 from npbert.text.errors import guarded
 from npbert.text.inputs import check_unicode, checked_texts, list_of
 from npbert.text.settings import NAMES, Settings
@@ -308,7 +308,10 @@ class Vocabulary:
 def listed(value: Any) -> Any:
     """Arrays and tuples as lists, at any depth."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        try:
+            return value.tolist()
+        except MemoryError:
+            raise ValueError(f"ids: wanted numbers that fit memory, found {described(value)}") from None
     return [listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
