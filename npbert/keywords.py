@@ -23,7 +23,7 @@ class OtherArguments(TypedDict, total=False):
     proxies: Annotated[Any, None]
     use_auth_token: Annotated[Any, None]
     mirror: Annotated[Any, None]
-    # How weights are read: here they are mapped, from safetensors alone.
+    # How weights are read: here from safetensors alone.
     low_cpu_mem_usage: Any
     use_safetensors: Annotated[Any, True, None]
     from_tf: Annotated[Any, False]

@@ -49,14 +49,19 @@ class AutoConfig:
 
 def read_config(folder: Folder) -> EncoderConfig:
     """The config of a model's folder. Errors are those of `AutoConfig.from_pretrained`."""
+    config_class: type[EncoderConfig] = family_class(_model_type(folder), "Config")
+    return config_of(*read_values(folder), config_class)
+
+
+def _model_type(folder: Folder) -> str:
+    """The supported one that config.json says."""
     path, values = read_values(folder)
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
         supported = "one of the supported families, " + ", ".join(sorted(MODEL_TYPES))
         found = "none" if "model_type" not in values else show(model_type)
         raise ValueError(f"{path}: model_type: wanted {supported}, found {found}")
-    config_class: type[EncoderConfig] = family_class(model_type, "Config")
-    return config_of(path, values, config_class)
+    return model_type
 
 
 class _Auto(Generic[Model]):
@@ -90,7 +95,7 @@ class _Auto(Generic[Model]):
         """
         hub, others = HUB.apart(given)
         folder = resolve(pretrained_model_name_or_path, **hub)
-        model_type = read_config(folder).model_type
+        model_type = _model_type(folder)
         model = cls._class_of(model_type)
         if model is None:
             having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)

@@ -239,13 +239,10 @@ class EncoderModel:
     def _place(self, config: EncoderConfig) -> None:
         weights, before = self._weights, getattr(self, "config", config)
         architecture = config.architecture
-        store = self._backend.store(architecture.store_nbytes(self._shapes(config)), dtype=self._dtype)
+        nbytes, head_nbytes = map(architecture.store_nbytes, (self._shapes(config), self.head_shapes(config)))
+        store = self._backend.store(nbytes, dtype=self._dtype)
         # Heads are a hundredth of the arithmetic, and what they decide shows at once.
-        precise = (
-            store
-            if self._dtype == "float32"
-            else self._backend.store(architecture.store_nbytes(self.head_shapes(config)))
-        )
+        precise = store if self._dtype == "float32" else self._backend.store(head_nbytes)
         try:
             weights.kept = architecture.pruning(self._stored_config, config)
             encoder = architecture.load(config, weights, store, precise, pooler=self._pooler, dtype=self._dtype)
@@ -377,11 +374,11 @@ class EncoderModel:
         if exists(folder / ADAPTER_CONFIG):  # it would be merged once more
             raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
         replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
-        head = self.head_shapes(self.config)
-        prefix = self.config.architecture.prefix if head else ""
-        names = {name if name in head else prefix + name: name for name in self._shapes(self.config)}
-        shapes = {written: self._shapes(self.config)[name] for written, name in names.items()}
         architecture, words = self.config.architecture, self._encoder.words
+        head, all_shapes = self.head_shapes(self.config), self._shapes(self.config)
+        prefix = architecture.prefix if head else ""
+        names = {name if name in head else prefix + name: name for name in all_shapes}
+        shapes = {written: all_shapes[name] for written, name in names.items()}
         matrices = architecture.matrices(self.config)
         reduced = {name for name in matrices if self._dtype == "int8" or self._weights.is_int8(name)}
         if isinstance(words, Quantized) or self._weights.is_int8(architecture.words):
@@ -394,11 +391,8 @@ class EncoderModel:
             name = scales.get(written) or names[written]
             if name not in reduced:
                 return self._weights.read(name)
-            matrix = (
-                words
-                if name == self.config.architecture.words and isinstance(words, Quantized)
-                else self._weights.read_matrix(name)
-            )
+            own = name == architecture.words and isinstance(words, Quantized)
+            matrix: Any = words if own else self._weights.read_matrix(name)
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 

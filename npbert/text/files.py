@@ -43,7 +43,8 @@ from npbert.text.switches import check_switches, set_switches, taken_switches
 
 MOST_BYTES = 100_000_000  # of a tokenizer.json: a million tokens, as XLM-V has them, take 60 MB
 
-_CHARSMAPS = re.compile(rb'"precompiled_charsmap"\s*:\s*"(?=([A-Za-z0-9+/]{8}))([A-Za-z0-9+/]+)')
+_CHARSMAP = b'"precompiled_charsmap"'
+_BASE64 = re.compile(rb'\s*:\s*"(?=([A-Za-z0-9+/]{8}))([A-Za-z0-9+/]+)')  # what follows it
 _INTEGERS = re.compile(rb":\s*(\d{5,10})")
 _SHORTER = 10**4 - 1  # the greatest integer that _INTEGERS passes over
 
@@ -167,10 +168,12 @@ _PART_NAMES = {
 def _read(file: Path) -> tuple[Tokenizer, int]:
     """What a tokenizer.json describes, and a number that no id exceeds."""
     data = read_bounded(file, MOST_BYTES)
-    for charsmap in _CHARSMAPS.finditer(data):
-        from npbert.text.sentencepiece_file import check_charsmap
+    end = 0
+    while (end := data.find(_CHARSMAP, end) + 1) > 0:  # a fourth of the time that a search by pattern takes
+        if charsmap := _BASE64.match(data, end + len(_CHARSMAP) - 1):
+            from npbert.text.sentencepiece_file import check_charsmap
 
-        check_charsmap(f"{file}: precompiled_charsmap", a2b_base64(charsmap[1]), len(charsmap[2]) * 3 // 4)
+            check_charsmap(f"{file}: precompiled_charsmap", a2b_base64(charsmap[1]), len(charsmap[2]) * 3 // 4)
     with as_value_error(f"{file}: not a valid {TOKENIZER_FILE}"):
         backend = Tokenizer.from_buffer(data)
     # Cheaper than to read the vocabulary: every id stands after a colon, so none exceeds all of these;

@@ -9,7 +9,7 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
 from npbert.checks import show
-from npbert.text.errors import as_value_error
+from npbert.text.errors import as_value_error, guarded
 from npbert.text.settings import TokenizerConfig
 
 
@@ -47,17 +47,27 @@ def set_special_tokens(backend: Tokenizer, config: TokenizerConfig, tokens: Mapp
         backend.post_processor = TemplateProcessing(single=parts[:3], pair=parts, special_tokens=list(ids.items()))
 
 
-def check_template(backend: Tokenizer, single: Encoding, pair: Encoding, where: str) -> None:
-    """Around a text and a pair: each text stands there once, and every other id is a token's.
+def around_a_text(backend: Tokenizer, where: str) -> tuple[list[int], list[int]]:
+    """The special tokens before and after a text.
 
     Args:
         backend: the tokenizer.
-        single, pair: what it makes of "a", and of "a" with "a".
         where: what is wrong otherwise, for messages.
 
     Raises:
-        ValueError: it is otherwise.
+        ValueError: no text can be encoded, or the template does not have each text of one or two once, and else tokens.
     """
+    with as_value_error(f"{where}: can't encode a text"):
+        single, pair = backend.encode_batch(["a", ("a", "a")])
+    with guarded(where):
+        _check_template(backend, single, pair, where)
+    inside = [index for index, text in enumerate(single.sequence_ids) if text is not None]
+    if not inside or len(inside) != inside[-1] - inside[0] + 1:
+        raise ValueError(f"{where}: wanted special tokens around a text, found {single.tokens}")
+    return single.ids[: inside[0]], single.ids[inside[-1] + 1 :]
+
+
+def _check_template(backend: Tokenizer, single: Encoding, pair: Encoding, where: str) -> None:
     alone = backend.encode("a", add_special_tokens=False).ids
     for row, texts in ((single, (0,)), (pair, (0, 1))):
         if len(row.tokens) != len(row.ids):

@@ -39,7 +39,7 @@ from npbert.text.lengths import (
 from npbert.text.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.text.pad import MASK, arrays_of, padded, read_columns
 from npbert.text.rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
-from npbert.text.steps import check_template
+from npbert.text.steps import around_a_text
 from npbert.text.switches import Switch, switches
 from npbert.text.vocabulary import Vocabulary
 
@@ -120,10 +120,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
             draw_no_lots(backend)
-            single, pair = backend.encode_batch(["a", ("a", "a")])
-        with guarded(where):
-            check_template(backend, single, pair, where)
-        self._around = _around(single, where)
+        self._around = around_a_text(backend, where)
         with guarded(f"{where}: not a valid tokenizer"):
             self._long_texts = LongTexts(backend)
             if share(backend).get_added_tokens_decoder() != backend.get_added_tokens_decoder():
@@ -593,15 +590,6 @@ def _encoding(check: Callable[[], None]) -> Iterator[None]:
         if is_foreign_error(error):
             raise ValueError(f"text: can't be tokenized: {said(error)}") from None
         raise
-
-
-def _around(row: Encoding, name: str) -> tuple[list[int], list[int]]:
-    """The special tokens before and after a text, where `row` is one with at least a token."""
-    inside = [index for index, text in enumerate(row.sequence_ids) if text is not None]
-    if not inside or len(inside) != inside[-1] - inside[0] + 1:
-        raise ValueError(f"{name}: wanted special tokens around a text, found {row.tokens}")
-    ids = row.ids
-    return ids[: inside[0]], ids[inside[-1] + 1 :]
 
 
 def _checked_side(name: str, side: str) -> str:

@@ -64,25 +64,13 @@ def floats_of_halves(x, width, dtype, out):
 
 
 @inlined
-def add_two(a, b, c, width, out):
-    """out = (a + b) + c."""
+def add_row(a, width, out):
+    """out = out + a."""
     whole = width // LANES * LANES
     for i in range(0, whole * 4, LANES * 4):
-        store(out + i, load(a + i) + load(b + i) + load(c + i))
+        store(out + i, load(out + i) + load(a + i))
     if whole < width:
-        i, tail = whole * 4, width - whole
-        store(out + i, load_first(a + i, tail) + load_first(b + i, tail) + load_first(c + i, tail))
-
-
-@inlined
-def add_one(a, b, width, out):
-    """out = a + b."""
-    whole = width // LANES * LANES
-    for i in range(0, whole * 4, LANES * 4):
-        store(out + i, load(a + i) + load(b + i))
-    if whole < width:
-        i, tail = whole * 4, width - whole
-        store(out + i, load_first(a + i, tail) + load_first(b + i, tail))
+        store(out + whole * 4, load(out + whole * 4) + load_first(a + whole * 4, width - whole))
 
 
 @inlined
@@ -133,14 +121,12 @@ def embed(frame, rank, chunk, step, slot):
             elif stored != NONE and stored != FLOAT32:
                 floats_of_halves(a, width, stored, x)
                 a = x
-            if b != 0 and c != 0:
-                add_two(a, c, b, width, x)
-            elif b != 0:
-                add_one(a, b, width, x)
-            elif c != 0:
-                add_one(a, c, width, x)
-            elif a != x:
+            if a != x:
                 copy_row(a, width, x)
+            if c != 0:
+                add_row(c, width, x)
+            if b != 0:
+                add_row(b, width, x)
             if weight != 0:
                 norm_row(x, weight, bias, width, eps, x)
             if converted != NONE:
