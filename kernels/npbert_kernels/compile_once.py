@@ -8,7 +8,6 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from . import object_store, store_lock
@@ -18,7 +17,6 @@ T = TypeVar("T")
 ONCE = "once on this machine"
 
 
-@dataclass(frozen=True)
 class Kernels(Generic[T]):
     """Machine code that is made once.
 
@@ -30,11 +28,10 @@ class Kernels(Generic[T]):
         load: makes them ready to call. Raises ValueError where the code is not what its name says.
     """
 
-    name: str
-    what: str
-    takes: str
-    make: Callable[[], ObjectCode]
-    load: Callable[[ObjectCode], T]
+    def __init__(
+        self, name: str, what: str, takes: str, make: Callable[[], ObjectCode], load: Callable[[ObjectCode], T]
+    ) -> None:
+        self.name, self.what, self.takes, self.make, self.load = name, what, takes, make, load
 
     def loaded(self) -> T:
         """From the store, or else compiled, which another process may be doing just now."""

@@ -24,31 +24,30 @@ the place of a user.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import importlib.util
 import json
 import os
 import pathlib
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LARGEST = 64 << 20  # bytes of a file that is read; kernels take a hundred thousand
 STALE = 3600.0  # seconds after which nobody writes to a part of a file any more
 PART = ".part-"
 
 
-@dataclass(frozen=True)
-class ObjectCode:
+class ObjectCode(NamedTuple):
     symbol: str
-    code: bytes = field(repr=False)
+    code: bytes
 
     def to_bytes(self) -> bytes:
-        head = {"symbol": self.symbol, "sha256": self.digest()}
+        head = {"symbol": self.symbol, "digest": self.digest()}
         return json.dumps(head).encode() + b"\n" + self.code
 
     def digest(self) -> str:
-        return hashlib.sha256(self.symbol.encode() + b"\n" + self.code).hexdigest()
+        return digest(self.symbol.encode() + b"\n" + self.code)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ObjectCode:
@@ -56,16 +55,15 @@ class ObjectCode:
         head, _, code = data.partition(b"\n")
         try:
             fields = json.loads(head)
-            symbol, digest = fields["symbol"], fields["sha256"]
+            symbol, wanted = fields["symbol"], fields["digest"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError("no header") from error
-        if not isinstance(symbol, str) or (found := cls(symbol, code)).digest() != digest:
+        if not isinstance(symbol, str) or (found := cls(symbol, code)).digest() != wanted:
             raise ValueError("the digest does not fit")
         return found
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A folder of compiled kernels."""
 
     folder: pathlib.Path
@@ -156,13 +154,15 @@ def places_to_warm() -> list[Place]:
     return [place_to_write()]
 
 
-def source_hash(paths: Iterable[pathlib.Path]) -> hashlib._Hash:
-    """Of files' names and contents; what else a name depends on is added by who makes it."""
-    digest = hashlib.sha256()
-    for path in paths:
-        source = path.read_bytes()
-        digest.update(f"{path.name} {len(source)}\n".encode() + source)
-    return digest
+def digest(data: bytes) -> str:
+    """64 bits of it, by what Python tells sources by: no library of cryptography is loaded for it."""
+    return importlib.util.source_hash(data).hex()
+
+
+def named_contents(paths: Iterable[pathlib.Path]) -> bytes:
+    """Files' names and contents, for a digest."""
+    sources = ((path.name, path.read_bytes()) for path in paths)
+    return b"".join(f"{name} {len(source)}\n".encode() + source for name, source in sources)
 
 
 def _user_place() -> Place | None:

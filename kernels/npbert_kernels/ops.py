@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def checked_dtype(dtype: str) -> Dtype:
     return dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantized:
     """A weight [out, in] that is int8 already: values times scales [out], values from -127 to 127.
 
@@ -127,8 +127,7 @@ class Along(Enum):
     BATCH = "batch"  # anything that sequences do not share out
 
 
-@dataclass(frozen=True)
-class BatchField:
+class BatchField(NamedTuple):
     """A field of Batch, for all that goes over them: packing, cutting, symbols, checks."""
 
     name: str
@@ -141,7 +140,7 @@ def _array(along: Along, *, counts: Along | None = None, optional: bool = False,
     return field(metadata={"along": along, "counts": counts, "optional": optional}, **default)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
 

@@ -33,7 +33,7 @@ def refusal(place: Place) -> str:
 def test_an_object_is_what_it_was() -> None:
     data = KERNELS.to_bytes()
     assert ObjectCode.from_bytes(data) == KERNELS
-    assert set(json.loads(data[: header(data)])) == {"symbol", "sha256"}
+    assert set(json.loads(data[: header(data)])) == {"symbol", "digest"}
 
 
 def test_what_was_stored_is_read(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "no text": lambda data: b"\xff\xfe" + data,
     "a list": lambda data: b"[]\n" + data,
     "lists in lists": lambda data: b"[" * 100_000 + b"\n" + data,
-    "other fields": lambda data: b'{"symbol": 1, "sha256": 2}\n' + data,
+    "other fields": lambda data: b'{"symbol": 1, "digest": 2}\n' + data,
 }
 
 

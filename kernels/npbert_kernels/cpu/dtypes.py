@@ -7,8 +7,7 @@ besides its bits stands in headers: before each row of activations, and before e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ def _int8_panel_header(rows: Bytes, k: int) -> tuple[NDArray[Any], ...]:
     return -values.sum(axis=1, dtype=np.int32), rows[:, :4].copy().view(np.float32)[:, 0]
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """How a dtype is laid out."""
 
     name: Dtype

@@ -13,13 +13,12 @@ import itertools
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 VECTORS = 2  # vectors in a row of the micro-tile: a panel is VECTORS * lanes columns
 
 
-@dataclass(frozen=True)
-class ISA:
+class ISA(NamedTuple):
     name: str
     lanes: int  # floats in a vector register
     rows: int  # MR, the height of the micro-tile

@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.util import find_spec
 
-from ..object_store import source_hash
+from ..object_store import digest, named_contents
 from .isa import ISA, host
 
 
@@ -18,13 +18,11 @@ def name(isa: ISA) -> str:
     """
     here = pathlib.Path(__file__).parent
     modules = ("isa", "layout", "dtypes", "blocking", "compile")
-    digest = source_hash([*sorted(here.glob("kernels/*.py")), *(here / f"{module}.py" for module in modules)])
+    sources = named_contents([*sorted(here.glob("kernels/*.py")), *(here / f"{module}.py" for module in modules)])
     cpu, features = (isa.target, isa.features.split(",")) if isa.target else host()
-    for package in ("numba", "llvmlite"):
-        digest.update(_version(package))
-    for fact in (sys.platform, platform.machine(), cpu, *sorted(features), isa.name):
-        digest.update(fact.encode() + b"\n")
-    return f"{isa.name}-{digest.hexdigest()[:32]}.o"
+    facts = "\n".join((sys.platform, platform.machine(), cpu, *sorted(features), isa.name))
+    made_of = digest(b"".join((sources, _version("numba"), _version("llvmlite"), facts.encode())))
+    return f"{isa.name}-{made_of}.o"
 
 
 def _version(package: str) -> bytes:

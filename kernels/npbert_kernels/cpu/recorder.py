@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +64,7 @@ class Buffer:
     offset: int = 0  # in a chunk's memory, in bytes a row
 
 
-@dataclass
-class Recording:
+class Recording(NamedTuple):
     """Steps [steps, STEP_WORDS]; buffers [n, BUFFER_WORDS] with no addresses yet; what to fill in at each call."""
 
     steps: Ints

@@ -6,8 +6,7 @@ The order matters: the micro-kernel prefetches what lies behind the panel that i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ from .layout import LINE, Op
 from .memory import address, pages
 
 
-@dataclass(frozen=True, eq=False)
-class Linear:
+class Linear(NamedTuple):
     """W packed [panels, words of k, PANEL] and the bias [panels PANEL]."""
 
     weight: Floats  # words of dtype, each panel behind its header
@@ -34,16 +32,14 @@ class Linear:
     head_size: int | None = None  # of the heads in the output, as padded
 
 
-@dataclass(frozen=True, eq=False)
-class Norm:
+class Norm(NamedTuple):
     weight: Floats  # zeros behind `width`, up to a whole panel
     bias: Floats
     width: int
     eps: float
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+class Table(NamedTuple):
     rows: Floats | NDArray[np.int8] | FileRows  # [V, H]
     scales: Floats | None  # [V], of int8
 
@@ -54,8 +50,7 @@ class Table:
         return self.rows.strides[0]
 
 
-@dataclass(frozen=True, eq=False)
-class Relative:
+class Relative(NamedTuple):
     """What attention adds to scores, and how."""
 
     kind: int

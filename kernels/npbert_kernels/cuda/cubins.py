@@ -7,7 +7,6 @@ process that finds all of its kernels there never imports Numba.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import pathlib
 from collections.abc import Callable
@@ -42,20 +41,17 @@ def _version(package: str) -> str:
 
 
 @functools.cache
-def _common() -> hashlib._Hash:
+def _common() -> bytes:
     """What all kernels depend on."""
     here = pathlib.Path(__file__).parent
-    digest = object_store.source_hash([*sorted(here.glob("kernels/*.py")), *(here / f"{m}.py" for m in SOURCES)])
-    for package in COMPILERS:
-        digest.update(f"{package} {_version(package)}\n".encode())
-    return digest
+    sources = object_store.named_contents([*sorted(here.glob("kernels/*.py")), *(here / f"{m}.py" for m in SOURCES)])
+    return sources + "".join(f"{package} {_version(package)}\n" for package in COMPILERS).encode()
 
 
 def name(key: Key, capability: tuple[int, int]) -> str:
-    digest = _common().copy()
     target = f"sm_{capability[0]}{capability[1]}"
-    digest.update(f"{target} {key!r}".encode())
-    return f"{target}-{key[0]}-{digest.hexdigest()[:32]}.cubin"
+    made_of = object_store.digest(_common() + f"{target} {key!r}".encode())
+    return f"{target}-{key[0]}-{made_of}.cubin"
 
 
 def loaded(key: Key, capability: tuple[int, int], load: Callable[[ObjectCode], T]) -> T:

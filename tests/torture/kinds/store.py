@@ -36,9 +36,9 @@ HEADERS = (
     b"{}",
     b"[]",
     b"null",
-    b'{"symbol": 3, "sha256": 4}',
+    b'{"symbol": 3, "digest": 4}',
     b"[" * 100_000,
-    b'{"symbol": "a", "sha256": "b"}',
+    b'{"symbol": "a", "digest": "b"}',
     b"\xff",
 )
 
