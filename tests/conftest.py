@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,14 +23,21 @@ settings.register_profile("npbert", deadline=None, derandomize=True, database=No
 settings.load_profile("npbert")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where this session's processes store kernels, so that each ISA is compiled once, and is compiled in each session.
+def pytest_configure(config: pytest.Config) -> None:
+    """One store of kernels for all processes that run the tests, so that each ISA is compiled once, in each run anew.
 
     NPBERT_KERNEL_CACHE names another folder, for those who run tests again and again.
     """
     if "NPBERT_KERNEL_CACHE" not in os.environ:
-        os.environ["NPBERT_KERNEL_CACHE"] = str(tmp_path_factory.mktemp("kernels"))
+        folder = tempfile.mkdtemp(prefix="npbert-kernels-")
+        os.environ["NPBERT_KERNEL_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    if config.getoption("numprocesses", None):  # torch's threads: there are as many processes as processors
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def kernel_cache() -> Path:
     return Path(os.environ["NPBERT_KERNEL_CACHE"])
 
 

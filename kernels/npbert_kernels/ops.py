@@ -333,7 +333,6 @@ class Backend(Protocol):
     """One of `reference`, `cpu`, `cuda`."""
 
     name: str
-    token_budget: int  # a larger batch is run in parts of whole sequences
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype.

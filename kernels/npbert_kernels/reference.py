@@ -369,7 +369,6 @@ class Reference:
     """ops.Backend in NumPy, in float32 or float64."""
 
     name = "reference"
-    token_budget = 2048  # activations take 4 (5 H + I) bytes a token: 55 MB for BERT-base in float32
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype: np.dtype[Any] = np.dtype(dtype)

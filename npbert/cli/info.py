@@ -131,7 +131,9 @@ def _memory_table(
     sizes = {part: count * BYTES - int8.get(part, 0) * (BYTES - 1) for part, count in counts.items()}
     packed = sum(size for part, size in sizes.items() if part not in (WORDS, POOLER)) + again * BYTES
     words = sizes.get(WORDS, 0)
-    tokens = max(importlib.import_module("npbert_kernels.cpu").backend.token_budget, settings.max_seq_length)
+    cpu = importlib.import_module("npbert_kernels.cpu")
+    chunk = max(3 * cpu.CHUNK_TOKENS // 2, settings.max_seq_length)  # tokens, where sequences do not fit evenly
+    tokens = cpu.get_num_threads() * chunk
     activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
     base = peak_memory() or 0
     rows = [

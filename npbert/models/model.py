@@ -330,15 +330,9 @@ class EncoderModel:
         return self._programs.setdefault(key, self._backend.record(forward, given))
 
     def _run(self, program: Program, batch: Batch) -> dict[str, Floats]:
-        tokens = len(batch.positions)
-        if not tokens:  # nothing to run: the shapes of something, and none of its rows
+        if not len(batch.positions):  # nothing to run: the shapes of something, and none of its rows
             return {name: array[:0] for name, array in program(batches.one_token(batch)).items()}
-        budget = self._backend.token_budget
-        if tokens <= budget:
-            return program(batch)
-        parts = [program(part) for part in batches.split(batch, budget)]
-        # One output after another, each let go at once, so that only one is held twice.
-        return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+        return program(batch)
 
     # Weights --------------------------------------------------------------------------------------------------
 

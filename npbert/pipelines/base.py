@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from npbert.text.tokenizer import PreTrainedTokenizerFast
 
+TOKENS = 2048  # that go through the model together: logits of each may be as wide as a vocabulary
 BLOCK = 64  # inputs tokenized at once: a call of the tokenizer costs as much as a few of them
 
 
@@ -226,7 +227,7 @@ class Pipeline(ABC):
                 rows = self.encode(block, arguments)
                 for item, own in zip(block, rows, strict=True):
                     self._check_lengths(item, own)
-                for begin, end in _groups(rows, self.model.backend.token_budget):
+                for begin, end in _groups(rows):
                     outputs = iter(self._outputs([row for own in rows[begin:end] for row in own]))
                     for item, own in zip(block[begin:end], rows[begin:end], strict=True):
                         answer = self.answer(item, own, list(islice(outputs, len(own))), arguments)
@@ -257,12 +258,12 @@ def read_text(value: Any, where: str) -> Text:
     return Text(where, str(value))  # no subclass of NumPy's
 
 
-def _groups(rows: Sequence[Sequence[Row]], budget: int) -> Iterator[tuple[int, int]]:
-    """(begin, end) of the items that go through the model together: as many as the budget of tokens holds."""
+def _groups(rows: Sequence[Sequence[Row]]) -> Iterator[tuple[int, int]]:
+    """(begin, end) of the items that go through the model together: as many as TOKENS hold."""
     begin = tokens = 0
     for index, own in enumerate(rows):
         more = sum(len(row.ids) for row in own)
-        if tokens + more > budget and index > begin:
+        if tokens + more > TOKENS and index > begin:
             yield begin, index
             begin, tokens = index, 0
         tokens += more

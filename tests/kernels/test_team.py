@@ -115,7 +115,6 @@ assert in_child(lambda: answer(model) == right and in_child(lambda: answer(model
 class Slow:
     def __init__(self, backend):
         self.backend, self.recording, self.go_on = backend, threading.Event(), threading.Event()
-        self.token_budget = backend.token_budget
     def record(self, *arguments, **flags):
         if threading.current_thread() is not threading.main_thread():
             self.recording.set()

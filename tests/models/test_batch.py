@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from npbert_kernels.cuda.parts import split
 
 from npbert.models.batch import (
     REMEMBERED_TOKENS,
     checked_integers,
     pack,
     pack_lists,
-    split,
     unpack_probs,
     unpack_tokens,
 )

@@ -17,7 +17,7 @@ from tasks import NER
 
 import npbert
 from npbert.pipelines import ALIASES, TASKS
-from npbert.pipelines.base import BLOCK
+from npbert.pipelines.base import BLOCK, TOKENS
 from npbert.text.inputs import TextError
 
 ARCHITECTURES = {
@@ -227,12 +227,11 @@ def test_rows_go_through_the_model_by_a_budget_of_tokens(make: Callable[..., Any
     classify._outputs = spy
     texts = inputs_of("text-classification", BLOCK)
     lengths = [len(ids) for ids in classify.tokenizer(texts)["input_ids"]]
-    budget = classify.model.backend.token_budget
-    assert budget < sum(lengths) < 2 * budget
+    assert TOKENS < sum(lengths) < 2 * TOKENS
     classify(texts)
     assert [length for group in seen for length in group] == lengths  # none is moved
     assert len(seen) == 2
-    assert all(sum(group) <= budget for group in seen)
+    assert all(sum(group) <= TOKENS for group in seen)
     seen.clear()
     classify(texts, batch_size=10)
     assert [len(group) for group in seen] == [10] * 6 + [4]

@@ -14,6 +14,7 @@ import numpy as np
 from .. import object_store
 from ..ops import Dtype, Forward
 from . import layout, library
+from .blocking import CHUNK_TOKENS
 from .dtypes import CODES, FORMATS
 from .isa import VECTORS, selected
 from .launch import launch_steps
@@ -23,16 +24,13 @@ from .recorder import record
 from .store import Store
 from .team import get_num_threads, set_num_threads
 
-__all__ = ["Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup"]
+__all__ = ["CHUNK_TOKENS", "Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup"]
 
 
 class Cpu:
     """ops.Backend on the CPU."""
 
     name = "cpu"
-    # A program cuts what it gets into chunks, and its workspaces do not grow with the batch. So this bounds outputs
-    # alone, and more tokens in a call make nothing faster.
-    token_budget = 2048
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)

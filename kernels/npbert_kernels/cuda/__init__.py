@@ -23,8 +23,6 @@ class Cuda:
     """ops.Backend on a GPU. dtype: of weights and activations; sums are float32 always."""
 
     name = "cuda"
-    # 32 x 128 and more go at once: in bfloat16, activations of BERT-base take some 15 KB a token.
-    token_budget = 8192
 
     def __init__(self, device: Device, dtype: Dtype = "float32") -> None:
         self.device, self.dtype = device, dtype

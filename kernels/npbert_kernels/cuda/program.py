@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from ..ops import Batch, Floats, Ints
 from .device import Device
 from .formats import SIZES, STORED, checked, padded, widened
+from .parts import split
 from .recorder import Axis, Bucket, Buffer, HeadMask, Input, Launch, Recording, buffer_bytes, plan
 
 OVERFLOW = "float16: results are not all finite; numbers beyond 65504 on the way become infinite, bfloat16 holds them"
+TOKENS = 8192  # at once: activations of BERT-base take some 15 KB a token in bfloat16
 KEPT, KEPT_BYTES = 16, 2 << 30  # workspaces of a program, of all buckets: the ones longest unused go first
 
 
@@ -186,11 +188,20 @@ class Program:
             return {
                 name: np.zeros(0 if b.flat else (0, b.width), np.float32) for name, b in self._recording.outputs.items()
             }
+        parts = [self._run(part) for part in split(batch, TOKENS)]
+        # One output after another, each let go at once, so that only one is held twice.
+        return (
+            parts[0]
+            if len(parts) == 1
+            else {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+        )
+
+    def _run(self, batch: Batch) -> dict[str, Floats]:
         bucket = self.bucket(batch)
         workspace = self._taken(bucket) or Workspace(self._device, self._recording, bucket)
         arrays = workspace.run(batch)
         if self._recording.dtype == "float16" and not all(np.isfinite(array).all() for array in arrays.values()):
-            warnings.warn(OVERFLOW, RuntimeWarning, stacklevel=2)
+            warnings.warn(OVERFLOW, RuntimeWarning, stacklevel=3)
         self._free.append(workspace)  # one that raised is let go
         while len(free := list(self._free)) > 1 and (
             len(free) > KEPT or sum(workspace.nbytes for workspace in free) > KEPT_BYTES

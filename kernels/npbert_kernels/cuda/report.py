@@ -86,9 +86,9 @@ def table(lines: list[Line]) -> str:
 
 
 def main() -> None:
-    lines = []
-    for key, threads in keys():
-        lines += [line(key, threads, assembled(make(key), one), one) for one in CAPABILITIES]
+    """Arguments: --json for a list of objects; capabilities, such as 9.0, or all."""
+    chosen = [one for one in CAPABILITIES if "{}.{}".format(*one) in sys.argv] or CAPABILITIES
+    lines = [line(key, threads, assembled(make(key), one), one) for key, threads in keys() for one in chosen]
     print(json.dumps([asdict(one) for one in lines]) if "--json" in sys.argv else table(lines))
 
 

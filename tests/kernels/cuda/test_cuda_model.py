@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulated import simulator
+from simulated import FEW_DTYPES, simulator
 
 # isort: split
 import os
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 from families import FAMILIES
-from npbert_kernels.cuda import DTYPES
 from safetensors.numpy import load_file, save_file
 from sentence_folders import LETTERS, parts, save
 from tasks import SHORT, assert_same_answer
@@ -41,7 +40,7 @@ def cosine(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return (found * wanted).sum(-1) / np.linalg.norm(found, axis=-1) / np.linalg.norm(wanted, axis=-1)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 @pytest.mark.parametrize("family", ["bert", "mpnet", "albert, relative_key_query", "bert, relative_key_query"])
 def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, dtype: Any) -> None:
     model_type, config = FAMILIES[family]
@@ -60,7 +59,7 @@ def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, d
     assert (found.last_hidden_state[~kept] == 0).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 def test_a_text_s_bits_do_not_depend_on_its_batch(family_folder: Callable[..., Path], dtype: Any) -> None:
     """Batches of few and of many rows, which take other tiles; alone, first and last."""
     model_type, config = FAMILIES["bert"]
@@ -70,6 +69,20 @@ def test_a_text_s_bits_do_not_depend_on_its_batch(family_folder: Callable[..., P
     alone = model.predict([one])[0]
     for lists, at in (([one, *others], 0), ([*others, one], 4)):
         np.testing.assert_array_equal(model.predict(lists)[at], alone)
+
+
+def test_more_tokens_than_go_through_at_once(
+    family_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_type, config = FAMILIES["bert"]
+    folder = family_folder(model_type, **{**config, "num_hidden_layers": 1})
+    model = AutoModel.from_pretrained(folder, device="cuda")
+    every = {"output_hidden_states": True, "output_attentions": True}
+    whole = model(IDS, MASK, **every)
+    monkeypatch.setattr("npbert_kernels.cuda.program.TOKENS", 5)
+    parts = model(IDS, MASK, **every)
+    np.testing.assert_array_equal(parts.last_hidden_state, whole.last_hidden_state)
+    np.testing.assert_array_equal(parts.attentions, whole.attentions)
 
 
 def scaled_folder(source: Path, target: Path, scales: dict[str, float]) -> Path:

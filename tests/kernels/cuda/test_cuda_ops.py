@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulated import ROUNDING, as_stored, backend, simulator
+from simulated import FEW_DTYPES, ROUNDING, as_stored, backend, simulator
 
 # isort: split
 import threading
@@ -17,6 +17,7 @@ from npbert_kernels.cuda.program import Program, power, rounded, tiles_of
 from npbert_kernels.cuda.simulated import Simulated
 from npbert_kernels.ops import POOLINGS, Backend, Batch, Quantized
 from npbert_kernels.reference import Reference, RelativeBias, RelativeKey
+from thinned import thinned
 
 WIDE = 80  # columns of relative tables: P
 
@@ -72,8 +73,8 @@ def close(dtype: Dtype, found: dict[str, np.ndarray], truth: dict[str, np.ndarra
             assert error <= roundings * ROUNDING[dtype], f"{name}: {error / ROUNDING[dtype]:.1f} roundings"
 
 
-@pytest.mark.parametrize("width", [1, 40, 64, 200, 300])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", thinned([1, 40, 64, 200, 300], lambda width: width in (1, 40, 300)))
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 def test_rows(dtype: Dtype, width: int) -> None:
     """Embeddings, LayerNorm, all ways of pooling, take, concat and normalize: sums of a row or a sequence alone."""
     rng = np.random.default_rng(width)
@@ -149,7 +150,7 @@ def test_words_that_are_int8_already() -> None:
     np.testing.assert_array_equal(embedded(quantized), embedded(quantized[:]))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 @pytest.mark.parametrize("width", [3, 40, 257])
 def test_embed_rows_and_layer_norm(dtype: Dtype, width: int) -> None:
     rng = np.random.default_rng(width)
@@ -173,7 +174,7 @@ def test_embed_rows_and_layer_norm(dtype: Dtype, width: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [9, 70])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 def test_a_residual_that_is_normed(dtype: Dtype, rows: int) -> None:
     """Of few rows the norm adds up the parts of the product, of many not, nor where others read the sum."""
     rng = np.random.default_rng(rows)
@@ -233,7 +234,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("relative", "heads", "size"), CASES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 def test_attention(dtype: Dtype, relative: str, heads: int, size: int) -> None:
     """Heads of any size; sequences of one, of more queries than a tile, and without keys; probabilities; head_mask."""
     rng = np.random.default_rng((heads, size))
@@ -363,10 +364,6 @@ def test_a_bucket_is_allocated_and_captured_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("npbert_kernels.cuda.program.KEPT_BYTES", 1)  # the one used last stays
     program(few)
     assert [workspace.bucket for workspace in program._free] == [program.bucket(few)]
-
-
-def test_a_gpu_s_batches_are_not_cut_as_the_cpu_s() -> None:
-    assert Cuda.token_budget >= 32 * 128
 
 
 def test_no_sequences() -> None:

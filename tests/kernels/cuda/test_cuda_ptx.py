@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulated import rules, simulator
+from simulated import FEW_DTYPES, rules, simulator
 
 # isort: split
 import re
@@ -17,6 +17,7 @@ from families import FAMILIES
 from npbert_kernels.cuda import DTYPES, Cuda, Dtype
 from npbert_kernels.cuda.tiles import HALF_TILES, SINGLE_TILES, Key, Tile, shared_bytes
 from npbert_kernels.ops import ACTIVATIONS
+from thinned import thinned
 
 from npbert import AutoModel
 
@@ -38,13 +39,13 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("rule", [(False, False), (True, True)])
-@pytest.mark.parametrize(("dtype", "tile"), test_cuda_gemm.CASES, ids=str)
+@pytest.mark.parametrize(("dtype", "tile"), test_cuda_gemm.FEW_CASES, ids=str)
 def test_every_tile(dtype: Dtype, tile: Tile, rule: tuple[bool, bool]) -> None:
     test_cuda_gemm.test_every_tile(dtype, tile, rule)
 
 
 @pytest.mark.parametrize("k", [64, 320, 448])  # parts without a unit, with one, with one or two
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FEW_DTYPES)
 def test_a_row_s_bits_do_not_depend_on_the_tile(dtype: Dtype, k: int) -> None:
     """Compilers may fuse a product and a sum in one kernel and not in another: here they did not."""
     test_cuda_gemm.test_a_row_s_bits_do_not_depend_on_the_tile(dtype, k)
@@ -86,12 +87,17 @@ ATTENTION = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "relative", "heads", "size"), ATTENTION)
+@pytest.mark.parametrize(
+    ("dtype", "relative", "heads", "size"), thinned(ATTENTION, lambda case: case[0] != "float16" or case[1] != "none")
+)
 def test_attention(dtype: Dtype, relative: str, heads: int, size: int) -> None:
     test_cuda_ops.test_attention(dtype, relative, heads, size)
 
 
-@pytest.mark.parametrize(("dtype", "capability"), [*((dtype, (9, 0)) for dtype in DTYPES), ("bfloat16", (8, 0))])
+MODELS = [*((dtype, (9, 0)) for dtype in DTYPES), ("bfloat16", (8, 0))]
+
+
+@pytest.mark.parametrize(("dtype", "capability"), thinned(MODELS, lambda case: case == ("bfloat16", (9, 0))))
 def test_a_model(family_folder: Callable[..., Path], dtype: Dtype, capability: tuple[int, int]) -> None:
     """As the CPU's; a text alone has the bits that it has in a batch, which takes other tiles."""
     model_type, config = FAMILIES["bert"]
