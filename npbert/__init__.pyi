@@ -74,6 +74,9 @@ from npbert.models.bert.roberta import XLMRobertaForQuestionAnswering as XLMRobe
 from npbert.models.bert.roberta import XLMRobertaForSequenceClassification as XLMRobertaForSequenceClassification
 from npbert.models.bert.roberta import XLMRobertaForTokenClassification as XLMRobertaForTokenClassification
 from npbert.models.bert.roberta import XLMRobertaModel as XLMRobertaModel
+from npbert.models.modernbert import ModernBertConfig as ModernBertConfig
+from npbert.models.modernbert import ModernBertForMaskedLM as ModernBertForMaskedLM
+from npbert.models.modernbert import ModernBertModel as ModernBertModel
 from npbert.pipelines import pipeline as pipeline
 from npbert.pipelines.feature_extraction import FeatureExtractionPipeline as FeatureExtractionPipeline
 from npbert.pipelines.fill_mask import FillMaskPipeline as FillMaskPipeline

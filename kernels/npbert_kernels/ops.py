@@ -222,6 +222,17 @@ class Ops(Protocol):
     ) -> Rows:
         """[rows, out]: activation(x @ weight.T + bias), or x @ weight.T + bias + residual."""
 
+    def multiply(self, a: Rows, b: Rows) -> Rows:
+        """[rows, width]: a b, element by element; the gate of a gated unit. Not on a GPU."""
+
+    def rotary(self, qkv: Rows, table: Placed, positions: Rows, *, heads: int, head_size: int) -> Rows:
+        """qkv [T, 3 N D], queries and keys rotated by position, values as they are. https://arxiv.org/abs/2104.09864
+
+        qkv is what linear gave with a weight placed with heads_out. table [P, D] was placed by Store.table: of each
+        position the D / 2 cosines, then the D / 2 sines. With x and y the halves of a head, it becomes
+        x cos - y sin, y cos + x sin. Not on a GPU.
+        """
+
     def attention(
         self,
         qkv: Rows,
@@ -235,6 +246,8 @@ class Ops(Protocol):
         probs: bool = False,
         relative: Placed | None = None,
         columns: Rows | None = None,
+        window: int | None = None,
+        causal: bool = False,
         dtype: Dtype = "float32",
     ) -> tuple[Rows, Rows | None]:
         """Context [T, N D] and, if asked for, the probabilities.
@@ -250,6 +263,9 @@ class Ops(Protocol):
         relative is what Store.relative_bias or Store.relative_key gave, and needs columns [T]: with i and j the
         columns of a query and a key, it adds bias[head, j - i + P - 1] to each score, or
         q . E[i - j + P - 1] / sqrt(D), or (q + k) . E[i - j + P - 1] / sqrt(D).
+
+        window: a query attends to keys that stand at most so many columns from it. causal: and to none behind it. Both
+        need columns [T]. A query that is left without a key gets zeros. Neither is there on a GPU.
 
         dtype is that of the two products: float32, or bfloat16, which Store.relative_key can't have. In bfloat16
         q, k, v and e^(score - largest) are rounded to it; sums, and what these are divided by, stay float32. A backend
@@ -299,8 +315,8 @@ class Store(Protocol):
         heads_in: the input is the context of that many heads (in = heads D).
         """
 
-    def norm(self, weight: Floats, bias: Floats, eps: float) -> Placed:
-        """weight, bias [H]."""
+    def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Placed:
+        """weight, bias [H]; None: there is no bias, as a GPU's norms must not have it."""
 
     def table(self, rows: TableRows) -> Placed:
         """rows [V, H], kept as they are and not copied; on a GPU uploaded."""

@@ -40,7 +40,7 @@ class Linear:
 @dataclass(frozen=True)
 class Norm:
     weight: Array  # [H]
-    bias: Array  # [H]
+    bias: Array | None  # [H]
     eps: float
 
 
@@ -235,6 +235,16 @@ class ReferenceOps:
                 y = y + term
         return y if activation is None else ACTIVATIONS[activation](y)
 
+    def multiply(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def rotary(self, qkv: Array, table: Floats, positions: Ints, *, heads: int, head_size: int) -> Array:
+        cos, sin = np.split(table[positions].astype(qkv.dtype)[:, None, None], 2, axis=-1)  # each [T, 1, 1, D / 2]
+        q_and_k, v = np.split(qkv.reshape(len(qkv), 3, heads, head_size), [2], axis=1)
+        x, y = np.split(q_and_k, 2, axis=-1)
+        rotated = np.concatenate([x * cos - y * sin, y * cos + x * sin], axis=-1)
+        return np.concatenate([rotated, v], axis=1).reshape(qkv.shape)
+
     def attention(
         self,
         qkv: Array,  # [T, 3H]
@@ -248,6 +258,8 @@ class ReferenceOps:
         probs: bool = False,
         relative: RelativeBias | RelativeKey | None = None,
         columns: Ints | None = None,
+        window: int | None = None,
+        causal: bool = False,
         dtype: Dtype = "float32",
     ) -> tuple[Array, Array | None]:
         scale = 1.0 / math.sqrt(head_size)
@@ -263,18 +275,21 @@ class ReferenceOps:
             if relative is not None:
                 assert columns is not None, "relative attention needs columns"
                 scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
-            if allowed is None:
-                exps = np.exp(scores - scores.max(axis=-1, keepdims=True))
-                share = 1.0 / exps.sum(axis=-1, keepdims=True)
-            else:
-                attends = allowed[done : done + (end - begin) * keys].reshape(end - begin, keys) != 0
+            attends = np.ones(scores.shape[1:], np.bool_)  # [length, key_len]
+            if allowed is not None:
+                attends &= allowed[done : done + attends.size].reshape(attends.shape) != 0
                 done += attends.size
-                highest = scores.max(axis=-1, keepdims=True, where=attends, initial=-np.inf)
-                exps = np.exp(
-                    scores - np.where(highest == -np.inf, 0, highest), where=attends, out=np.zeros_like(scores)
-                )
-                sums = exps.sum(axis=-1, keepdims=True)
-                share = np.divide(1.0, sums, where=sums != 0, out=np.zeros_like(sums))
+            if window is not None or causal:
+                assert columns is not None, "a window needs columns"
+                behind = columns[begin : begin + keys] - columns[begin:end, None]  # how far the key is behind the query
+                if window is not None:
+                    attends &= np.abs(behind) <= window
+                if causal:
+                    attends &= behind <= 0
+            highest = scores.max(axis=-1, keepdims=True, where=attends, initial=-np.inf)
+            exps = np.exp(scores - np.where(highest == -np.inf, 0, highest), where=attends, out=np.zeros_like(scores))
+            sums = exps.sum(axis=-1, keepdims=True)
+            share = np.divide(1.0, sums, where=sums != 0, out=np.zeros_like(sums))
             if head_mask is not None:
                 share = share * head_mask[:heads, None, None].astype(share.dtype)
             mixed = rounded(exps, dtype) @ v[:, :keys] * share  # [N, length, D]
@@ -288,7 +303,8 @@ class ReferenceOps:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = (centred * centred).mean(axis=-1, keepdims=True)
         normed: Array = centred / np.sqrt(variance + norm.eps)
-        return normed * norm.weight + norm.bias
+        normed = normed * norm.weight
+        return normed if norm.bias is None else normed + norm.bias
 
     def take(self, x: Array, rows: Ints) -> Array:
         return x[rows]
@@ -334,8 +350,8 @@ class ReferenceStore:
             return Linear(weight.values, kept, "int8", weight.scales)
         return Linear(self._kept(rounded(weight, self.reduced)), kept, self.reduced)
 
-    def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
-        return Norm(self._kept(weight), self._kept(bias), eps)
+    def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Norm:
+        return Norm(self._kept(weight), None if bias is None else self._kept(bias), eps)
 
     def table(self, rows: TableRows) -> TableRows:
         return rows  # gathered rows are converted, not the whole table

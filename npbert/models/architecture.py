@@ -97,8 +97,14 @@ class HeadNames(NamedTuple):
     norm: str | None = None
     factorised: bool = False  # dense leads to E, not to H
     pooled: bool = False  # dense is the encoder's pooler
+    biases: tuple[str | None, str | None, str | None] = (None, None, None)  # see `has_bias`
     bias: str | None = None  # the last bias's name, where it is not, or not only, `<out>.bias`
     tied: bool = False  # the last weight is the word embeddings', unless the config says otherwise
+
+    def has_bias(self, config: Any, at: int) -> bool:
+        """Whether dense, norm and out (0, 1, 2) have a bias: as the config's key says, always where there is no key."""
+        key = self.biases[at]
+        return key is None or bool(getattr(config, key))
 
 
 TOKEN_CLASSIFICATION, QUESTION_ANSWERING = HeadNames(out="classifier"), HeadNames(out="qa_outputs")
@@ -145,6 +151,10 @@ class Architecture(ABC):
     def relative(self, config: Any) -> bool:
         """Whether a table of distances between query and key bounds the length of a row."""
         return False
+
+    def needs_columns(self, config: Any) -> bool:
+        """Whether attention depends on how far query and key are apart."""
+        return self.relative(config)
 
     def matrices(self, config: Any) -> list[str]:
         """The weights of the encoder's linear layers: those that a reduced dtype reduces."""

@@ -117,7 +117,7 @@ def pack(
             wrong("token_type_ids", f"the shape {[B, S]}", list(given.shape))
         if config.architecture.token_types:
             token_types = given.reshape(-1)
-    stands = columns if config.relative_attention else None
+    stands = columns if config.needs_columns else None
     factors = None if head_mask is None else _head_mask(config, head_mask)
     kept, allowed = (None, None) if attention_mask is None else _read_mask(attention_mask, (B, S))
     batch = Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, allowed, stands)
@@ -175,7 +175,7 @@ def pack_lists(
         cu_seqlens=cu_seqlens,
         key_lens=lengths,
         first=first,
-        columns=columns if config.relative_attention else None,
+        columns=columns if config.needs_columns else None,
         selected=selected,
         cu_selected=cu_selected,
     )

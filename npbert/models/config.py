@@ -192,6 +192,11 @@ class EncoderConfig:
         """Whether scores depend on how far apart query and key stand."""
         return self.architecture.relative(self)
 
+    @cached_property
+    def needs_columns(self) -> bool:
+        """Whether attention depends on how far query and key are apart."""
+        return self.architecture.needs_columns(self)
+
     @property
     def weight_sets(self) -> int:
         """How many layers have weights of their own."""

@@ -95,12 +95,17 @@ def head_shapes(config: EncoderConfig, kind: str) -> Shapes:
     H, middle = config.hidden_size, config.embedding_size if names.factorised else config.hidden_size
     shapes: Shapes = {}
     if names.dense:
-        shapes |= {f"{names.dense}.weight": (middle, H), f"{names.dense}.bias": (middle,)}
+        shapes[f"{names.dense}.weight"] = (middle, H)
+        if names.has_bias(config, 0):
+            shapes[f"{names.dense}.bias"] = (middle,)
     if names.norm:
-        shapes |= {f"{names.norm}.weight": (middle,), f"{names.norm}.bias": (middle,)}
+        shapes[f"{names.norm}.weight"] = (middle,)
+        if names.has_bias(config, 1):
+            shapes[f"{names.norm}.bias"] = (middle,)
     if not tied(config, names):
         shapes[f"{names.out}.weight"] = (width(config, kind), middle)
-    shapes[bias_name(config, names)] = (width(config, kind),)
+    if names.has_bias(config, 2):
+        shapes[bias_name(config, names)] = (width(config, kind),)
     return shapes
 
 
@@ -122,7 +127,7 @@ def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind:
     dense = place_linear(weights, store, names.dense) if names.dense else None
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
     weight = words[:] if tied(config, names) else weights.read(f"{names.out}.weight")
-    out = store.linear(weight, weights.read(bias_name(config, names)))
+    out = store.linear(weight, weights.read_if_there(bias_name(config, names)))
     return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
 
 

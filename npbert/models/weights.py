@@ -194,13 +194,17 @@ def joined(weights: NamedWeights, names: Sequence[str], out: int, width: int) ->
     return joined
 
 
-def place_linear(weights: NamedWeights, store: Store, name: str) -> Placed:
-    """The linear of that name, with its bias if it has one."""
-    return store.linear(weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias"))
+def place_linear(
+    weights: NamedWeights, store: Store, name: str, *, heads_out: int | None = None, heads_in: int | None = None
+) -> Placed:
+    """The linear of that name, with its bias if it has one; see Store.linear."""
+    weight, bias = weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias")
+    return store.linear(weight, bias, heads_out=heads_out, heads_in=heads_in)
 
 
 def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Placed:
-    return store.norm(weights.read(f"{name}.weight"), weights.read(f"{name}.bias"), eps)
+    """The LayerNorm of that name, with its bias if it has one."""
+    return store.norm(weights.read(f"{name}.weight"), weights.read_if_there(f"{name}.bias"), eps)
 
 
 def _where(checkpoint: Checkpoint) -> str:

@@ -27,6 +27,8 @@ class Op(IntEnum):
     CONCAT = 9
     CONVERT = 10
     CONVERT_WEIGHT = 11
+    MULTIPLY = 12
+    ROTARY = 13
 
 
 class Axis(IntEnum):
@@ -79,7 +81,7 @@ def sync_bytes(members: int) -> int:
     return SYNC_MEMBERS + members * (LINE + SLOT_TICKETS + 2 * LINE)
 
 
-STEP_WORDS = 16
+STEP_WORDS = 18
 BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_AXIS, BUFFER_WORDS = range(4)
 NONE = -1  # in place of a buffer
 
@@ -98,6 +100,9 @@ LINEAR_WIDTH = 12  # of the output's PANELS PANEL columns, those that carry some
 (ATTENTION_PROBS, ATTENTION_MASK_ROW, ATTENTION_RELATIVE, ATTENTION_COLUMNS) = range(7, 11)
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
 (ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV; a buffer
+(ATTENTION_WINDOW, ATTENTION_CAUSAL) = range(16, 18)  # columns, or NONE; 0 or 1
+(MULTIPLY_A, MULTIPLY_B, MULTIPLY_WIDTH, MULTIPLY_OUT, MULTIPLY_ROWS) = range(1, 6)
+(ROTARY_X, ROTARY_TABLE, ROTARY_POSITIONS, ROTARY_HEADS, ROTARY_SIZE, ROTARY_HALF, ROTARY_OUT) = range(1, 8)
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)
 (NORM_CONVERTED, NORM_DTYPE) = range(8, 10)
 (TAKE_X, TAKE_INDEX, TAKE_WIDTH, TAKE_OUT, TAKE_ROWS) = range(1, 6)

@@ -150,7 +150,7 @@ class Recorder:
                 layout.EMBED_TYPE_TABLE: type_table,
                 layout.EMBED_TYPES: type_ids,
                 layout.EMBED_WEIGHT: 0 if norm is None else self._weight(norm.weight),
-                layout.EMBED_BIAS: 0 if norm is None else self._weight(norm.bias),
+                layout.EMBED_BIAS: 0 if norm is None or norm.bias is None else self._weight(norm.bias),
                 layout.EMBED_EPS: 0 if norm is None else bits(norm.eps),
                 layout.EMBED_WIDTH: width,
                 layout.EMBED_OUT: out,
@@ -193,6 +193,40 @@ class Recorder:
         )
         return out
 
+    def multiply(self, a: Symbol, b: Symbol) -> Symbol:
+        width, rows = self._width(a), self.buffers[a.index].rows
+        self._expect(b, width, "multiply")
+        out = self._local(width, rows=rows)
+        self._step(
+            Op.MULTIPLY,
+            {
+                layout.MULTIPLY_A: a,
+                layout.MULTIPLY_B: b,
+                layout.MULTIPLY_WIDTH: width,
+                layout.MULTIPLY_OUT: out,
+                layout.MULTIPLY_ROWS: rows,
+            },
+        )
+        return out
+
+    def rotary(self, qkv: Symbol, table: Table, positions: Symbol, *, heads: int, head_size: int) -> Symbol:
+        padded = self.buffers[qkv.index].head_size
+        assert padded is not None, "rotary reads what linear gave with a weight placed with heads_out"
+        out = self._local(3 * heads * padded, head_size=padded)
+        self._step(
+            Op.ROTARY,
+            {
+                layout.ROTARY_X: qkv,
+                layout.ROTARY_TABLE: self._floats(table),
+                layout.ROTARY_POSITIONS: positions,
+                layout.ROTARY_HEADS: heads,
+                layout.ROTARY_SIZE: padded,
+                layout.ROTARY_HALF: head_size // 2,
+                layout.ROTARY_OUT: out,
+            },
+        )
+        return out
+
     def attention(
         self,
         qkv: Symbol,
@@ -206,11 +240,14 @@ class Recorder:
         probs: bool = False,
         relative: Relative | None = None,
         columns: Symbol | None = None,
+        window: int | None = None,
+        causal: bool = False,
         dtype: Dtype = "float32",
     ) -> tuple[Symbol, Symbol | None]:
         padded = self.buffers[qkv.index].head_size
         assert padded is not None, "attention reads what linear gave with a weight placed with heads_out"
-        assert relative is None or columns is not None, "relative attention needs columns"
+        by_columns = relative is not None or window is not None or causal
+        assert not by_columns or columns is not None, "attention by distance needs columns"
         code = CODES[dtype]
         assert any(dtype == form.attention for form in FORMATS), f"attention multiplies no {dtype}"
         distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
@@ -237,11 +274,13 @@ class Recorder:
                 layout.ATTENTION_MASK_ROW: 0 if head_mask is None else head_mask.row,
                 layout.ATTENTION_ALLOWED: allowed,
                 layout.ATTENTION_PROBS: shares,
-                layout.ATTENTION_COLUMNS: None if relative is None else columns,
+                layout.ATTENTION_COLUMNS: columns if by_columns else None,
                 layout.ATTENTION_RELATIVE: layout.RELATIVE_NONE if relative is None else relative.kind,
                 layout.ATTENTION_TABLE: 0 if relative is None else self._weight(relative.rows),
                 layout.ATTENTION_STRIDE: 0 if relative is None else relative.rows.strides[0],
                 layout.ATTENTION_LAST: 0 if relative is None else relative.last,
+                layout.ATTENTION_WINDOW: window,
+                layout.ATTENTION_CAUSAL: int(causal),
             },
         )
         return out, shares
@@ -254,7 +293,7 @@ class Recorder:
             {
                 layout.NORM_X: x,
                 layout.NORM_WEIGHT: self._weight(norm.weight),
-                layout.NORM_BIAS: self._weight(norm.bias),
+                layout.NORM_BIAS: 0 if norm.bias is None else self._weight(norm.bias),
                 layout.NORM_EPS: bits(norm.eps),
                 layout.NORM_WIDTH: norm.width,
                 layout.NORM_OUT: out,

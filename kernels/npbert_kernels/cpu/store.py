@@ -34,7 +34,7 @@ class Linear(NamedTuple):
 
 class Norm(NamedTuple):
     weight: Floats  # zeros behind `width`, up to a whole panel
-    bias: Floats
+    bias: Floats | None
     width: int
     eps: float
 
@@ -107,9 +107,10 @@ class Store:
         self._pack(np.ascontiguousarray(values), scales, dtype, packed.reshape(panels, words, panel))
         return Linear(packed, self._vector(bias, panels * panel), dtype, k, panels, n, head_size)
 
-    def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
+    def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Norm:
         width = round_up(len(weight), self.isa.panel)
-        return Norm(self._vector(weight, width), self._vector(bias, width), len(weight), eps)
+        placed = None if bias is None else self._vector(bias, width)
+        return Norm(self._vector(weight, width), placed, len(weight), eps)
 
     def table(self, rows: TableRows) -> Table:
         if isinstance(rows, FileRows):

@@ -85,7 +85,9 @@ class Store:
         wide[:n, :k] = checked("weight", matrix, self.dtype)
         return Linear(self._uploaded(wide), self._row(bias), n, k, head_size)
 
-    def norm(self, weight: Floats, bias: Floats, eps: float) -> Norm:
+    def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Norm:
+        if bias is None:
+            raise ValueError("norm: wanted one with a bias on a GPU, found one without")
         return Norm(self._row(weight), self._row(bias), len(weight), eps)
 
     def table(self, rows: TableRows) -> Table:

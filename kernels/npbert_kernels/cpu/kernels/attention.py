@@ -15,6 +15,7 @@ from ..blocking import ROW_PADDING
 from ..dtypes import FLOAT32, PER_WORD
 from ..layout import (
     ATTENTION_ALLOWED,
+    ATTENTION_CAUSAL,
     ATTENTION_COLUMNS,
     ATTENTION_DTYPE,
     ATTENTION_HEADS,
@@ -29,6 +30,7 @@ from ..layout import (
     ATTENTION_SIZE,
     ATTENTION_STRIDE,
     ATTENTION_TABLE,
+    ATTENTION_WINDOW,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PAIRS_AT,
@@ -69,12 +71,14 @@ LARGE = np.float32(2.0**20)  # scores whose scaled maximum, rounded, is off by m
 
 
 class Relative(NamedTuple):
-    """What a head adds to the scores of one sequence by the distance of query and key."""
+    """How the distance of query and key matters to a head in one sequence: to its scores, and how far it reaches."""
 
     kind: int
     columns: int  # address: of the sequence's columns
     table: int  # address: the head's bias, or the rows of all distances
     last: int  # P - 1
+    window: int  # columns, or NONE
+    causal: int  # 0 or 1
 
 
 @kernel
@@ -174,6 +178,31 @@ def zero_forbidden(row, n, allowed):
 
 
 @kernel
+def keys_of(relative, i, n):
+    """The keys that a query attends to, from the first to before the last: their columns ascend."""
+    columns, window, causal = relative.columns, relative.window, relative.causal != 0
+    own = load_int(columns + i * 8)
+    begin, end = 0, n
+    if window != NONE:
+        while begin < n and load_int(columns + begin * 8) < own - window:
+            begin += 1
+    last = own + window if window != NONE and not causal else own
+    if window != NONE or causal:
+        while end > begin and load_int(columns + (end - 1) * 8) > last:
+            end -= 1
+    return begin, end
+
+
+@kernel
+def fill_outside(row, begin, end, n, value):
+    """A row's n numbers before `begin` and from `end` on."""
+    for j in range(begin):
+        store_float(row + j * 4, value)
+    for j in range(end, n):
+        store_float(row + j * 4, value)
+
+
+@kernel
 def pack_pairs(v, ldv, n, size, target):
     """bfloat16 v [n, size] -> words [n / 2 rounded up, size], each of two rows' numbers in one column."""
     for j in range(0, n, 2):
@@ -222,9 +251,16 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
                 add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
             if allowed != 0:
                 forbid(at, n, allowed + (row + i) * n * 4)
+            begin, end = 0, n
+            if relative.window != NONE or relative.causal != 0:
+                begin, end = keys_of(relative, row + i, n)
+                fill_outside(at, begin, end, n, -1.0e38)
             share = factor / softmax_row(at, n, scale)
             # A forbidden key has no more than 2^-126 in the sum, which the largest of the others makes 1 at least.
             if allowed != 0 and not zero_forbidden(at, n, allowed + (row + i) * n * 4):
+                share = np.float32(0.0)
+            fill_outside(at, begin, end, n, 0.0)
+            if begin == end:
                 share = np.float32(0.0)
             store_float(at + panels * PANEL_BYTES, share)
             if probs != 0:  # the context is made as without them, to the bit
@@ -259,7 +295,8 @@ def attention(frame, rank, chunk, step, slot):
         word(step, ATTENTION_ALLOWED),
     )
     kind, table, columns = word(step, ATTENTION_RELATIVE), word(step, ATTENTION_TABLE), 0
-    if kind != RELATIVE_NONE:
+    window, causal = word(step, ATTENTION_WINDOW), word(step, ATTENTION_CAUSAL)
+    if kind != RELATIVE_NONE or window != NONE or causal != 0:
         columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
     while True:
         item = next_of(frame, rank, slot, chunk.sequences * heads)
@@ -294,5 +331,7 @@ def attention(frame, rank, chunk, step, slot):
             columns + (begin - chunk.first_token) * 8,
             table + (head * word(step, ATTENTION_STRIDE) if kind == RELATIVE_BIAS else 0),
             word(step, ATTENTION_LAST),
+            window,
+            causal,
         )
         attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative, allowed)

@@ -43,6 +43,7 @@ from ..layout import (
 )
 from .attention import attention
 from .convert import convert, convert_weight
+from .elementwise import multiply, rotary
 from .embeddings import embed
 from .frame import Chunk, word
 from .gemm import linear
@@ -53,9 +54,11 @@ from .rate import rate
 from .simd import kernel, load_int, store_int
 from .sync import atomic_add, atomic_load, atomic_store, cycles, finish_step, wait
 
-EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT, CONVERT, CONVERT_WEIGHT = (
+EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT, CONVERT, CONVERT_WEIGHT, *_OTHERS = (
     int(op) for op in Op
 )
+
+MULTIPLY, ROTARY = _OTHERS
 
 
 @kernel
@@ -82,6 +85,10 @@ def do_items(frame, rank, chunk, step, slot):
         convert(frame, rank, chunk, step, slot)
     elif op == CONVERT_WEIGHT:
         convert_weight(frame, rank, step, slot)
+    elif op == MULTIPLY:
+        multiply(frame, rank, chunk, step, slot)
+    elif op == ROTARY:
+        rotary(frame, rank, chunk, step, slot)
     elif op == PACK:
         pack(frame, rank, step, slot)
     else:

@@ -29,8 +29,8 @@ GROUP = 8  # rows in one item
 
 @kernel
 def norm_row(x, weight, bias, width, eps, out):
-    """out = (x - mean) / sqrt(variance + eps) weight + bias. What lies up to the next whole vector is 0 in x, weight
-    and bias, and becomes 0 in out. out may be x."""
+    """out = (x - mean) / sqrt(variance + eps) weight + bias; bias may be 0, for none. What lies up to the next whole
+    vector is 0 in x, weight and bias, and becomes 0 in out. out may be x."""
     total = broadcast(0.0)
     for i in range(0, width, LANES):
         total = total + load(x + i * 4)
@@ -44,9 +44,13 @@ def norm_row(x, weight, bias, width, eps, out):
         off = keep_first(load(x + whole * 4) - mean, width - whole, 0.0)
         squares = fma(off, off, squares)
     inverse = np.float32(1.0) / np.sqrt(horizontal_sum(squares) / np.float32(width) + eps)
-    for i in range(0, width, LANES):
-        value = (load(x + i * 4) - mean) * inverse
-        store(out + i * 4, fma(value, load(weight + i * 4), load(bias + i * 4)))
+    if bias != 0:
+        for i in range(0, width, LANES):
+            value = (load(x + i * 4) - mean) * inverse
+            store(out + i * 4, fma(value, load(weight + i * 4), load(bias + i * 4)))
+    else:
+        for i in range(0, width, LANES):
+            store(out + i * 4, (load(x + i * 4) - mean) * inverse * load(weight + i * 4))
 
 
 @kernel
