@@ -100,6 +100,9 @@ SMALL = {
 """A BERT that runs in no time, its sizes all different from each other."""
 
 
+NORM_WEIGHTS = ("layernorm.weight", "layer_norm.weight", "norm.weight")
+
+
 def add_distances(model: Any) -> None:
     """Gives a model of transformers 5, which lacks them, the tables that its config's position_embedding_type wants."""
     import torch
@@ -138,7 +141,7 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
                 fan_in = parameter.shape[-1] if parameter.ndim == 2 else 100
                 scale = 1.0 if "embeddings." in name and parameter.ndim == 2 else 1.5 * fan_in**-0.5
                 parameter.normal_(0, scale)
-                if name.lower().endswith(("layernorm.weight", "layer_norm.weight")):
+                if name.lower().endswith(NORM_WEIGHTS):
                     parameter.add_(1)
         folder = tmp_path_factory.mktemp(model_type)
         model.save_pretrained(folder)

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from npbert_kernels.ops import Activation, Batch, Dtype, Ints, Ops, Rows, Store, TableRows
 
 from npbert.models.weights import NamedWeights, Shapes, canonical_name
@@ -109,6 +110,32 @@ class HeadNames(NamedTuple):
 
 TOKEN_CLASSIFICATION, QUESTION_ANSWERING = HeadNames(out="classifier"), HeadNames(out="qa_outputs")
 POOLED_CLASSIFIER = HeadNames(out="classifier", pooled=True)
+
+
+def kept_rows(stored: Any, config: Any, weights: int) -> Ints | None:
+    """Of the N D rows that a set of weights has for its heads, those that `config` keeps; None if that is all."""
+    had, has = stored.kept_heads(weights), config.kept_heads(weights)
+    if had == has:
+        return None
+    heads = np.array([had.index(head) for head in has])
+    rows: Ints = (heads[:, None] * config.head_size + np.arange(config.head_size)).ravel()
+    return rows
+
+
+def fused_pruning(stored: Any, config: Any, qkv: str, output: str, *, out_axis: int = 0) -> dict[str, tuple[int, Ints]]:
+    """As Architecture.pruning, where a layer has one linear for its queries, keys and values.
+
+    qkv, output: names of the linears, with {} for the layer. out_axis: that of a weight along which its outputs lie.
+    """
+    kept: dict[str, tuple[int, Ints]] = {}
+    for index in config.pruned_heads:
+        if (rows := kept_rows(stored, config, index)) is not None:
+            whole = len(stored.kept_heads(index)) * stored.head_size
+            of_all = np.concatenate([rows + part * whole for part in range(3)])
+            kept[f"{qkv.format(index)}.weight"] = (out_axis, of_all)
+            kept[f"{qkv.format(index)}.bias"] = (0, of_all)
+            kept[f"{output.format(index)}.weight"] = (1 - out_axis, rows)
+    return kept
 
 
 class Architecture(ABC):

@@ -249,7 +249,7 @@ class EncoderConfig:
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
             raise wrong(self._key("hidden_act"), "one of " + ", ".join(ACTIVATIONS), self.hidden_act)
         # At 0, as float32 has it, a constant row would be 0 / 0; one above 1 is a slip: rows' variance is near that.
-        check_number("layer_norm_eps", self.layer_norm_eps, LEAST_EPS, 1.0)
+        check_number(self._key("layer_norm_eps"), self.layer_norm_eps, LEAST_EPS, 1.0)
         if self.pad_token_id is not None:  # a negative one counts from the end, as torch has it
             check_int("pad_token_id", self.pad_token_id, -self.vocab_size, self.vocab_size - 1)
         if self.max_tokens < 1:

@@ -9,20 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-from npbert_kernels.ops import Activation, Batch, Dtype, Floats, Ops, Placed, Quantized, Rows, Store, TableRows
+from npbert_kernels.ops import Activation, Batch, Dtype, Ints, Ops, Placed, Rows, Store, TableRows
 
-from npbert.checks import check_int, check_number, wrong
-from npbert.models.architecture import EMBEDDING_PARTS, Architecture, Encoder, HeadNames
-from npbert.models.config import ACTIVATIONS, EncoderConfig
+from npbert.checks import check_int, wrong
+from npbert.models.architecture import EMBEDDING_PARTS, Architecture, Encoder, HeadNames, fused_pruning
+from npbert.models.config import MAX_SIZE, EncoderConfig
 from npbert.models.head_models import ForMaskedLM
 from npbert.models.model import BareModel
-from npbert.models.weights import NamedWeights, Shapes, place_linear, place_norm
+from npbert.models.rotary import rotary_table, settled_parameters
+from npbert.models.weights import NamedWeights, Shapes, named_shapes, place_halves, place_linear, place_norm
 
 WORDS = "embeddings.tok_embeddings.weight"
 FULL, LOCAL = "full_attention", "sliding_attention"
-THETA = {FULL: ("global_rope_theta", 160_000.0), LOCAL: ("local_rope_theta", 10_000.0)}
-"""A kind of layer -> the older key of its rotary base, and the base where no key says it."""
 
 
 class Layer(NamedTuple):
@@ -59,16 +57,13 @@ class ModernBertEncoder(Encoder):
     ) -> tuple[Rows, Rows | None]:
         weights, heads = self.layers[index], self.heads[index]
         normed = x if weights.attention_norm is None else ops.layer_norm(x, weights.attention_norm)
-        table = self.rotary[weights.kind]
-        qkv = ops.rotary(
-            ops.linear(normed, weights.qkv), table, batch.positions, heads=heads, head_size=self.head_size
-        )  # [T, 3 N D]
+        qkv, table, D = ops.linear(normed, weights.qkv), self.rotary[weights.kind], self.head_size  # [T, 3 N D]
         context, p = ops.attention(
-            qkv,
+            ops.rotary(qkv, table, batch.positions, heads=heads, head_size=D),
             batch.cu_seqlens,
             batch.key_lens,
             heads=heads,
-            head_size=self.head_size,
+            head_size=D,
             head_mask=None if batch.head_mask is None else batch.head_mask[index],
             allowed=batch.allowed,
             probs=probs,
@@ -87,62 +82,53 @@ class ModernBertEncoder(Encoder):
         return ops.layer_norm(x, self.final_norm)
 
 
+HEADS = {
+    "masked_lm": HeadNames(
+        dense="head.dense",
+        activation_key="classifier_activation",
+        norm="head.norm",
+        biases=("classifier_bias", "norm_bias", "decoder_bias"),
+        out="decoder",
+        tied=True,
+    )
+}
+
+
 class ModernBert(Architecture):
     prefix = "model."
     words = WORDS
     tables = (WORDS,)
-    heads: ClassVar[Mapping[str, HeadNames]] = {
-        "masked_lm": HeadNames(
-            dense="head.dense",
-            activation_key="classifier_activation",
-            norm="head.norm",
-            biases=("classifier_bias", "norm_bias", "decoder_bias"),
-            out="decoder",
-            tied=True,
-        )
-    }
+    heads = HEADS
     unused = r"(head|decoder|classifier)\..+"
 
     def needs_columns(self, config: ModernBertConfig) -> bool:
-        return LOCAL in config.layer_kinds
+        return LOCAL in config.layer_types
 
     def shapes(self, config: ModernBertConfig, *, pooler: bool) -> Shapes:
         H, I = config.hidden_size, config.intermediate_size  # noqa: E741
         shapes: Shapes = {WORDS: (config.vocab_size, H)}
 
         def norm(name: str) -> None:
-            shapes[f"{name}.weight"] = (H,)
-            if config.norm_bias:
-                shapes[f"{name}.bias"] = (H,)
-
-        def linear(name: str, out: int, width: int, bias: bool) -> None:
-            shapes[f"{name}.weight"] = (out, width)
-            if bias:
-                shapes[f"{name}.bias"] = (out,)
+            shapes.update(named_shapes(name, (H,), config.norm_bias))
 
         norm("embeddings.norm")
         for index in range(config.num_hidden_layers):
-            prefix = f"layers.{index}."
+            prefix, context = f"layers.{index}.", config.heads_of(index) * config.head_size  # N D
             if index:
                 norm(prefix + "attn_norm")
-            linear(prefix + "attn.Wqkv", 3 * H, H, config.attention_bias)
-            linear(prefix + "attn.Wo", H, H, config.attention_bias)
+            shapes |= named_shapes(prefix + "attn.Wqkv", (3 * context, H), config.attention_bias)
+            shapes |= named_shapes(prefix + "attn.Wo", (H, context), config.attention_bias)
             norm(prefix + "mlp_norm")
-            linear(prefix + "mlp.Wi", 2 * I, H, config.mlp_bias)
-            linear(prefix + "mlp.Wo", H, I, config.mlp_bias)
+            shapes |= named_shapes(prefix + "mlp.Wi", (2 * I, H), config.mlp_bias)
+            shapes |= named_shapes(prefix + "mlp.Wo", (H, I), config.mlp_bias)
         norm("final_norm")
         return shapes
 
     def part(self, config: ModernBertConfig, name: str) -> str:
-        if name == WORDS:
-            return EMBEDDING_PARTS[0]
-        if name.startswith("embeddings."):
-            return "embeddings' LayerNorm"
-        if name.startswith("final_norm."):
-            return "last LayerNorm"
-        if not name.startswith("layers."):
-            return "head"
-        return "attention" if ".attn" in name else "feed-forward"
+        if name.startswith("layers."):
+            return "attention" if ".attn" in name else "feed-forward"
+        parts = {"embeddings": "embeddings' LayerNorm", "final_norm": "last LayerNorm"}
+        return EMBEDDING_PARTS[0] if name == WORDS else parts.get(name.partition(".")[0], "head")
 
     def load(
         self,
@@ -154,56 +140,35 @@ class ModernBert(Architecture):
         pooler: bool,
         dtype: Dtype,
     ) -> ModernBertEncoder:
-        words, eps, heads = weights.table(WORDS, dtype), config.norm_eps, config.num_attention_heads
+        words, eps = weights.table(WORDS, dtype), config.norm_eps
+        embeddings_norm = place_norm(weights, store, "embeddings.norm", eps)
+        heads = tuple(config.heads_of(index) for index in range(config.num_hidden_layers))
         layers = []
-        for index, kind in enumerate(config.layer_kinds):
+        for index, kind in enumerate(config.layer_types):
             prefix = f"layers.{index}."
-            gated, gate = _halves(weights, f"{prefix}mlp.Wi")
-            layers.append(
-                Layer(
-                    kind=kind,
-                    attention_norm=place_norm(weights, store, f"{prefix}attn_norm", eps) if index else None,
-                    qkv=place_linear(weights, store, f"{prefix}attn.Wqkv", heads_out=heads),
-                    attention_output=place_linear(weights, store, f"{prefix}attn.Wo", heads_in=heads),
-                    feed_forward_norm=place_norm(weights, store, f"{prefix}mlp_norm", eps),
-                    gated=store.linear(*gated),
-                    gate=store.linear(*gate),
-                    output=place_linear(weights, store, f"{prefix}mlp.Wo"),
-                )
-            )
-        rotary = {kind: store.table(rotary_table(config, kind)) for kind in set(config.layer_kinds)}
+            attention_norm = place_norm(weights, store, f"{prefix}attn_norm", eps) if index else None
+            qkv = place_linear(weights, store, f"{prefix}attn.Wqkv", heads_out=heads[index])
+            attention_output = place_linear(weights, store, f"{prefix}attn.Wo", heads_in=heads[index])
+            feed_forward_norm = place_norm(weights, store, f"{prefix}mlp_norm", eps)
+            gated, gate = place_halves(weights, store, f"{prefix}mlp.Wi")
+            output = place_linear(weights, store, f"{prefix}mlp.Wo")
+            layers.append(Layer(kind, attention_norm, qkv, attention_output, feed_forward_norm, gated, gate, output))
+        P, D, angles = config.max_position_embeddings, config.head_size, config.rope_parameters
         return ModernBertEncoder(
             words=words,
             word_table=store.table(words),
-            embeddings_norm=place_norm(weights, store, "embeddings.norm", eps),
+            embeddings_norm=embeddings_norm,
             layers=tuple(layers),
             final_norm=place_norm(weights, store, "final_norm", eps),
-            rotary=rotary,
+            rotary={kind: store.table(rotary_table(P, D, angles[kind]["rope_theta"])) for kind in angles},
             window=config.local_attention // 2,
-            head_size=config.head_size,
-            heads=(heads,) * len(layers),
+            head_size=D,
+            heads=heads,
             activation=config.activation_op,
         )
 
-
-def _halves(weights: NamedWeights, name: str) -> list[tuple[Floats | Quantized, Floats | None]]:
-    """A linear [2 I, H] as two [I, H], each with its bias."""
-    matrix, bias = weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias")
-    biases = [None, None] if bias is None else np.split(bias, 2)
-    if isinstance(matrix, Quantized):
-        parts = zip(np.split(matrix.values, 2), np.split(matrix.scales, 2), strict=True)
-        return [(Quantized(*part), half) for part, half in zip(parts, biases, strict=True)]
-    return list(zip(np.split(matrix, 2), biases, strict=True))
-
-
-def rotary_table(config: ModernBertConfig, kind: str) -> Floats:
-    """[P, D]: of each position the cosines, then the sines, of its D / 2 angles; float32, as transformers has them."""
-    D = config.head_size
-    frequencies = np.float32(1) / np.float32(config.theta(kind)) ** (
-        np.arange(0, D, 2, dtype=np.float32) / np.float32(D)
-    )
-    angles = np.arange(config.max_position_embeddings, dtype=np.float32)[:, None] * frequencies
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+    def pruning(self, stored: ModernBertConfig, config: ModernBertConfig) -> dict[str, tuple[int, Ints]]:
+        return fused_pruning(stored, config, "layers.{}.attn.Wqkv", "layers.{}.attn.Wo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,59 +189,57 @@ class ModernBertConfig(EncoderConfig):
     num_attention_heads: int = 12
     hidden_activation: str = "gelu"
     max_position_embeddings: int = 8192
+    initializer_cutoff_factor: float = 2.0
     norm_eps: float = 1e-5
     norm_bias: bool = False
     pad_token_id: int | None = 50283
     eos_token_id: int | list[int] | None = 50282
     bos_token_id: int | None = 50281
+    cls_token_id: int | None = 50281
+    sep_token_id: int | None = 50282
     attention_bias: bool = False
-    layer_types: list[str] | None = None
-    global_attn_every_n_layers: int = 3
-    rope_parameters: dict[str, Any] | None = None
-    global_rope_theta: float | None = None
-    local_rope_theta: float | None = None
+    attention_dropout: float = 0.0
+    layer_types: Any = None  # FULL or LOCAL for each layer
+    rope_parameters: Any = None  # {FULL or LOCAL: {"rope_type": ..., "rope_theta": ...}}
     local_attention: int = 128
+    embedding_dropout: float = 0.0
     mlp_bias: bool = False
+    mlp_dropout: float = 0.0
     decoder_bias: bool = True
+    classifier_pooling: str = "cls"
+    classifier_dropout: float = 0.0
     classifier_bias: bool = False
     classifier_activation: str = "gelu"
-
-    @property
-    def layer_kinds(self) -> list[str]:
-        """FULL or LOCAL, of each layer."""
-        every = self.global_attn_every_n_layers
-        return self.layer_types or [LOCAL if index % every else FULL for index in range(self.num_hidden_layers)]
-
-    def theta(self, kind: str) -> float:
-        """The base of the rotary positions of a kind of layer."""
-        key, default = THETA[kind]
-        older = getattr(self, key)
-        said = ((self.rope_parameters or {}).get(kind) or {}).get("rope_theta")
-        return float(said if said is not None else older if older is not None else default)
+    deterministic_flash_attn: bool = False
+    sparse_prediction: bool = False
+    sparse_pred_ignore_index: int = -100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int("local_attention", self.local_attention, 1, 2**31 - 1)
-        check_int("global_attn_every_n_layers", self.global_attn_every_n_layers, 1, 2**31 - 1)
         if self.head_size % 2:
             raise wrong("hidden_size", "an even width of a head, for rotary positions", self.head_size)
-        kinds = self.layer_types
-        if kinds is not None and (not isinstance(kinds, list) or {*map(str, kinds)} - {FULL, LOCAL}):
-            raise wrong("layer_types", f"a list of {FULL} and {LOCAL}", kinds)
-        if kinds is not None and len(kinds) != self.num_hidden_layers:
-            raise wrong("layer_types", f"{self.num_hidden_layers} of them, as num_hidden_layers says", kinds)
-        given = self.rope_parameters
-        if given is not None and not isinstance(given, dict):
-            raise wrong("rope_parameters", "an object", given)
-        for kind, one in (given or {}).items():
-            if one is not None and not isinstance(one, dict):
-                raise wrong(f"rope_parameters: {kind}", "an object", one)
-            if one and (found := one.get("rope_type", "default")) != "default":
-                raise wrong(f"rope_parameters: {kind}: rope_type", "default", found)
-        for kind in THETA:
-            check_number("rope_theta", self.theta(kind), 1.0, 1e12)
-        if self.classifier_activation not in ACTIVATIONS:
-            raise wrong("classifier_activation", "one of " + ", ".join(ACTIVATIONS), self.classifier_activation)
+        self._settle_layers()
+        if scaling := self.extra.get("rope_scaling"):
+            raise wrong("rope_scaling", "none: angles are not scaled", scaling)
+        bases = {FULL: self.extra.get("global_rope_theta", 160_000.0)}  # the older keys
+        local = self.extra.get("local_rope_theta", 10_000.0)
+        bases[LOCAL] = bases[FULL] if local is None else local
+        object.__setattr__(self, "rope_parameters", settled_parameters(self.rope_parameters, bases))
+
+    def _settle_layers(self) -> None:
+        """`layer_types` and `local_attention`, also where the file has other keys for them."""
+        every, half = self.extra.get("global_attn_every_n_layers", 3), self.extra.get("sliding_window")
+        check_int("global_attn_every_n_layers", every, 1, MAX_SIZE)
+        if half is not None:  # as transformers takes it
+            check_int("sliding_window", half, 1, MAX_SIZE // 2)
+            object.__setattr__(self, "local_attention", 2 * half)
+        check_int("local_attention", self.local_attention, 1, MAX_SIZE)
+        L, kinds = self.num_hidden_layers, self.layer_types
+        if kinds is None:
+            kinds = [LOCAL if index % every else FULL for index in range(L)]
+        if not isinstance(kinds, list) or len(kinds) != L or not all(kind in (FULL, LOCAL) for kind in kinds):
+            raise wrong("layer_types", f"{FULL} or {LOCAL} for each of {L} layers", kinds)
+        object.__setattr__(self, "layer_types", kinds)
 
 
 class ModernBertModel(BareModel):

@@ -39,6 +39,11 @@ def canonical_name(stored: str, prefix: str) -> str:
     )
 
 
+def named_shapes(name: str, weight: tuple[int, ...], bias: bool) -> Shapes:
+    """Of a linear or a LayerNorm: its weight's shape and, where it has a bias, that of [out] or [H]."""
+    return {f"{name}.weight": weight, **({f"{name}.bias": weight[:1]} if bias else {})}
+
+
 class NamedWeights:
     """A checkpoint's tensors by their canonical names, each wanted one there and of its right shape.
 
@@ -200,6 +205,20 @@ def place_linear(
     """The linear of that name, with its bias if it has one; see Store.linear."""
     weight, bias = weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias")
     return store.linear(weight, bias, heads_out=heads_out, heads_in=heads_in)
+
+
+def place_halves(weights: NamedWeights, store: Store, name: str) -> tuple[Placed, Placed]:
+    """The linear of that name [2 I, H] as two [I, H], each with its half of the bias: a gated unit's."""
+    matrix, bias = weights.read_matrix(f"{name}.weight"), weights.read_if_there(f"{name}.bias")
+    middle = matrix.shape[0] // 2
+    first, second = (
+        store.linear(
+            Quantized(matrix.values[half], matrix.scales[half]) if isinstance(matrix, Quantized) else matrix[half],
+            None if bias is None else bias[half],
+        )
+        for half in (slice(middle), slice(middle, None))
+    )
+    return first, second
 
 
 def place_norm(weights: NamedWeights, store: Store, name: str, eps: float) -> Placed:

@@ -62,7 +62,7 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
         "up": (normal(2 * width + 3, width), normal(2 * width + 3)),
         "down": (normal(width, 2 * width + 3), normal(width)),
     }
-    norm = normal(width), normal(width)
+    norm, rotary = (normal(width), normal(width)), normal(9, size)
     cu_seqlens = whole(0, *np.cumsum(lengths))
     chosen = rng.random(T) < 0.4
     spread = width % 2  # columns of the mask that are holes, or none
@@ -89,7 +89,8 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
     distances = {kind: normal(*((heads, 2 * P - 1) if kind == "bias" else (2 * P - 1, size))) for kind in kinds}
     products = "float32" if dtype == "float32" else "bfloat16"
     def forward_of(store):
-        embed = store.norm(*norm, 1e-12)
+        embed, unbiased = store.norm(*norm, 1e-12), store.norm(norm[0], None, 1e-12)
+        angles = store.table(rotary)
         qkv = store.linear(*weights["qkv"], heads_out=heads)
         out = store.linear(*weights["out"], heads_in=heads)
         up, down = store.linear(*weights["up"]), store.linear(*weights["down"])
@@ -121,6 +122,14 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
                     dtype=products if kind == "bias" else "float32",
                 )
                 outputs[kind] = ops.linear(context, out)
+            if size % 2 == 0:
+                turned = ops.rotary(ops.linear(x, qkv), angles, batch.positions, heads=heads, head_size=size)
+                reach = dict(columns=batch.columns, window=3, causal=True, allowed=batch.allowed, probs=True)
+                context, outputs["within reach, probs"] = ops.attention(
+                    turned, batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size, **reach
+                )
+                outputs["within reach"] = ops.linear(context, out)
+            outputs["gated"] = ops.multiply(ops.layer_norm(y, unbiased), y)
             some = ops.take(y, batch.selected)
             joined = ops.concat([some, ops.linear(some, up, activation="tanh"), some])
             outputs["selected"], outputs["joined"] = ops.layer_norm(some, embed), joined

@@ -22,6 +22,7 @@ TESTS = (
     "test_ukernel.py",
     "test_ops_cpu.py",
     "test_ops_file.py",
+    "test_ops_pre_norm.py",
     "test_ops_relative.py",
     "test_ops_rows.py",
     "test_guard.py",

@@ -19,6 +19,7 @@ from hypothesis.extra.numpy import arrays
 from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch
 from npbert_kernels.reference import ACTIVATIONS as FUNCTIONS
 from npbert_kernels.reference import Reference, backend
+from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
 DTYPES = (np.float32, np.float64)
 dtypes = st.sampled_from(DTYPES)
@@ -218,13 +219,91 @@ def test_relative_attention(dtype: Any, seed: int, lengths: list[int], heads: in
     assert done == len(probs)
 
 
-@given(dtypes, seeds, st.integers(1, 9), widths, st.floats(-100, 100), st.sampled_from([1e-12, 1e-5]))
-def test_layer_norm(dtype: Any, seed: int, rows: int, width: int, shift: float, norm_eps: float) -> None:
+@given(
+    dtypes,
+    seeds,
+    lengths,
+    st.integers(1, 3),
+    st.integers(1, 20),
+    st.sampled_from([None, 0, 3]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_attention_within_reach(
+    dtype: Any, seed: int, lengths: list[int], heads: int, head_size: int, window: int | None, causal: bool, own: bool
+) -> None:
+    """As torch masks it. Columns have holes; `own` leaves out pairs besides. A query without a key gets zeros."""
+    f = Forward(dtype, seed)
+    cu_seqlens = np.cumsum([0, *lengths])
+    key_lens = np.array([f.rng.integers(1, length + 1) for length in lengths])
+    columns = np.concatenate([np.sort(f.rng.permutation(max(lengths) + 3)[:length]) for length in lengths])
+    allowed = (f.rng.random(np.dot(lengths, key_lens)) < 0.7).astype(np.float32)
+    qkv = f.rows(cu_seqlens[-1], 3 * heads * head_size)
+    reach = {"columns": columns, "window": window, "causal": causal, "allowed": allowed if own else None}
+    context, probs = f.ops.attention(
+        qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, probs=True, **reach
+    )
+    done = pairs = 0
+    for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
+        length = end - begin
+        q, k, v = truth(qkv[begin:end]).reshape(length, 3, heads, head_size).permute(1, 2, 0, 3)
+        k, v = k[:, :keys], v[:, :keys]
+        behind = torch.from_numpy(columns[begin : begin + keys] - columns[begin:end, None])
+        mask = torch.ones(length, keys, dtype=torch.bool)
+        mask = mask if window is None else mask & (behind.abs() <= window)
+        mask = mask & (behind <= 0) if causal else mask
+        if own:
+            mask = mask & torch.from_numpy(allowed[pairs : pairs + mask.numel()].reshape(mask.shape) != 0)
+        pairs += mask.numel()
+        there = mask.any(-1)
+        some = mask | ~there[:, None]  # torch has NaN where a query has no key
+        wanted = F.scaled_dot_product_attention(q, k, v, attn_mask=some) * there[:, None]
+        p = (q @ k.mT / math.sqrt(head_size)).masked_fill(~some, -math.inf).softmax(-1) * there[:, None]
+        size = (q.abs() @ k.abs().mT).max().item() / math.sqrt(head_size)
+        off = (2 * (head_size + 4) * size + 2 * keys + 8) * f.eps
+        assert_within(probs[done : done + p.numel()].reshape(p.shape), p, off * p.numpy(), dtype)
+        merged = wanted.permute(1, 0, 2).reshape(length, -1)
+        assert_within(context[begin:end], merged, 2 * off * v.abs().max().item(), dtype)
+        done += p.numel()
+    assert done == len(probs)
+
+
+@given(dtypes, seeds, st.integers(1, 9), st.integers(1, 4), st.integers(1, 20))
+def test_rotary(dtype: Any, seed: int, rows: int, heads: int, half: int) -> None:
+    """As transformers has it: both halves of a head by the same angles, the second one's sign turned."""
+    f = Forward(dtype, seed)
+    positions = f.rng.integers(0, 7, rows)
+    qkv, angles = f.rows(rows, 6 * heads * half), f.rng.uniform(-9, 9, (7, half))
+    table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = f.ops.rotary(qkv, table, positions, heads=heads, head_size=2 * half)
+    q, k, v = truth(qkv).reshape(rows, 3, heads, 2 * half).unbind(1)
+    cos, sin = (truth(np.tile(part, 2)[positions]) for part in np.split(table, 2, axis=1))
+    turned = apply_rotary_pos_emb(q, k, cos, sin, unsqueeze_dim=1)
+    wanted = torch.stack([*turned, v], dim=1).reshape(rows, -1)
+    size = np.abs(qkv).max()  # of two products and their sum, and of torch's own, in float32
+    assert_within(found, wanted, 2 * size * (2 * f.eps + 2 * 2.0**-24), dtype)
+    np.testing.assert_array_equal(found.reshape(rows, 3, -1)[:, 2], qkv.reshape(rows, 3, -1)[:, 2])
+
+
+@given(dtypes, seeds, st.integers(1, 9), widths)
+def test_multiply(dtype: Any, seed: int, rows: int, width: int) -> None:
+    f = Forward(dtype, seed)
+    a, b = f.rows(rows, width), f.rows(rows, width)
+    wanted = truth(a) * truth(b)
+    assert_within(f.ops.multiply(a, b), wanted, f.eps * np.abs(wanted.numpy()), dtype)
+
+
+@given(
+    dtypes, seeds, st.integers(1, 9), widths, st.floats(-100, 100), st.sampled_from([1e-12, 1e-5]), st.booleans()
+)
+def test_layer_norm(
+    dtype: Any, seed: int, rows: int, width: int, shift: float, norm_eps: float, biased: bool
+) -> None:
     f = Forward(dtype, seed)
     x = f.rows(rows, width) + np.asarray(shift, dtype)
-    weight, bias = f.normal(width), f.normal(width)
-    found = f.ops.layer_norm(x, f.store.norm(weight, bias, norm_eps))
-    wanted = F.layer_norm(truth(x), (width,), truth(weight), truth(bias), norm_eps)
+    weight, bias = f.normal(width), f.normal(width) * biased
+    found = f.ops.layer_norm(x, f.store.norm(weight, bias if biased else None, norm_eps))
+    wanted = F.layer_norm(truth(x), (width,), truth(weight), truth(bias) if biased else None, norm_eps)
     bound = norm_bound(x, weight, bias, norm_eps, f.eps)
     bound += norm_bound(x, weight, bias, norm_eps, 2.0**-52)  # torch's own
     assert_within(found, wanted, bound, dtype)

@@ -62,6 +62,12 @@ def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: s
 
 OTHERS = {
     "hidden_act": "relu",
+    "hidden_activation": "relu",
+    "classifier_activation": "relu",
+    "classifier_pooling": "mean",
+    "rope_parameters": {
+        kind: {"rope_type": "default", "rope_theta": 77.0} for kind in ("full_attention", "sliding_attention")
+    },
     "activation": "relu",
     "summary_activation": "tanh",
     "summary_type": "mean",
@@ -423,7 +429,7 @@ def test_the_file_is_named_with_the_key(tmp_path: Path) -> None:
 )
 def test_a_family_that_is_not_supported(tmp_path: Path, values: dict[str, Any], found: str) -> None:
     message = r"config\.json: model_type: wanted one of the supported families, albert, bert, camembert, "
-    message += rf"distilbert, electra, mpnet, roberta, xlm-roberta, found {found}$"
+    message += rf"distilbert, electra, modernbert, mpnet, roberta, xlm-roberta, found {found}$"
     with pytest.raises(ValueError, match=message):
         AutoConfig.from_pretrained(write(tmp_path, values))
 

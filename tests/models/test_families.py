@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import COMMON, FAMILIES, RELATIVE
+from families import COMMON, FAMILIES, RELATIVE, ROTARY
 from npbert_kernels.ops import Backend
 from npbert_kernels.reference import Reference
 from parity import Folders, assert_parity, assert_same, draw_arguments, loaded, torch_model, torch_outputs
@@ -61,12 +61,13 @@ def test_arguments(folder: Path, config: dict[str, Any], backend: Backend, given
         assert_parity(folder, backend, **draw_arguments(config, B, S, S, **given))
 
 
-def test_reference_in_float64_is_the_truth(folder: Path, config: dict[str, Any]) -> None:
+def test_reference_in_float64_is_the_truth(family: str, folder: Path, config: dict[str, Any]) -> None:
+    """Sines and cosines are float32 in transformers as well, and the last bit of one is each library's own."""
     arguments = draw_arguments(config, 3, 20, 0, mask="holes", types=True, positions=True, head_mask=True)
     truth = torch_outputs(folder, torch.float64, arguments)
     found = loaded(folder, Reference(np.float64))(**arguments)
     kept = arguments["attention_mask"].astype(bool)
-    np.testing.assert_allclose(found[0][kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[0][kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-6 if family in ROTARY else 1e-12)
 
 
 def test_bits_do_not_depend_on_the_batch(folder: Path, cpu_backend: Backend) -> None:

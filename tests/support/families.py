@@ -37,5 +37,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "electra": ("electra", {**COMMON, **TYPES, "embedding_size": 26}),
     "electra, not factorised": ("electra", {**COMMON, **TYPES, "embedding_size": 42}),
     "mpnet": ("mpnet", COMMON),
+    "modernbert": (
+        "modernbert",
+        {
+            **COMMON,
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
+            "local_attention": 9,
+        },
+    ),
 }
 RELATIVE = [name for name in FAMILIES if "relative" in name or name == "mpnet"]
+ROTARY = ("modernbert",)

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import PreTrainedModel
+from transformers.models.modernbert import modeling_modernbert
 
 from npbert import AutoModel
 from npbert.models.model import BareModel
@@ -28,6 +29,7 @@ from npbert.models.model import BareModel
 Folders = Callable[..., Path]
 FIELDS = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 VALUES = (".value", ".v_lin", ".attn.v")  # how the linears of attention's values are called
+FUSED = (".Wqkv",)  # and those of queries, keys and values
 
 
 @cache
@@ -36,6 +38,8 @@ def torch_model(folder: Path, dtype: torch.dtype, auto: Any = transformers.AutoM
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(config, "position_embedding_type", "absolute")
     attention = "eager" if kind == "absolute" else kind
+    if config.model_type in IN_ONE_DTYPE:
+        attention = "in_one_dtype"
     model = auto.from_pretrained(folder, attn_implementation=attention)
     if kind != "absolute":
         with torch.no_grad():
@@ -66,8 +70,37 @@ def relative_attention(
     return (probs @ v).transpose(1, 2).contiguous(), probs
 
 
-for name in ("relative_key", "relative_key_query"):
-    AttentionInterface.register(name, relative_attention)
+IN_ONE_DTYPE = ("modernbert",)
+"""Families of which transformers computes softmax or angles in float32 whatever the model's dtype is."""
+
+
+def plain_attention(
+    module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As transformers' own in eager mode, in the dtype of the queries; a query without a key gets zeros."""
+    scores = q @ k.transpose(2, 3) * kwargs["scaling"]
+    allowed = torch.ones_like(scores, dtype=torch.bool) if mask is None else (mask == 0).expand_as(scores)
+    if (window := kwargs.get("sliding_window")) is not None:  # which a mask of pairs does not have in it
+        columns = torch.arange(q.shape[2])
+        allowed = allowed & ((columns[:, None] - columns).abs() < window)
+    probs = scores.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0.0)
+    return (probs @ v).transpose(1, 2).contiguous(), probs
+
+
+def rotated(
+    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, unsqueeze_dim: int = 1
+) -> tuple[torch.Tensor, ...]:
+    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    return tuple(x * cos + modeling_modernbert.rotate_half(x) * sin for x in (q, k))
+
+
+modeling_modernbert.apply_rotary_pos_emb = rotated
+for name, attention in (
+    ("relative_key", relative_attention),
+    ("relative_key_query", relative_attention),
+    ("in_one_dtype", plain_attention),
+):
+    AttentionInterface.register(name, attention)
     AttentionMaskInterface.register(name, eager_mask)
 
 
@@ -103,13 +136,16 @@ class head_masked:  # noqa: N801
 
     def __init__(self, model: PreTrainedModel, head_mask: torch.Tensor | None) -> None:
         self.head_mask, self.calls = head_mask, 0
-        self.values = [module for name, module in model.named_modules() if name.endswith(VALUES)]
+        self.values = [module for name, module in model.named_modules() if name.endswith(VALUES + FUSED)]
+        self.fused = {module for name, module in model.named_modules() if name.endswith(FUSED)}
 
     def scale(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        """Called for one layer after another, whichever share their weights. output [B, S, N D]."""
+        """Called for one layer after another, whichever share their weights. output [B, S, N D], fused [B, S, 3 N D]."""
         assert self.head_mask is not None
         row = self.head_mask if self.head_mask.ndim == 1 else self.head_mask[self.calls]
         self.calls += 1
+        if module in self.fused:
+            row = torch.cat([torch.ones(2 * len(row)), row])
         return output * row.repeat_interleave(output.shape[-1] // len(row)).to(output.dtype)
 
     def __enter__(self) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from npbert_kernels.ops import Dtype, Ints, Placed, Store
 
-from npbert.models.architecture import EMBEDDING_PARTS, Architecture, HeadNames
+from npbert.models.architecture import EMBEDDING_PARTS, Architecture, HeadNames, kept_rows
 from npbert.models.bert.forward import BertEncoder, Layer
 from npbert.models.bert.relative import bias_by_distance
 from npbert.models.config import EncoderConfig
@@ -200,14 +200,11 @@ class BertKin(Architecture):
         )
 
     def pruning(self, stored: EncoderConfig, config: EncoderConfig) -> dict[str, tuple[int, Ints]]:
-        names, D = self.names, config.head_size
+        names = self.names
         kept: dict[str, tuple[int, Ints]] = {}
         for index in config.pruned_heads:
-            had, has = stored.kept_heads(index), config.kept_heads(index)
-            if had != has:
+            if (rows := kept_rows(stored, config, index)) is not None:
                 prefix = self.prefix_of(config, index)
-                heads = np.array([had.index(head) for head in has])
-                rows = (heads[:, None] * D + np.arange(D)).ravel()
                 for name in (names.query, names.key, names.value):
                     kept |= {f"{prefix}{name}.weight": (0, rows), f"{prefix}{name}.bias": (0, rows)}
                 kept[f"{prefix}{names.attention_output}.weight"] = (1, rows)
