@@ -74,6 +74,10 @@ from npbert.models.bert.roberta import XLMRobertaForQuestionAnswering as XLMRobe
 from npbert.models.bert.roberta import XLMRobertaForSequenceClassification as XLMRobertaForSequenceClassification
 from npbert.models.bert.roberta import XLMRobertaForTokenClassification as XLMRobertaForTokenClassification
 from npbert.models.bert.roberta import XLMRobertaModel as XLMRobertaModel
+from npbert.models.cache import KeyValueCache as KeyValueCache
+from npbert.models.gpt2 import GPT2Config as GPT2Config
+from npbert.models.gpt2 import GPT2LMHeadModel as GPT2LMHeadModel
+from npbert.models.gpt2 import GPT2Model as GPT2Model
 from npbert.models.modernbert import ModernBertConfig as ModernBertConfig
 from npbert.models.modernbert import ModernBertForMaskedLM as ModernBertForMaskedLM
 from npbert.models.modernbert import ModernBertModel as ModernBertModel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -100,7 +101,9 @@ SMALL = {
 """A BERT that runs in no time, its sizes all different from each other."""
 
 
-NORM_WEIGHTS = ("layernorm.weight", "layer_norm.weight", "norm.weight")
+NORM_WEIGHTS = ("layernorm.weight", "layer_norm.weight", "norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight")
+TABLES = re.compile(r"(embeddings|\b(wte|wpe))\.")
+"""How the names of embedding tables begin."""
 
 
 def add_distances(model: Any) -> None:
@@ -139,7 +142,7 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
             # As transformers starts them, biases are 0, norms 1, and attention is nearly even.
             for name, parameter in model.named_parameters():
                 fan_in = parameter.shape[-1] if parameter.ndim == 2 else 100
-                scale = 1.0 if "embeddings." in name and parameter.ndim == 2 else 1.5 * fan_in**-0.5
+                scale = 1.0 if TABLES.search(name) and parameter.ndim == 2 else 1.5 * fan_in**-0.5
                 parameter.normal_(0, scale)
                 if name.lower().endswith(NORM_WEIGHTS):
                     parameter.add_(1)

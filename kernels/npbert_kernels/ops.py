@@ -140,6 +140,15 @@ def _array(along: Along, *, counts: Along | None = None, optional: bool = False,
     return field(metadata={"along": along, "counts": counts, "optional": optional}, **default)
 
 
+class Cached(NamedTuple):
+    """Where a layer's attention finds the keys and values of earlier calls, and leaves those of this one."""
+
+    floats: Rows  # [floats of a layer]: of each sequence [2, N, room, D], keys and then values, D as the backend has it
+    at: Rows  # [B]
+    room: Rows  # [B]
+    past: Rows  # [B]
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
@@ -168,6 +177,24 @@ class Batch:
     cu_selected: Ints | None = _array(Along.BOUNDARIES, counts=Along.SELECTED, default=None)  # [B + 1]
     # [B] the row at which each sequence's pooling begins
     pooled_from: Ints | None = _array(Along.SEQUENCES, counts=Along.TOKENS, default=None)
+    # What outlives a call: Backend.cache, as [L, floats of a layer]; where in these each sequence's keys and values
+    # begin, how many tokens they have room for, and how many stand there already. A call adds its own.
+    cache: Floats | None = _array(Along.BATCH, optional=True, default=None)
+    cache_at: Ints | None = _array(Along.SEQUENCES, optional=True, default=None)  # [B]
+    cache_room: Ints | None = _array(Along.SEQUENCES, optional=True, default=None)  # [B]
+    past_lens: Ints | None = _array(Along.SEQUENCES, optional=True, default=None)  # [B]
+
+    @property
+    def pairs(self) -> Ints:
+        """[B]: of queries and keys in each sequence, those of earlier calls among them."""
+        keys = self.key_lens if self.past_lens is None else self.past_lens + self.key_lens
+        return np.diff(self.cu_seqlens) * keys
+
+    def cached(self, layer: int) -> Cached | None:
+        """What attention of a layer takes; None where a call leaves nothing behind."""
+        if self.cache is None:
+            return None
+        return Cached(self.cache[layer], self.cache_at, self.cache_room, self.past_lens)
 
 
 BATCH_FIELDS = tuple(BatchField(one.name, **one.metadata) for one in fields(Batch))
@@ -248,6 +275,7 @@ class Ops(Protocol):
         columns: Rows | None = None,
         window: int | None = None,
         causal: bool = False,
+        cached: Cached | None = None,
         dtype: Dtype = "float32",
     ) -> tuple[Rows, Rows | None]:
         """Context [T, N D] and, if asked for, the probabilities.
@@ -266,6 +294,10 @@ class Ops(Protocol):
 
         window: a query attends to keys that stand at most so many columns from it. causal: and to none behind it. Both
         need columns [T]. A query that is left without a key gets zeros. Neither is there on a GPU.
+
+        cached is the batch's: the keys and values of the first key_lens[b] rows are added to those of earlier calls,
+        which stand in its first past[b] rows, and queries attend to all of them; key_len is past[b] + key_lens[b] then.
+        Earlier calls' keys stand before all columns, so there is no window and nothing relative. Not on a GPU.
 
         dtype is that of the two products: float32, or bfloat16, which Store.relative_key can't have. In bfloat16
         q, k, v and e^(score - largest) are rounded to it; sums, and what these are divided by, stay float32. A backend
@@ -354,6 +386,12 @@ class Backend(Protocol):
         """A store for weights of about nbytes of float32, that keeps those of `linear` in dtype.
 
         On a GPU the backend has a dtype, which is that of all its stores: what ops return has it as well.
+        """
+
+    def cache(self, layers: int, sequences: int, heads: int, room: int, head_size: int) -> Floats:
+        """[L, B, 2, N, room, D or more], of any content, for the keys and values that outlive a call; the caller's own.
+
+        Raises ValueError where attention has no form for it.
         """
 
     def record(self, forward: Forward, given: Collection[str] = ()) -> Program:

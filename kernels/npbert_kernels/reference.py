@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from .ops import (
     Activation,
     Batch,
+    Cached,
     Dtype,
     Floats,
     Forward,
@@ -260,39 +261,47 @@ class ReferenceOps:
         columns: Ints | None = None,
         window: int | None = None,
         causal: bool = False,
+        cached: Cached | None = None,
         dtype: Dtype = "float32",
     ) -> tuple[Array, Array | None]:
         scale = 1.0 / math.sqrt(head_size)
         context = np.zeros((len(qkv), heads * head_size), qkv.dtype)
         all_probs: list[Array] = []
         done = 0  # of allowed
-        for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
+        for b, (begin, end, new) in enumerate(zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True)):
             rows = qkv[begin:end].reshape(end - begin, 3, heads, head_size)
             q, k, v = rounded(rows.transpose(1, 2, 0, 3), dtype)  # each [N, length, D]
+            k, v, past, keys = k[:, :new], v[:, :new], 0, new
+            if cached is not None:
+                past, keys = cached.past[b], cached.past[b] + new
+                held = cached.floats[cached.at[b] :][: 2 * heads * cached.room[b] * head_size]
+                held = held.reshape(2, heads, cached.room[b], head_size)
+                held[:, :, past:keys] = k, v
+                k, v = held[:, :, :keys]
             if keys == 0:  # no probabilities, and the context stays 0
                 continue
-            scores = q @ k[:, :keys].transpose(0, 2, 1) * scale  # [N, length, key_len]
+            scores = q @ k.transpose(0, 2, 1) * scale  # [N, length, key_len]
             if relative is not None:
                 assert columns is not None, "relative attention needs columns"
-                scores = scores + relative.scores(q, k[:, :keys], columns[begin:end], columns[begin : begin + keys])
+                scores = scores + relative.scores(q, k, columns[begin:end], columns[begin : begin + keys])
             attends = np.ones(scores.shape[1:], np.bool_)  # [length, key_len]
             if allowed is not None:
                 attends &= allowed[done : done + attends.size].reshape(attends.shape) != 0
                 done += attends.size
             if window is not None or causal:
                 assert columns is not None, "a window needs columns"
-                behind = columns[begin : begin + keys] - columns[begin:end, None]  # how far the key is behind the query
+                behind = columns[begin : begin + new] - columns[begin:end, None]  # how far the key is behind the query
                 if window is not None:
-                    attends &= np.abs(behind) <= window
+                    attends[:, past:] &= np.abs(behind) <= window
                 if causal:
-                    attends &= behind <= 0
+                    attends[:, past:] &= behind <= 0
             highest = scores.max(axis=-1, keepdims=True, where=attends, initial=-np.inf)
             exps = np.exp(scores - np.where(highest == -np.inf, 0, highest), where=attends, out=np.zeros_like(scores))
             sums = exps.sum(axis=-1, keepdims=True)
             share = np.divide(1.0, sums, where=sums != 0, out=np.zeros_like(sums))
             if head_mask is not None:
                 share = share * head_mask[:heads, None, None].astype(share.dtype)
-            mixed = rounded(exps, dtype) @ v[:, :keys] * share  # [N, length, D]
+            mixed = rounded(exps, dtype) @ v * share  # [N, length, D]
             context[begin:end] = mixed.transpose(1, 0, 2).reshape(end - begin, -1)
             all_probs.append((exps * share).ravel())
         if not probs:
@@ -393,6 +402,9 @@ class Reference:
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> ReferenceStore:
         return ReferenceStore(self.dtype, dtype)
+
+    def cache(self, layers: int, sequences: int, heads: int, room: int, head_size: int) -> Array:
+        return np.empty((layers, sequences, 2, heads, room, head_size), self.dtype)
 
     def record(self, forward: Forward, given: Collection[str] = ()) -> ReferenceProgram:
         return ReferenceProgram(ReferenceOps(self.dtype), forward)

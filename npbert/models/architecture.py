@@ -98,14 +98,14 @@ class HeadNames(NamedTuple):
     norm: str | None = None
     factorised: bool = False  # dense leads to E, not to H
     pooled: bool = False  # dense is the encoder's pooler
-    biases: tuple[str | None, str | None, str | None] = (None, None, None)  # see `has_bias`
+    biases: tuple[bool | str, bool | str, bool | str] = (True, True, True)  # see `has_bias`
     bias: str | None = None  # the last bias's name, where it is not, or not only, `<out>.bias`
     tied: bool = False  # the last weight is the word embeddings', unless the config says otherwise
 
     def has_bias(self, config: Any, at: int) -> bool:
-        """Whether dense, norm and out (0, 1, 2) have a bias: as the config's key says, always where there is no key."""
-        key = self.biases[at]
-        return key is None or bool(getattr(config, key))
+        """Whether dense, norm and out (0, 1, 2) have a bias: a key is the config's that says it."""
+        said = self.biases[at]
+        return said if isinstance(said, bool) else bool(getattr(config, said))
 
 
 TOKEN_CLASSIFICATION, QUESTION_ANSWERING = HeadNames(out="classifier"), HeadNames(out="qa_outputs")
@@ -145,7 +145,7 @@ class Architecture(ABC):
     words: ClassVar[str]  # the name of the word embeddings [V, E]
     tables: ClassVar[tuple[str, ...]]  # names of embedding tables, which are gathered from and never multiplied with
     pooler: str | None = None  # the pooler's linear
-    token_types: bool = False  # whether token types make a difference
+    token_types: bool | None = False  # whether token types make a difference; None: one that is not computed
     heads: Mapping[str, HeadNames]  # what a head is for (see `heads.ROWS`) -> its tensors
     unused: str = "(?!)"  # regex of tensor names that may stay unused without a warning, the pooler's aside
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from npbert.checks import show
 from npbert.files.hub import HUB, Folder, resolve
 from npbert.files.names import CONFIG_FILE
 from npbert.models.config import ConfigArguments, EncoderConfig, config_of, read_values
+from npbert.models.decoders import ForCausalLM
 from npbert.models.head_models import (
     ForMaskedLM,
     ForMultipleChoice,
@@ -69,6 +70,7 @@ class _Auto(Generic[Model]):
 
     kind: ClassVar[str]  # what the classes' names end with
     otherwise: ClassVar[str | None] = None  # the kind that stands in where a family has none of it
+    hint: ClassVar[str] = ""  # of a model_type that has neither
 
     @classmethod
     def _class_of(cls, model_type: str) -> type[Model] | None:
@@ -100,7 +102,7 @@ class _Auto(Generic[Model]):
         if model is None:
             having = ", ".join(other for other in MODEL_TYPES if cls._class_of(other) is not None)
             wanted = f"a model_type that has a {cls.kind} ({having})" if having else "another class"
-            raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}")
+            raise ValueError(f"{folder}: {cls.__name__}: wanted {wanted}, found {model_type}{cls.hint}")
         return model.from_pretrained(folder, **others)
 
 
@@ -153,17 +155,8 @@ class AutoModelForQuestionAnswering(_Auto[ForQuestionAnswering]):
     kind = "ForQuestionAnswering"
 
 
-class AutoModelForCausalLM:
-    """Here for those who look for it: npbert runs encoders, which see what follows a token."""
+class AutoModelForCausalLM(_Auto[ForCausalLM]):
+    """Picks GPT2LMHeadModel by the `model_type` of a config.json."""
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any) -> HeadModel:
-        """Loads nothing.
-
-        Raises:
-            ValueError: always; says what fills in words.
-        """
-        raise ValueError(
-            f"{os.fspath(pretrained_model_name_or_path)}: AutoModelForCausalLM: npbert runs encoders only, which "
-            "generate no text; AutoModelForMaskedLM fills in words"
-        )
+    kind = "LMHeadModel"
+    hint = ", which sees what follows a token: AutoModelForMaskedLM fills in words"

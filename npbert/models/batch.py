@@ -221,19 +221,24 @@ def unpack_tokens(packed: Packed, x: Floats) -> Floats:
     return padded.reshape(shape)
 
 
-def unpack_probs(packed: Packed, probs: Floats, heads: int) -> Floats:
-    """Flat probabilities -> [B, N, S, S], queries by keys; 0 where either was dropped."""
-    shape = (packed.sequences, heads, packed.length, packed.length)
-    if packed.rows is None:
+def unpack_probs(packed: Packed, probs: Floats, heads: int, past: NDArray[np.bool_] | None = None) -> Floats:
+    """Flat probabilities -> [B, N, S, P + S], queries by keys; 0 where either was dropped.
+
+    past: [B, P], which tokens of earlier calls are keys.
+    """
+    P = 0 if past is None else past.shape[1]
+    shape = (packed.sequences, heads, packed.length, P + packed.length)
+    if packed.rows is None and (past is None or past.all()):
         return probs.reshape(shape)
     padded = np.zeros(shape, probs.dtype)
-    columns = packed.rows % packed.length  # [T]
+    places = np.arange(len(packed.batch.positions)) if packed.rows is None else packed.rows
+    columns = places % packed.length  # [T]
     done = 0
-    for b, keys in enumerate(packed.batch.key_lens):
+    for b, new in enumerate(packed.batch.key_lens):
         queries = columns[packed.batch.cu_seqlens[b] : packed.batch.cu_seqlens[b + 1]]
-        size = heads * len(queries) * keys
-        block = probs[done : done + size].reshape(heads, len(queries), keys)
-        padded[b][:, queries[:, None], queries[:keys]] = block
+        keys = queries[:new] if past is None else np.concatenate([np.flatnonzero(past[b]), P + queries[:new]])
+        size = heads * len(queries) * len(keys)
+        padded[b][:, queries[:, None], keys] = probs[done : done + size].reshape(heads, len(queries), len(keys))
         done += size
     return padded
 
@@ -276,6 +281,18 @@ def _read_mask(attention_mask: ArrayLike, shape: tuple[int, int]) -> tuple[NDArr
     if (kept == kept[:, :1]).all():
         return kept[:, 0], None
     return None, np.ascontiguousarray(kept.reshape(-1), np.float32)
+
+
+def mask_of_rows(attention_mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """[B, S], what a mask keeps for all queries.
+
+    Raises:
+        ValueError: it is none, or queries have keys of their own.
+    """
+    kept, allowed = _read_mask(attention_mask, shape)
+    if allowed is not None:
+        wrong("attention_mask", f"the shape {list(shape)}, the same for all queries", list(np.shape(attention_mask)))
+    return np.ones(shape, np.bool_) if kept is None else kept
 
 
 def _keep(kept: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
@@ -331,7 +348,9 @@ def _positions(config: EncoderConfig, name: str, ids: Ints | None, columns: Ints
 
 
 def _type_limit(config: EncoderConfig) -> int:
-    """Token types are below it: any integers where the family has no table of them."""
+    """Token types are below it: any integers where they make no difference."""
+    if config.architecture.token_types is None:
+        raise ValueError("token_type_ids: wanted None: that they are looked up among the words is not computed here")
     return config.type_vocab_size if config.architecture.token_types else ANY
 
 

@@ -9,6 +9,8 @@ from npbert.signatures import Arguments
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from npbert.models.cache import KeyValueCache
+
 
 class InputArguments(TypedDict, total=False):
     """
@@ -18,8 +20,8 @@ class InputArguments(TypedDict, total=False):
         [B, 1, S, S] says for each query which keys it attends to (not on a GPU), unless all have the same;
         [B, 1, S] and [B, 1, 1, S] are [B, S]. Floats of four axes are added to scores, as in transformers:
         0 keeps, -10000 and less does not.
-    token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT and MPNet have no token types, and these
-        make no difference to them.
+    token_type_ids: [B, S] integers; None is 0 everywhere. DistilBERT, MPNet and ModernBERT have no token types, and
+        these make no difference to them; GPT-2 takes none.
     position_ids: [B, S] or [1, S] integers; None counts the columns from 0, or in RoBERTa, its kin and
         MPNet the tokens that are not padding, told by its id, from pad_token_id + 1.
     head_mask: [N] or [L, N] factors on the attention probabilities of heads; of all, pruned or not.
@@ -31,6 +33,17 @@ class InputArguments(TypedDict, total=False):
     position_ids: ArrayLike | None
     head_mask: ArrayLike | None
     inputs_embeds: ArrayLike | None
+
+
+class CacheArguments(TypedDict, total=False):
+    """
+    past_key_values: what an earlier call gave so; the tokens go on from those that it had, and are added to it.
+        attention_mask is then [B, P + S], of the P earlier tokens as it was, and positions count from P.
+    use_cache: give past_key_values; None is what the config says.
+    """
+
+    past_key_values: KeyValueCache | None
+    use_cache: bool | None
 
 
 class LabelArguments(TypedDict, total=False):
@@ -80,6 +93,14 @@ class CallArguments(InputArguments, OutputArguments, total=False):
     """Of a bare model's call."""
 
 
+class CachedArguments(InputArguments, CacheArguments, OutputArguments, total=False):
+    """Of the call of a bare decoder."""
+
+
+class CausalLMArguments(InputArguments, LabelArguments, CacheArguments, OutputArguments, total=False):
+    """Of the call of a decoder with a head."""
+
+
 class LabelledArguments(InputArguments, LabelArguments, OutputArguments, total=False):
     """Of the call of a model with a head."""
 
@@ -100,6 +121,9 @@ INPUTS = Arguments(InputArguments, by_place=True)
 LABELS = Arguments(LabelArguments)
 OUTPUTS = Arguments(OutputArguments)
 CALL = INPUTS + OUTPUTS
+CACHE = Arguments(CacheArguments)
+CACHED_CALL = INPUTS + CACHE + OUTPUTS
+CAUSAL_LM_CALL = INPUTS + LABELS + CACHE + OUTPUTS
 LABELLED_CALL = INPUTS + LABELS + OUTPUTS
 SPAN_CALL = INPUTS + Arguments(SpanArguments) + OUTPUTS
 NEXT_SENTENCE_CALL = INPUTS + LABELS + Arguments(NextSentenceArguments) + OUTPUTS

@@ -95,7 +95,6 @@ class EncoderConfig:
     """Names that all families share -> this family's own keys, where they differ."""
 
     vocab_size: int = 30522
-    max_position_embeddings: int = 512
     initializer_range: float = 0.02
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
@@ -127,6 +126,9 @@ class EncoderConfig:
 
         @property
         def intermediate_size(self) -> int: ...
+
+        @property
+        def max_position_embeddings(self) -> int: ...
 
         @property
         def hidden_act(self) -> str: ...
@@ -398,6 +400,7 @@ class LayersConfig(EncoderConfig):
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     intermediate_size: int = 3072
+    max_position_embeddings: int = 512
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1

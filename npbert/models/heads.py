@@ -27,6 +27,7 @@ RowsOf: TypeAlias = Literal["tokens", "first"]
 
 ROWS: dict[str, RowsOf] = {
     "masked_lm": "tokens",
+    "causal_lm": "tokens",
     "replaced_tokens": "tokens",
     "token_classification": "tokens",
     "question_answering": "tokens",
@@ -52,8 +53,14 @@ class Head(NamedTuple):
 def width(config: EncoderConfig, kind: str) -> int:
     """How many numbers a head gives for a row."""
     assert config.num_labels is not None
-    widths = {"masked_lm": config.vocab_size, "replaced_tokens": 1, "multiple_choice": 1}
-    widths |= {"next_sentence": 2, "sentence_order": 2, "question_answering": 2}
+    widths = dict.fromkeys(("masked_lm", "causal_lm"), config.vocab_size)
+    widths |= {
+        "replaced_tokens": 1,
+        "multiple_choice": 1,
+        "next_sentence": 2,
+        "sentence_order": 2,
+        "question_answering": 2,
+    }
     return widths.get(kind, config.num_labels)
 
 

@@ -31,6 +31,7 @@ from npbert.models.architecture import (
     attention_name,
     hidden_state_name,
 )
+from npbert.models.cache import KeyValueCache
 from npbert.models.call_arguments import CALL, INPUTS, CallArguments
 from npbert.models.config import EncoderConfig, config_of, read_values
 from npbert.models.config_values import head_lists
@@ -266,38 +267,44 @@ class EncoderModel:
         arguments: dict[str, Any],
         *,
         padding: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Called:
         """Runs forward(encoder, hidden_states=, attentions=), which a model has one of, on a padded batch.
 
         Args:
             arguments: of the model's call.
             padding: compute what the mask excludes as well.
+            cache: what the arguments go on from, and what their tokens are added to.
         """
         config = self.config
-        attentions = _flag("output_attentions", arguments["output_attentions"], config.output_attentions)
-        hidden = _flag("output_hidden_states", arguments["output_hidden_states"], config.output_hidden_states)
+        attentions = flag("output_attentions", arguments["output_attentions"], config.output_attentions)
+        hidden = flag("output_hidden_states", arguments["output_hidden_states"], config.output_hidden_states)
         inputs = {name: arguments[name] for name in INPUTS.defaults}
+        inputs = inputs if cache is None else cache.inputs(config, inputs)
         packed = batches.pack(config, **inputs, padding=padding)
-        given = tuple(name for name in OPTIONAL if getattr(packed.batch, name) is not None)
+        batch, past = (packed.batch, None) if cache is None else (cache.with_room(packed.batch), cache.kept)
+        given = tuple(name for name in OPTIONAL if getattr(batch, name) is not None)
         key = (hidden, attentions, given)
         program = self._programs.get(key) or self._record(
             key, forward(self._encoder, hidden_states=hidden, attentions=attentions), given
         )
-        arrays = self._run(program, packed.batch)
+        arrays = self._run(program, batch)
         hidden_states = probs = None
         if hidden:
             names = (*map(hidden_state_name, range(len(self._encoder.heads))), LAST_HIDDEN_STATE)
             hidden_states = tuple(batches.unpack_tokens(packed, arrays.pop(name)) for name in names)
         if attentions:
             probs = tuple(
-                batches.unpack_probs(packed, arrays.pop(attention_name(index)), heads)
+                batches.unpack_probs(packed, arrays.pop(attention_name(index)), heads, past)
                 for index, heads in enumerate(self._encoder.heads)
             )
+        if cache is not None:
+            cache.add(packed)
         return Called(packed, arrays, hidden_states, probs)
 
     def _returned(self, output: ModelOutput, return_dict: bool | None) -> Any:
         """The output, or its tuple where the caller or the config wants that."""
-        return output if _flag("return_dict", return_dict, self.config.return_dict) else output.to_tuple()
+        return output if flag("return_dict", return_dict, self.config.return_dict) else output.to_tuple()
 
     def run_lists(
         self,
@@ -324,6 +331,11 @@ class EncoderModel:
     def backend(self) -> Backend:
         """What runs the model, and keeps the weights of a tail."""
         return self._backend
+
+    @property
+    def encoder(self) -> Encoder:
+        """The weights as placed; others once heads are pruned."""
+        return self._encoder
 
     def _record(self, key: object, forward: Forward, given: Collection[str] = ()) -> Program:
         # No lock, which a fork could leave taken for ever: two threads may record the same, and one of them stays.
@@ -545,7 +557,7 @@ def _modes(pooling: Any) -> tuple[Pool, ...]:
     return tuple(modes)
 
 
-def _flag(name: str, given: bool | None, default: bool) -> bool:
+def flag(name: str, given: bool | None, default: bool) -> bool:
     """An argument of a call that is True or False; None is what the config says."""
     if given is None:
         return default

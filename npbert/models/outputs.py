@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from npbert_kernels.ops import Floats
+
+if TYPE_CHECKING:
+    from npbert.models.cache import KeyValueCache
 
 
 class ModelOutput(Mapping[str, Any]):
@@ -50,6 +53,27 @@ class BaseModelOutputWithPooling(ModelOutput):
     pooler_output: Floats | None = None  # [B, H]
     hidden_states: tuple[Floats, ...] | None = None  # the embeddings, then each layer's: [B, S, H]
     attentions: tuple[Floats, ...] | None = None  # each layer's: [B, N, S, S]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModelOutputWithPast(ModelOutput):
+    """What a bare decoder returns. As of an encoder; with P earlier tokens attentions are [B, N, S, P + S]."""
+
+    last_hidden_state: Floats  # [B, S, H]
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Floats, ...] | None = None
+    attentions: tuple[Floats, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CausalLMOutputWithPast(ModelOutput):
+    """What a decoder with its head returns: logits [B, S, V] of the token that follows each; `loss` with labels."""
+
+    loss: float | None = None
+    logits: Floats | None = None
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Floats, ...] | None = None
+    attentions: tuple[Floats, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

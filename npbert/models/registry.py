@@ -11,6 +11,7 @@ MODEL_TYPES: dict[str, tuple[str, str]] = {
     "camembert": ("npbert.models.bert.roberta", "Camembert"),
     "distilbert": ("npbert.models.bert.distilbert", "DistilBert"),
     "electra": ("npbert.models.bert.electra", "Electra"),
+    "gpt2": ("npbert.models.gpt2", "GPT2"),
     "modernbert": ("npbert.models.modernbert", "ModernBert"),
     "mpnet": ("npbert.models.bert.mpnet", "MPNet"),
     "roberta": ("npbert.models.bert.roberta", "Roberta"),

@@ -120,7 +120,7 @@ def family_of_class(name: str) -> TokenizerFamily | None:
     return next((family for family in FAMILIES.values() if family.name == wanted), None)
 
 
-WITHOUT_TYPE_TABLE = ("distilbert", "modernbert", "mpnet")
+WITHOUT_TYPE_TABLE = ("distilbert", "gpt2", "modernbert", "mpnet")
 """Values of model_type whose models have no token types at all."""
 
 

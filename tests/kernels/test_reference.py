@@ -240,9 +240,7 @@ def test_attention_within_reach(
     allowed = (f.rng.random(np.dot(lengths, key_lens)) < 0.7).astype(np.float32)
     qkv = f.rows(cu_seqlens[-1], 3 * heads * head_size)
     reach = {"columns": columns, "window": window, "causal": causal, "allowed": allowed if own else None}
-    context, probs = f.ops.attention(
-        qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, probs=True, **reach
-    )
+    context, probs = f.ops.attention(qkv, cu_seqlens, key_lens, heads=heads, head_size=head_size, probs=True, **reach)
     done = pairs = 0
     for begin, end, keys in zip(cu_seqlens[:-1], cu_seqlens[1:], key_lens, strict=True):
         length = end - begin
@@ -293,12 +291,8 @@ def test_multiply(dtype: Any, seed: int, rows: int, width: int) -> None:
     assert_within(f.ops.multiply(a, b), wanted, f.eps * np.abs(wanted.numpy()), dtype)
 
 
-@given(
-    dtypes, seeds, st.integers(1, 9), widths, st.floats(-100, 100), st.sampled_from([1e-12, 1e-5]), st.booleans()
-)
-def test_layer_norm(
-    dtype: Any, seed: int, rows: int, width: int, shift: float, norm_eps: float, biased: bool
-) -> None:
+@given(dtypes, seeds, st.integers(1, 9), widths, st.floats(-100, 100), st.sampled_from([1e-12, 1e-5]), st.booleans())
+def test_layer_norm(dtype: Any, seed: int, rows: int, width: int, shift: float, norm_eps: float, biased: bool) -> None:
     f = Forward(dtype, seed)
     x = f.rows(rows, width) + np.asarray(shift, dtype)
     weight, bias = f.normal(width), f.normal(width) * biased

@@ -63,6 +63,8 @@ def test_each_family_s_keys_and_defaults_are_those_of_transformers(model_type: s
 OTHERS = {
     "hidden_act": "relu",
     "hidden_activation": "relu",
+    "activation_function": "relu",
+    "n_inner": 7,
     "classifier_activation": "relu",
     "classifier_pooling": "mean",
     "rope_parameters": {
@@ -429,7 +431,7 @@ def test_the_file_is_named_with_the_key(tmp_path: Path) -> None:
 )
 def test_a_family_that_is_not_supported(tmp_path: Path, values: dict[str, Any], found: str) -> None:
     message = r"config\.json: model_type: wanted one of the supported families, albert, bert, camembert, "
-    message += rf"distilbert, electra, modernbert, mpnet, roberta, xlm-roberta, found {found}$"
+    message += rf"distilbert, electra, gpt2, modernbert, mpnet, roberta, xlm-roberta, found {found}$"
     with pytest.raises(ValueError, match=message):
         AutoConfig.from_pretrained(write(tmp_path, values))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import COMMON, FAMILIES, RELATIVE, ROTARY
+from families import COMMON, DECODERS, FAMILIES, RELATIVE, ROTARY
 from npbert_kernels.ops import Backend
 from npbert_kernels.reference import Reference
 from parity import Folders, assert_parity, assert_same, draw_arguments, loaded, torch_model, torch_outputs
@@ -67,7 +67,9 @@ def test_reference_in_float64_is_the_truth(family: str, folder: Path, config: di
     truth = torch_outputs(folder, torch.float64, arguments)
     found = loaded(folder, Reference(np.float64))(**arguments)
     kept = arguments["attention_mask"].astype(bool)
-    np.testing.assert_allclose(found[0][kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-6 if family in ROTARY else 1e-12)
+    np.testing.assert_allclose(
+        found[0][kept], truth["last_hidden_state"][kept], rtol=0, atol=1e-6 if family in ROTARY else 1e-12
+    )
 
 
 def test_bits_do_not_depend_on_the_batch(folder: Path, cpu_backend: Backend) -> None:
@@ -120,7 +122,8 @@ def test_what_is_saved_is_read_back_by_both(folder: Path, config: dict[str, Any]
 def test_the_encoder_of_a_model_with_a_head(family: str, folder: Path, config: dict[str, Any], tmp_path: Path) -> None:
     """Its tensors have the family's prefix there; what pretraining left besides is no news."""
     reference = torch_model(folder, torch.float32)
-    with_head = transformers.AutoModelForMaskedLM.from_config(transformers.AutoConfig.from_pretrained(folder))
+    auto = transformers.AutoModelForCausalLM if family in DECODERS else transformers.AutoModelForMaskedLM
+    with_head = auto.from_config(transformers.AutoConfig.from_pretrained(folder))
     prefix = with_head.base_model_prefix
     getattr(with_head, prefix).load_state_dict(reference.state_dict(), strict=False)
     with_head.save_pretrained(tmp_path)
@@ -162,6 +165,7 @@ def test_other_bad_arguments(folder: Path, backend: Backend) -> None:
     """One of each kind that depends on the family; test_batch.py has the rest."""
     model = loaded(folder, backend)
     types = "0 to [01], found 9" if model.config.architecture.token_types else r"the shape \[1, 2\], found \[1, 1\]"
+    types = types if model.config.architecture.token_types is not None else "None: "
     given = [[9, 9]] if model.config.architecture.token_types else [[9]]
     for arguments, message in (
         ({"input_ids": [[61]]}, r"input_ids\[0, 0\]: wanted 0 to 60, found 61"),

@@ -49,7 +49,9 @@ def test_a_folder_that_4_57_saved(saved: tuple[Path, np.ndarray], backend: Backe
     model.save_pretrained(again)
     np.testing.assert_array_equal(npbert.AutoModel.from_pretrained(again, backend=backend)(IDS)[0], model(IDS)[0])
     assert json.loads((again / "config.json").read_text())["rope_parameters"] == model.config.rope_parameters
-    theirs = [again] if json.loads((folder / "config.json").read_text())["local_rope_theta"] is None else [folder, again]
+    theirs = (
+        [again] if json.loads((folder / "config.json").read_text())["local_rope_theta"] is None else [folder, again]
+    )
     for path in theirs:  # 5.24 takes null for no number at all
         newer = torch_outputs(path, torch.float64, {"input_ids": np.array(IDS)})["last_hidden_state"]
         np.testing.assert_allclose(newer, answer, rtol=0, atol=CLOSE)
@@ -66,7 +68,7 @@ def test_the_head(head_folder: Folders, config: dict[str, Any]) -> None:
     """With a bias or without, tied or not, in float64."""
     folder = head_folder("modernbert", "ForMaskedLM", classifier_activation="silu", **config)
     ids = np.random.default_rng(0).integers(0, 61, (2, 17))
-    model = transformers.ModernBertForMaskedLM.from_pretrained(folder, attn_implementation="in_one_dtype").double()
+    model = transformers.ModernBertForMaskedLM.from_pretrained(folder, attn_implementation="plain").double()
     with torch.no_grad():
         truth = model(torch.tensor(ids)).logits.numpy()
     found = npbert.AutoModelForMaskedLM.from_pretrained(folder, backend=Reference(np.float64))(ids)
@@ -74,7 +76,12 @@ def test_the_head(head_folder: Folders, config: dict[str, Any]) -> None:
 
 
 def test_keys_old_and_new_say_the_same() -> None:
-    older = {"global_attn_every_n_layers": 2, "global_rope_theta": 7.0, "local_rope_theta": None, "num_hidden_layers": 3}
+    older = {
+        "global_attn_every_n_layers": 2,
+        "global_rope_theta": 7.0,
+        "local_rope_theta": None,
+        "num_hidden_layers": 3,
+    }
     newer = {
         "layer_types": ["full_attention", "sliding_attention", "full_attention"],
         "rope_parameters": {"full_attention": {"rope_theta": 7.0}, "sliding_attention": {"rope_theta": 7.0}},

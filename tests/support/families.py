@@ -45,6 +45,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "local_attention": 9,
         },
     ),
+    "gpt2": (
+        "gpt2",
+        {
+            **{name: size for name, size in COMMON.items() if name != "intermediate_size"},
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0),
+            "n_inner": 50,
+            "use_cache": False,
+        },
+    ),
 }
 RELATIVE = [name for name in FAMILIES if "relative" in name or name == "mpnet"]
 ROTARY = ("modernbert",)
+DECODERS = ("gpt2",)

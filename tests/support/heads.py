@@ -12,7 +12,7 @@ import parity
 import pytest
 import torch
 import transformers
-from conftest import NORM_WEIGHTS, add_distances
+from conftest import NORM_WEIGHTS, TABLES, add_distances
 from families import FAMILIES
 from npbert_kernels.ops import Backend
 from safetensors.numpy import load_file, save_file
@@ -74,7 +74,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 scale = 1.5 * parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.1
-                parameter.normal_(0, 1.0 if "embeddings." in name and parameter.ndim == 2 else scale)
+                parameter.normal_(0, 1.0 if TABLES.search(name) and parameter.ndim == 2 else scale)
                 if name.lower().endswith(NORM_WEIGHTS):
                     parameter.add_(1)
         folder = tmp_path_factory.mktemp(kind)

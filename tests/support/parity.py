@@ -29,7 +29,7 @@ from npbert.models.model import BareModel
 Folders = Callable[..., Path]
 FIELDS = ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
 VALUES = (".value", ".v_lin", ".attn.v")  # how the linears of attention's values are called
-FUSED = (".Wqkv",)  # and those of queries, keys and values
+FUSED = (".Wqkv", ".c_attn")  # and those of queries, keys and values
 
 
 @cache
@@ -38,8 +38,8 @@ def torch_model(folder: Path, dtype: torch.dtype, auto: Any = transformers.AutoM
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(config, "position_embedding_type", "absolute")
     attention = "eager" if kind == "absolute" else kind
-    if config.model_type in IN_ONE_DTYPE:
-        attention = "in_one_dtype"
+    if config.model_type in PLAIN:
+        attention = "plain"
     model = auto.from_pretrained(folder, attn_implementation=attention)
     if kind != "absolute":
         with torch.no_grad():
@@ -70,8 +70,9 @@ def relative_attention(
     return (probs @ v).transpose(1, 2).contiguous(), probs
 
 
-IN_ONE_DTYPE = ("modernbert",)
-"""Families of which transformers computes softmax or angles in float32 whatever the model's dtype is."""
+PLAIN = ("modernbert", "gpt2")
+"""Families whose queries may be left without a key, where transformers has NaN or something of all keys, or of which it
+computes softmax and angles in float32 whatever the model's dtype is."""
 
 
 def plain_attention(
@@ -80,9 +81,12 @@ def plain_attention(
     """As transformers' own in eager mode, in the dtype of the queries; a query without a key gets zeros."""
     scores = q @ k.transpose(2, 3) * kwargs["scaling"]
     allowed = torch.ones_like(scores, dtype=torch.bool) if mask is None else (mask == 0).expand_as(scores)
-    if (window := kwargs.get("sliding_window")) is not None:  # which a mask of pairs does not have in it
-        columns = torch.arange(q.shape[2])
-        allowed = allowed & ((columns[:, None] - columns).abs() < window)
+    queries, keys = q.shape[2], k.shape[2]
+    behind = torch.arange(keys) - torch.arange(keys - queries, keys)[:, None]
+    if (window := kwargs.get("sliding_window")) is not None:  # which a mask of pairs has not in it
+        allowed = allowed & (behind.abs() < window)
+    if module.is_causal:
+        allowed = allowed & (behind <= 0)
     probs = scores.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0.0)
     return (probs @ v).transpose(1, 2).contiguous(), probs
 
@@ -98,7 +102,7 @@ modeling_modernbert.apply_rotary_pos_emb = rotated
 for name, attention in (
     ("relative_key", relative_attention),
     ("relative_key_query", relative_attention),
-    ("in_one_dtype", plain_attention),
+    ("plain", plain_attention),
 ):
     AttentionInterface.register(name, attention)
     AttentionMaskInterface.register(name, eager_mask)
@@ -140,7 +144,7 @@ class head_masked:  # noqa: N801
         self.fused = {module for name, module in model.named_modules() if name.endswith(FUSED)}
 
     def scale(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        """Called for one layer after another, whichever share their weights. output [B, S, N D], fused [B, S, 3 N D]."""
+        """Called for one layer after another, whichever share their weights. output [B, S, N D], or [B, S, 3 N D]."""
         assert self.head_mask is not None
         row = self.head_mask if self.head_mask.ndim == 1 else self.head_mask[self.calls]
         self.calls += 1

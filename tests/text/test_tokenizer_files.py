@@ -58,7 +58,7 @@ def test_names_of_arguments(minilm: Path, tmp_path: Path) -> None:
         assert kind.from_pretrained(pretrained_model_name_or_path=minilm).hidden_size == 384
     for kind in (npbert.AutoModel, npbert.BertModel):
         assert kind.from_pretrained(pretrained_model_name_or_path=minilm, backend="reference").num_parameters() > 22e6
-    with pytest.raises(ValueError, match="AutoModelForCausalLM: npbert runs encoders only"):
+    with pytest.raises(ValueError, match="AutoModelForCausalLM: wanted a model_type that has a LMHeadModel"):
         npbert.AutoModelForCausalLM.from_pretrained(pretrained_model_name_or_path=minilm)
 
 

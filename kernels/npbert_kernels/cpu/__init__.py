@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from .. import object_store
-from ..ops import Dtype, Forward
+from ..ops import Dtype, Floats, Forward
 from . import layout, library
 from .blocking import CHUNK_TOKENS
 from .dtypes import CODES, FORMATS
@@ -21,7 +21,7 @@ from .launch import launch_steps
 from .memory import address
 from .program import Program
 from .recorder import record
-from .store import Store
+from .store import Store, round_up
 from .team import get_num_threads, set_num_threads
 
 __all__ = ["CHUNK_TOKENS", "Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup"]
@@ -34,6 +34,9 @@ class Cpu:
 
     def store(self, nbytes: int, *, dtype: Dtype = "float32") -> Store:
         return Store(nbytes, dtype)
+
+    def cache(self, layers: int, sequences: int, heads: int, room: int, head_size: int) -> Floats:
+        return np.empty((layers, sequences, 2, heads, room, round_up(head_size, selected().panel)), np.float32)
 
     def record(self, forward: Forward, given: Collection[str] = ()) -> Program:
         return Program(record(forward, given))

@@ -63,8 +63,13 @@ class Axis(IntEnum):
     FRAME_DESCRIPTOR,  # of the file that words are read from
     FRAME_KEPT,  # how many rows of that file a member keeps in its scratch: a word for each that says which, the rows
     FRAME_KEPT_AT,  # bytes before these in each member's scratch
+    FRAME_CACHE,  # address: of keys and values that outlive the launch
+    FRAME_CACHE_LAYER_BYTES,  # of one layer's
+    FRAME_CACHE_AT,  # address: [B], floats before each sequence's in a layer's
+    FRAME_CACHE_ROOM,  # address: [B], how many keys each sequence has room for
+    FRAME_PAST_LENS,  # address: [B], how many of them earlier launches have left there
     FRAME_WORDS,
-) = range(21)
+) = range(26)
 
 # The words that members share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
 # for each member, which no other touches; then the slots, each with a ticket for each group.
@@ -81,7 +86,7 @@ def sync_bytes(members: int) -> int:
     return SYNC_MEMBERS + members * (LINE + SLOT_TICKETS + 2 * LINE)
 
 
-STEP_WORDS = 18
+STEP_WORDS = 19
 BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_AXIS, BUFFER_WORDS = range(4)
 NONE = -1  # in place of a buffer
 
@@ -101,6 +106,7 @@ LINEAR_WIDTH = 12  # of the output's PANELS PANEL columns, those that carry some
 (ATTENTION_TABLE, ATTENTION_STRIDE, ATTENTION_LAST) = range(11, 14)  # of relative: address, bytes of a row, P - 1
 (ATTENTION_DTYPE, ATTENTION_ALLOWED) = range(14, 16)  # of QKV; a buffer
 (ATTENTION_WINDOW, ATTENTION_CAUSAL) = range(16, 18)  # columns, or NONE; 0 or 1
+ATTENTION_CACHE = 18  # the layer, of the keys and values that outlive the launch, or NONE
 (MULTIPLY_A, MULTIPLY_B, MULTIPLY_WIDTH, MULTIPLY_OUT, MULTIPLY_ROWS) = range(1, 6)
 (ROTARY_X, ROTARY_TABLE, ROTARY_POSITIONS, ROTARY_HEADS, ROTARY_SIZE, ROTARY_HALF, ROTARY_OUT) = range(1, 8)
 (NORM_X, NORM_WEIGHT, NORM_BIAS, NORM_EPS, NORM_WIDTH, NORM_OUT, NORM_ROWS) = range(1, 8)

@@ -94,6 +94,8 @@ class Program:
             Axis.SELECTED: 0 if batch.selected is None else len(batch.selected),
         }
         longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
+        if batch.past_lens is not None:
+            longest = max(longest, int((batch.past_lens + batch.key_lens).max()))
         members = get_num_threads()
         bounds = _chunks(cu_seqlens)
         rows = tokens if len(bounds) == 2 else int(np.diff(cu_seqlens[bounds]).max())
@@ -104,8 +106,7 @@ class Program:
             buffers[at] = address(getattr(batch, source))
         offsets = None
         if self._pairs:
-            sizes = (cu_seqlens[1:] - cu_seqlens[:-1]) * batch.key_lens  # of a head
-            offsets = np.concatenate([[0], np.cumsum(sizes)])
+            offsets = np.concatenate([[0], np.cumsum(batch.pairs)])  # of a head
         arrays: dict[int, Floats] = {}
         for buffer in recording.outputs.values():
             if buffer.index not in arrays:
@@ -121,6 +122,15 @@ class Program:
         )
         words[layout.FRAME_CU_SELECTED] = 0 if batch.cu_selected is None else address(batch.cu_selected)
         words[layout.FRAME_PAIRS_AT] = 0 if offsets is None else address(offsets)
+        if batch.cache is not None:
+            assert batch.cache_at is not None and batch.cache_room is not None and batch.past_lens is not None  # noqa: PT018
+            words[layout.FRAME_CACHE], words[layout.FRAME_CACHE_LAYER_BYTES] = (
+                address(batch.cache),
+                batch.cache.strides[0],
+            )
+            words[layout.FRAME_CACHE_AT] = address(batch.cache_at)
+            words[layout.FRAME_CACHE_ROOM] = address(batch.cache_room)
+            words[layout.FRAME_PAST_LENS] = address(batch.past_lens)
         words[layout.FRAME_PROFILE] = 0 if cycles is None else address(cycles)
         words[layout.FRAME_DESCRIPTOR] = descriptor = NONE if file is None else file.descriptor()
         keeps = self, workspace, batch, bounds, arrays, offsets, cycles

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import Activation, Along, Dtype, FileRows, Floats, Forward, Ints, Pooling, symbols
+from ..ops import Activation, Along, Cached, Dtype, FileRows, Floats, Forward, Ints, Pooling, symbols
 from . import layout
 from .blocking import ROW_PADDING
 from .dtypes import CODES, FLOAT32, FORMATS
@@ -242,6 +242,7 @@ class Recorder:
         columns: Symbol | None = None,
         window: int | None = None,
         causal: bool = False,
+        cached: Cached | None = None,
         dtype: Dtype = "float32",
     ) -> tuple[Symbol, Symbol | None]:
         padded = self.buffers[qkv.index].head_size
@@ -252,6 +253,10 @@ class Recorder:
         assert any(dtype == form.attention for form in FORMATS), f"attention multiplies no {dtype}"
         distances = relative is not None and relative.kind != layout.RELATIVE_BIAS
         assert code == FLOAT32 or not distances, "relative keys: wanted float32"
+        if cached is not None:
+            assert relative is None, "earlier calls' keys have no columns"
+            assert window is None, "earlier calls' keys have no columns"
+            assert code == FLOAT32, "keys and values that outlive a call: wanted float32"
         self.head_size = max(self.head_size, padded)
         self.flops_per_pair += 4.0 * heads * head_size
         words = self._converted(qkv, code)
@@ -281,6 +286,7 @@ class Recorder:
                 layout.ATTENTION_LAST: 0 if relative is None else relative.last,
                 layout.ATTENTION_WINDOW: window,
                 layout.ATTENTION_CAUSAL: int(causal),
+                layout.ATTENTION_CACHE: None if cached is None else cached.floats.row,
             },
         )
         return out, shares

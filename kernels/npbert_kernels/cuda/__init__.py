@@ -13,7 +13,7 @@ from .device import Device, DeviceError
 from .formats import DTYPES, Dtype
 from .opening import open_device
 from .program import Program
-from .recorder import record
+from .recorder import not_there, record
 from .store import Store
 
 __all__ = ["DTYPES", "Cuda", "DeviceError", "Dtype", "backend_on"]
@@ -30,6 +30,10 @@ class Cuda:
     def store(self, nbytes: int, *, dtype: ops.Dtype = "float32") -> Store:
         """dtype: the backend's, whatever is asked for: see ops.Backend."""
         return Store(self.device, self.dtype)
+
+    def cache(self, layers: int, sequences: int, heads: int, room: int, head_size: int) -> ops.Floats:
+        """Raises ValueError: attention has no form for it."""
+        raise not_there("a cache of keys and values")
 
     def record(self, forward: ops.Forward, given: Collection[str] = ()) -> Program:
         if "allowed" in given:

@@ -246,6 +246,12 @@ class Recorder:
         )
         return out
 
+    def multiply(self, a: Buffer, b: Buffer) -> Buffer:
+        raise not_there("multiply")
+
+    def rotary(self, qkv: Buffer, table: Table, positions: Input, *, heads: int, head_size: int) -> Buffer:
+        raise not_there("rotary positions")
+
     def attention(
         self,
         qkv: Buffer,
@@ -259,8 +265,13 @@ class Recorder:
         probs: bool = False,
         relative: Relative | None = None,
         columns: Input | None = None,
+        window: int | None = None,
+        causal: bool = False,
+        cached: None = None,  # Cuda.cache refuses
         dtype: ops.Dtype = "float32",  # the CPU's: here all products are of the backend's
     ) -> tuple[Buffer, Buffer | None]:
+        if window is not None or causal:
+            raise not_there("attention within a window" if window is not None else "causal attention")
         if qkv.head_size is None:
             raise ValueError("attention reads what linear gave with a weight placed with heads_out")
         size = qkv.head_size
@@ -421,6 +432,10 @@ class Recorder:
     def _reads(self, source: Input) -> None:
         if source not in self.inputs:
             self.inputs.append(source)
+
+
+def not_there(what: str) -> ValueError:
+    return ValueError(f"{what}: computed on the CPU alone: wanted device='cpu', found a GPU")
 
 
 AXES = {Along.SEQUENCES: Axis.SEQUENCES, Along.BOUNDARIES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}

@@ -87,7 +87,7 @@ class Store:
 
     def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Norm:
         if bias is None:
-            raise ValueError("norm: wanted one with a bias on a GPU, found one without")
+            raise ValueError("a norm without a bias: computed on the CPU alone: wanted device='cpu', found a GPU")
         return Norm(self._row(weight), self._row(bias), len(weight), eps)
 
     def table(self, rows: TableRows) -> Table:

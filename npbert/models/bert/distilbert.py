@@ -60,6 +60,7 @@ class DistilBertConfig(EncoderConfig):
     }
 
     sinusoidal_pos_embds: bool = False  # how positions were made when training began; the file has them
+    max_position_embeddings: int = 512
     n_layers: int = 6
     n_heads: int = 12
     dim: int = 768

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..blocking import ROW_PADDING
+from ..blocking import CHAIN, ROW_PADDING
 from ..dtypes import FLOAT32, PER_WORD
 from ..layout import (
     ATTENTION_ALLOWED,
+    ATTENTION_CACHE,
     ATTENTION_CAUSAL,
     ATTENTION_COLUMNS,
     ATTENTION_DTYPE,
@@ -31,9 +32,14 @@ from ..layout import (
     ATTENTION_STRIDE,
     ATTENTION_TABLE,
     ATTENTION_WINDOW,
+    FRAME_CACHE,
+    FRAME_CACHE_AT,
+    FRAME_CACHE_LAYER_BYTES,
+    FRAME_CACHE_ROOM,
     FRAME_CU_SEQLENS,
     FRAME_KEY_LENS,
     FRAME_PAIRS_AT,
+    FRAME_PAST_LENS,
     FRAME_SCRATCH,
     FRAME_SCRATCH_BYTES,
     NONE,
@@ -79,6 +85,7 @@ class Relative(NamedTuple):
     last: int  # P - 1
     window: int  # columns, or NONE
     causal: int  # 0 or 1
+    past: int  # keys of earlier calls, which stand before all columns
 
 
 @kernel
@@ -178,27 +185,53 @@ def zero_forbidden(row, n, allowed):
 
 
 @kernel
-def keys_of(relative, i, n):
-    """The keys that a query attends to, from the first to before the last: their columns ascend."""
-    columns, window, causal = relative.columns, relative.window, relative.causal != 0
-    own = load_int(columns + i * 8)
-    begin, end = 0, n
-    if window != NONE:
-        while begin < n and load_int(columns + begin * 8) < own - window:
-            begin += 1
-    last = own + window if window != NONE and not causal else own
-    if window != NONE or causal:
-        while end > begin and load_int(columns + (end - 1) * 8) > last:
-            end -= 1
-    return begin, end
+def first_beyond(columns, n, limit):
+    """The first of n ascending columns that is greater than a limit; n if there is none."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if load_int(columns + middle * 8) > limit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @kernel
-def fill_outside(row, begin, end, n, value):
-    """A row's n numbers before `begin` and from `end` on."""
-    for j in range(begin):
-        store_float(row + j * 4, value)
-    for j in range(end, n):
+def keys_of(relative, i, n):
+    """The keys that a query attends to, from the first to before the last: their columns ascend."""
+    columns, window, past = relative.columns, relative.window, relative.past
+    own = load_int(columns + i * 8)
+    begin = first_beyond(columns, n, own - window - 1) if window != NONE else 0
+    last = own if relative.causal != 0 else own + window
+    return begin, max(begin, past + first_beyond(columns, n - past, last))
+
+
+@kernel
+def reach_of(relative, row, height, n):
+    """What the queries of a micro-tile attend to, all of them together: from a chain's beginning to before the last."""
+    low, high = n, 0
+    for i in range(height):
+        begin, end = keys_of(relative, row + i, n)
+        if begin < end:
+            low, high = min(low, begin), max(high, end)
+    low = low // CHAIN * CHAIN if low < high else 0
+    return low, max(high, low + 1)
+
+
+@kernel
+def keep(keys, values, ld, count, size, held_keys, held_values):
+    """Keys and values [count, size], rows ld apart, into those that outlive the call, whose rows lie end to end."""
+    for i in range(count):
+        for j in range(0, size * 4, LANES * 4):
+            store(held_keys + i * size * 4 + j, load(keys + i * ld + j))
+            store(held_values + i * size * 4 + j, load(values + i * ld + j))
+
+
+@kernel
+def fill(row, begin, end, value):
+    """A row's numbers from `begin` to before `end`."""
+    for j in range(begin, end):
         store_float(row + j * 4, value)
 
 
@@ -214,12 +247,17 @@ def pack_pairs(v, ldv, n, size, target):
 
 
 @kernel
-def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative, allowed):
+def attend(
+    dtype, q, ldq, keys, v, ldkv, queries, n, size, scale, factor, scratch, out, ldout, probs, relative, allowed
+):
     """One head: q [queries, size], keys and v [n, size] of a dtype -> out [queries, size]; probs [queries, n] or 0.
 
     n >= 1, size a multiple of PANEL.
     allowed: [queries, n] of 0 and 1, or 0 where every query attends to every key.
     scratch: panels of keys, bfloat16 values, then the scores of ROWS queries, then PANEL zeros.
+
+    Of a micro-tile only those keys are looked at that one of its queries reaches. Where they begin is where a chain of
+    the sum over keys does, and keys that a query does not reach add 0 to it: so its bits are its own.
     """
     panels = (n + PANEL - 1) // PANEL
     ldscores = (panels * PANEL + ROW_PADDING) * 4
@@ -231,46 +269,58 @@ def attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, o
     multiply = micro_kernel(dtype)
     for p in range(panels):
         there = min(PANEL, n - p * PANEL)
-        pack_panel(keys + p * PANEL * ldqkv, ldqkv, there, words, scratch + p * words * PANEL_BYTES)
-    values, ldvalues, pairs = v, ldqkv, n
+        pack_panel(keys + p * PANEL * ldkv, ldkv, there, words, scratch + p * words * PANEL_BYTES)
+    values, ldvalues, per_row = v, ldkv, 1
     if PER_WORD[dtype] == 2:
-        values, ldvalues, pairs = scratch + panels * words * PANEL_BYTES, size * 4, (n + 1) // 2
-        pack_pairs(v, ldqkv, n, size, values)
+        values, ldvalues, per_row = scratch + panels * words * PANEL_BYTES, size * 4, 2
+        pack_pairs(v, ldkv, n, size, values)
+    reaches = relative.window != NONE or relative.causal != 0
     tiles = (queries + ROWS - 1) // ROWS
     for t in range(tiles):
         row = queries * t // tiles
         height = queries * (t + 1) // tiles - row
-        for p in range(panels):
+        low, high = 0, n
+        if reaches and relative.kind == RELATIVE_NONE and allowed == 0:
+            low, high = reach_of(relative, row, height, n)
+        for p in range(low // PANEL, (high + PANEL - 1) // PANEL):
             w = scratch + p * words * PANEL_BYTES
             c = scores + p * PANEL_BYTES
-            tile(multiply, height, q + row * ldqkv, ldqkv, w, PANEL_BYTES, words, zeros, 0, c, ldscores, w, 0)
+            tile(multiply, height, q + row * ldq, ldq, w, PANEL_BYTES, words, zeros, 0, c, ldscores, w, 0)
         c = out + row * ldout
         for i in range(height):
             at = scores + i * ldscores
             if relative.kind != RELATIVE_NONE:
-                add_relative(relative, at, row + i, n, q + (row + i) * ldqkv, keys, ldqkv, size, scale)
+                add_relative(relative, at, row + i, n, q + (row + i) * ldq, keys, ldkv, size, scale)
             if allowed != 0:
                 forbid(at, n, allowed + (row + i) * n * 4)
-            begin, end = 0, n
-            if relative.window != NONE or relative.causal != 0:
+            begin, end = low, high
+            if reaches:
                 begin, end = keys_of(relative, row + i, n)
-                fill_outside(at, begin, end, n, -1.0e38)
-            share = factor / softmax_row(at, n, scale)
+                if begin == end:
+                    begin = end = low
+                fill(at, low, begin, -1.0e38)
+                fill(at, end, high, -1.0e38)
+            share = factor / softmax_row(at + low * 4, high - low, scale)
             # A forbidden key has no more than 2^-126 in the sum, which the largest of the others makes 1 at least.
             if allowed != 0 and not zero_forbidden(at, n, allowed + (row + i) * n * 4):
                 share = np.float32(0.0)
-            fill_outside(at, begin, end, n, 0.0)
             if begin == end:
                 share = np.float32(0.0)
+            fill(at, low, begin, 0.0)
+            fill(at, end, high, 0.0)
             store_float(at + panels * PANEL_BYTES, share)
             if probs != 0:  # the context is made as without them, to the bit
-                for j in range(n):
-                    store_float(probs + ((row + i) * n + j) * 4, load_float(at + j * 4) * share)
+                mine = probs + (row + i) * n * 4
+                fill(mine, 0, low, 0.0)
+                for j in range(low, high):
+                    store_float(mine + j * 4, load_float(at + j * 4) * share)
+                fill(mine, high, n, 0.0)
             if dtype != FLOAT32:
-                convert_row(at, n, dtype, at)  # in place, from the front
+                convert_row(at + low * 4, high - low, dtype, at + low * 4)  # in place, from the front
+        k, first = (high - low + per_row - 1) // per_row, values + low // per_row * ldvalues
         for p in range(0, size * 4, PANEL_BYTES):
-            w = values + p
-            tile(multiply, height, scores, ldscores, w, ldvalues, pairs, zeros, 0, c + p, ldout, w, 0)
+            w = first + p
+            tile(multiply, height, scores + low * 4, ldscores, w, ldvalues, k, zeros, 0, c + p, ldout, w, 0)
         for i in range(height):
             scale_row(c + i * ldout, size, load_float(scores + i * ldscores + panels * PANEL_BYTES))
 
@@ -295,7 +345,7 @@ def attention(frame, rank, chunk, step, slot):
         word(step, ATTENTION_ALLOWED),
     )
     kind, table, columns = word(step, ATTENTION_RELATIVE), word(step, ATTENTION_TABLE), 0
-    window, causal = word(step, ATTENTION_WINDOW), word(step, ATTENTION_CAUSAL)
+    window, causal, layer = word(step, ATTENTION_WINDOW), word(step, ATTENTION_CAUSAL), word(step, ATTENTION_CACHE)
     if kind != RELATIVE_NONE or window != NONE or causal != 0:
         columns = locate(frame, word(step, ATTENTION_COLUMNS), chunk)
     while True:
@@ -304,7 +354,8 @@ def attention(frame, rank, chunk, step, slot):
             return
         sequence, head = chunk.first_sequence + item // heads, item % heads
         begin = word(cu_seqlens, sequence)
-        queries, n = word(cu_seqlens, sequence + 1) - begin, word(key_lens, sequence)
+        past = word(word(frame, FRAME_PAST_LENS), sequence) if layer != NONE else 0
+        queries, n = word(cu_seqlens, sequence + 1) - begin, past + word(key_lens, sequence)
         q = qkv + (begin - chunk.first_token) * ldqkv + head * head_bytes
         c = out + (begin - chunk.first_token) * ldout + head * size * 4
         if n == 0:
@@ -325,7 +376,14 @@ def attention(frame, rank, chunk, step, slot):
         if allowed_buffer != NONE:
             allowed = locate(frame, allowed_buffer, chunk) + word(word(frame, FRAME_PAIRS_AT), sequence) * 4
         keys = q + heads * head_bytes
-        v = keys + heads * head_bytes
+        v, ldkv = keys + heads * head_bytes, ldqkv
+        if layer != NONE:  # [2, heads, room, size] of each sequence
+            room = word(word(frame, FRAME_CACHE_ROOM), sequence) * size * 4
+            held = word(frame, FRAME_CACHE) + layer * word(frame, FRAME_CACHE_LAYER_BYTES)
+            held += word(word(frame, FRAME_CACHE_AT), sequence) * 4 + head * room
+            own = past * size * 4
+            keep(keys, v, ldqkv, n - past, size, held + own, held + heads * room + own)
+            keys, v, ldkv = held, held + heads * room, size * 4
         relative = Relative(
             kind,
             columns + (begin - chunk.first_token) * 8,
@@ -333,5 +391,8 @@ def attention(frame, rank, chunk, step, slot):
             word(step, ATTENTION_LAST),
             window,
             causal,
+            past,
         )
-        attend(dtype, q, keys, v, ldqkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative, allowed)
+        attend(
+            dtype, q, ldqkv, keys, v, ldkv, queries, n, size, scale, factor, scratch, c, ldout, probs, relative, allowed
+        )
