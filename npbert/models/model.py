@@ -282,7 +282,8 @@ class EncoderModel:
         inputs = {name: arguments[name] for name in INPUTS.defaults}
         inputs = inputs if cache is None else cache.inputs(config, inputs)
         packed = batches.pack(config, **inputs, padding=padding)
-        batch, past = (packed.batch, None) if cache is None else (cache.with_room(packed.batch), cache.kept)
+        batch = packed.batch if cache is None else cache.with_room(packed.batch)
+        past = cache.kept if cache is not None and cache.get_seq_length() else None
         given = tuple(name for name in OPTIONAL if getattr(batch, name) is not None)
         key = (hidden, attentions, given)
         program = self._programs.get(key) or self._record(

@@ -34,6 +34,7 @@ def whole(*numbers):
 # Every op, on widths that are no multiple of any vector and on one that is of all. What the backend allocates is
 # guarded as well: weights each for itself, the workspace without spare rows, outputs.
 OPS = """
+from dataclasses import replace
 from npbert_kernels.cpu import backend, program, set_num_threads, store
 from npbert_kernels.cpu.memory import address
 from npbert_kernels.ops import ACTIVATIONS, POOLINGS, Batch, Quantized
@@ -152,7 +153,44 @@ def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="f
         error, largest = (np.abs(x).max(initial=0) for x in (array - wanted[name], wanted[name]))
         assert error <= 1e-3 * largest, (name, width, error)
 
+def going_on_case(width, heads, size, lengths, key_lens):
+    # Two layers of keys and values, room for those of earlier calls and this one's, and nothing behind.
+    x, weights = normal(sum(lengths), width), (normal(3 * heads * size, width), normal(width, heads * size))
+    past = whole(*rng.integers(0, 40, len(lengths)))
+    room, cu_seqlens = whole(*past + np.array(key_lens)), whole(0, *np.cumsum(lengths))
+    columns = whole(*np.concatenate([np.arange(n) for n in lengths]))
+    zeros = np.zeros_like(columns)
+    batch = Batch(None, zeros, zeros, cu_seqlens, whole(*key_lens), cu_seqlens[:-1], inputs_embeds=x, columns=columns)
+    def answer(on):
+        drawn, store = np.random.default_rng(1), on.store(0)
+        blocks = [on.cache(1, 1, heads, rows, size)[0, 0] for rows in room]
+        for block in blocks:
+            block[...] = 0
+            block[..., :size] = drawn.standard_normal(block[..., :size].shape)
+        layer = np.concatenate([block.ravel() for block in blocks])
+        at = whole(*np.cumsum([0, *(block.size for block in blocks)])[:-1])
+        cache = copied(np.stack([layer, layer]), at_end=at_end)
+        held = replace(batch, cache=cache, cache_at=at, cache_room=room, past_lens=past)
+        qkv = store.linear(weights[0], None, heads_out=heads)
+        out = store.linear(weights[1], None, heads_in=heads)
+        def forward(ops, batch):
+            context, probs = ops.attention(
+                ops.linear(batch.inputs_embeds, qkv), batch.cu_seqlens, batch.key_lens, heads=heads, head_size=size,
+                columns=batch.columns, causal=True, cached=batch.cached(1), probs=True,
+            )
+            return {"context": ops.linear(context, out), "probs": probs}
+        program = on.record(forward, ["inputs_embeds", "cache", "cache_at", "cache_room", "past_lens"])
+        np.empty = guarded_empty
+        found = program(held)
+        np.empty = empty
+        return found
+    found, wanted = answer(backend), answer(Reference(np.float64))
+    for name, array in found.items():
+        assert array.shape == wanted[name].shape, name
+        assert np.abs(array - wanted[name]).max(initial=0) <= 1e-3 * np.abs(wanted[name]).max(initial=0), name
+
 for width, heads, size in ((1, 1, 1), (5, 2, 3), (31, 3, 17), (64, 2, 32), (70, 1, 80)):
+    going_on_case(width, heads, size, [1, 40, 7], [1, 39, 7])
     for lengths, key_lens in (([1], [1]), ([1, 40, 7], [1, 39, 7]), ([150, 3, 200], [150, 2, 199])):
         for inputs_embeds in (False, True):
             case(width, heads, size, lengths, key_lens, inputs_embeds, 1)

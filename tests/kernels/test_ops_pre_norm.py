@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from npbert_kernels.cpu import backend as cpu
 from one_op import batch_of, run
-from test_ops_cpu import EPS, TINY, both, lengths, normal, seeds, widths
+from test_ops_cpu import EPS, TINY, TRUTH, both, lengths, normal, seeds, widths
 
 
 @given(seeds, lengths, widths, st.booleans())
@@ -193,3 +193,70 @@ def test_a_norm_without_a_bias(seed: int, lengths: list[int], width: int) -> Non
     assert np.isfinite(found["unit"]).all()
     found, truth = both(lambda store: op(store)[1], [], batch_of(lengths, ids=ids))
     assert_within(found["embed"], truth["embed"], norm_bound(words[ids], weight, zeros, 1e-5, EPS))
+
+
+def going_on(backend: Any, qkv: list[np.ndarray], cuts: list[list[int]], heads: int, size: int) -> list[np.ndarray]:
+    """Causal attention of sequences [n, 3 N D] that come in several calls, cut at these places; contexts [n, N D].
+
+    Sequences of a call lie in a cache in the opposite order, each with room of its own.
+    """
+    width, B, (L, layer) = heads * size, len(qkv), (3, 1)
+    identity = np.eye(3 * width, dtype=np.float32)
+    ends = [[*cut, len(rows)] for cut, rows in zip(cuts, qkv, strict=True)]
+    room = [len(rows) + b for b, rows in enumerate(qkv)]
+    blocks = [backend.cache(1, 1, heads, rows, size).size for rows in room]
+    cache = np.full((L, sum(blocks)), np.nan, backend.cache(1, 1, heads, 1, size).dtype)
+    at = sum(blocks) - np.cumsum(blocks)
+
+    def op(store: Any) -> Any:
+        into, out = (
+            store.linear(identity, None, heads_out=heads),
+            store.linear(identity[:width, :width], None, heads_in=heads),
+        )
+
+        def forward(ops: Any, batch: Any, x: Any) -> Any:
+            given = {"heads": heads, "head_size": size, "columns": batch.columns, "causal": True, "probs": True}
+            parts = (ops.linear(x, into), batch.cu_seqlens, batch.key_lens)
+            context, probs = ops.attention(*parts, **given, cached=batch.cached(layer))
+            return {"context": ops.linear(context, out), "probs": probs}
+
+        return forward
+
+    past, found = np.zeros(B, np.int64), [[] for _ in qkv]
+    for step in range(len(cuts[0]) + 1):
+        lengths = [end[step] - begin for end, begin in zip(ends, past, strict=True)]
+        rows = np.concatenate([x[begin:][:n] for x, begin, n in zip(qkv, past, lengths, strict=True)])
+        fields = {"cache": cache, "cache_at": at, "cache_room": np.array(room), "past_lens": past}
+        columns = np.concatenate([np.arange(n) for n in lengths])
+        output = run(backend, op, [rows], batch_of(lengths, columns=columns, **fields))
+        done = 0
+        for b, context in enumerate(np.split(output["context"], np.cumsum(lengths)[:-1])):
+            found[b].append(context)
+            pairs = heads * lengths[b] * (past[b] + lengths[b])
+            probs = output["probs"][done : done + pairs].reshape(heads, lengths[b], -1)
+            done += pairs
+            np.testing.assert_allclose(probs.sum(axis=2), 1, rtol=0, atol=100 * EPS)
+            assert not np.triu(probs, past[b] + 1).any()
+        assert done == len(output["probs"])
+        past = past + lengths
+    assert np.isnan(cache[[0, 2]]).all()
+    return [np.concatenate(parts) for parts in found]
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 40), st.integers(1, 4), st.data())
+@example(0, 3, 32, 2, None)
+def test_attention_goes_on_from_earlier_calls(
+    seed: int, heads: int, size: int, steps: int, data: st.DataObject | None
+) -> None:
+    """The bits of one call, whatever sequences are beside and wherever they are cut; near the reference in float64."""
+    lengths = [data.draw(st.integers(steps, 40)) for _ in range(3)] if data else [300, 33, 5]
+    qkv = normal(seed, *((n, 3 * heads * size) for n in lengths))
+    rng = np.random.default_rng(seed)
+    cuts = [sorted(rng.choice(np.arange(1, n), steps - 1, replace=False).tolist()) for n in lengths]
+    found = going_on(cpu, qkv, cuts, heads, size)
+    for one, whole in zip(found, qkv, strict=True):
+        np.testing.assert_array_equal(one, going_on(cpu, [whole], [[]], heads, size)[0])
+    for one, truth, x in zip(found, going_on(TRUTH, qkv, cuts, heads, size), qkv, strict=True):
+        q, k, v = np.abs(x).astype(np.float64).reshape(len(x), 3, heads, size).transpose(1, 2, 0, 3)
+        off = (2 * (size + 4) * (q @ k.transpose(0, 2, 1)).max() / math.sqrt(size) + 2 * len(x) + 16) * EPS
+        assert_within(one, truth, 2 * off * v.max() + 2 * len(x) * TINY)
