@@ -203,6 +203,7 @@ class GPT2Config(EncoderConfig):
 
     @property
     def intermediate_size(self) -> int:
+        """I."""
         return 4 * self.hidden_size if self.n_inner is None else self.n_inner
 
     def score_factor(self, layer: int) -> float:

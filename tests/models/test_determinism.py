@@ -112,7 +112,9 @@ def test_any_batch(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("family", ["bert", "bert, relative_key_query", "roberta", "albert, groups", "mpnet"])
+@pytest.mark.parametrize(
+    "family", ["bert", "bert, relative_key_query", "roberta", "albert, groups", "mpnet", "modernbert", "gpt2"]
+)
 def test_many_chunks(family_folder: Callable[..., Path], family: str, threads: int) -> None:
     """A batch of several chunks is cut elsewhere for each number of threads, and for each batch around a text."""
     model_type, config = FAMILIES[family]

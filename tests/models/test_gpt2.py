@@ -17,6 +17,7 @@ from conftest import NORM_WEIGHTS, TABLES, assert_as_close_as_torch
 from heads import rewritten
 from npbert_kernels.cpu import get_num_threads, set_num_threads
 from npbert_kernels.ops import Backend
+from tokenizers.pre_tokenizers import ByteLevel
 
 import npbert
 from npbert import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GPT2Model
@@ -214,12 +215,11 @@ def test_what_a_config_may_say(make: Any, backend: Backend, config: dict[str, An
     assert_as_close_as_torch(found, truth, np.abs(single - truth).max())
 
 
-def test_a_cache_grows(folder: Path, cpu_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the room that it begins with; also where a call is run in parts."""
+def test_a_cache_grows(folder: Path) -> None:
+    """Beyond the room that it begins with; in several chunks."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     ids = np.random.default_rng(0).integers(1, 61, (5, 79))
     whole = model(ids).logits
-    monkeypatch.setattr(cpu_backend, "token_budget", 40)
     past = None
     for begin, end in ((0, 20), (20, 63), (63, 64), (64, 65), (65, 79)):
         output = model(ids[:, begin:end], past_key_values=past)
@@ -341,6 +341,18 @@ def test_bad_configs(given: dict[str, Any], message: str, tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", **SIZES, **given}))
     with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}/config\.json: {re.escape(message)}"):
         GPT2Config.from_pretrained(tmp_path)
+
+
+def test_its_tokenizer(folder: Path, tmp_path: Path) -> None:
+    """Of a tokenizer.json, whichever class tokenizer_config.json names: no types, nothing around a text."""
+    letters = sorted(ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*letters, "Ġc", "at", "<|endoftext|>"])}
+    oracle = transformers.GPT2Tokenizer(vocab=vocabulary, merges=[("Ġ", "c"), ("a", "t")])
+    oracle.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    found = npbert.AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("the cat sat", " naïve\n", "<|endoftext|>a", ""):
+        assert dict(found(text)) == dict(oracle(text))
 
 
 def test_what_calls_take() -> None:

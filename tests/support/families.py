@@ -58,3 +58,4 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 RELATIVE = [name for name in FAMILIES if "relative" in name or name == "mpnet"]
 ROTARY = ("modernbert",)
 DECODERS = ("gpt2",)
+ON_THE_CPU_ALONE = (*ROTARY, *DECODERS)

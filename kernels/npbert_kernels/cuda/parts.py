@@ -17,7 +17,7 @@ def split(batch: Batch, tokens: int) -> Iterator[Batch]:
     if batch.cu_selected is not None:
         begins[Along.SELECTED] = batch.cu_selected
     if batch.allowed is not None:
-        begins[Along.PAIRS] = np.concatenate([[0], np.cumsum(np.diff(cu_seqlens) * batch.key_lens)])
+        begins[Along.PAIRS] = np.concatenate([[0], np.cumsum(batch.pairs)])
     begin = 0
     while begin < B:
         fits = int(np.searchsorted(cu_seqlens, cu_seqlens[begin] + tokens, side="right")) - 1

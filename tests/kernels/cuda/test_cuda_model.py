@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import FAMILIES
+from families import FAMILIES, ON_THE_CPU_ALONE
 from safetensors.numpy import load_file, save_file
 from sentence_folders import LETTERS, parts, save
 from tasks import SHORT, assert_same_answer
@@ -57,6 +57,18 @@ def test_a_model_is_the_cpu_s(family_folder: Callable[..., Path], family: str, d
             np.testing.assert_allclose(mine, wanted, atol=2e-6 * (14**0.5 if "albert" in family else 1))
     assert cosine(found.last_hidden_state[kept], on_cpu.last_hidden_state[kept]).min() >= 0.9995
     assert (found.last_hidden_state[~kept] == 0).all()
+
+
+@pytest.mark.parametrize("norm_bias", [False, True])
+@pytest.mark.parametrize("family", ON_THE_CPU_ALONE)
+def test_what_is_computed_on_the_cpu_alone(family_folder: Callable[..., Path], family: str, norm_bias: bool) -> None:
+    """A line that says so, where the model is loaded or first called; with a cache as well."""
+    model_type, config = FAMILIES[family]
+    folder = family_folder(model_type, **config, **({"norm_bias": norm_bias} if family == "modernbert" else {}))
+    given = {"use_cache": norm_bias} if family == "gpt2" else {}
+    message = r"^[a-z ]+: computed on the CPU alone: wanted device='cpu', found a GPU$"
+    with pytest.raises(ValueError, match=message):
+        AutoModel.from_pretrained(folder, device="cuda")(IDS, attention_mask=MASK, **given)
 
 
 @pytest.mark.parametrize("dtype", FEW_DTYPES)
