@@ -16,6 +16,7 @@ from npbert.checks import check_int, check_number, checked_path, wrong
 from npbert.files.folder_contents import instead_of_config
 from npbert.files.hub import HUB, Folder, HubArguments, resolve
 from npbert.files.names import CONFIG_FILE
+from npbert.files.staging import staged, write_text
 from npbert.keywords import OtherArguments
 from npbert.models.architecture import Architecture
 from npbert.models.config_values import head_lists, label_indices, label_names
@@ -379,10 +380,9 @@ class EncoderConfig:
         for key in _WRITTEN_IF_SET:
             if values[key] == defaults[key]:
                 del values[key]
-        folder = checked_path("save_directory", save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        with staged(checked_path("save_directory", save_directory)) as stage:
+            write_text(stage / CONFIG_FILE, text)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)

@@ -10,7 +10,7 @@ from npbert_kernels.ops import Activation
 
 from npbert.checks import is_int, show
 from npbert.files.hub import Folder
-from npbert.files.names import CONFIG_FILE
+from npbert.files.names import CONFIG_FILE, MODULES_FILE
 from npbert.models.pooling import POOLS, Pool
 
 # The name of torch.nn -> the op's.
@@ -91,7 +91,7 @@ def read_pooling(folder: Folder, hidden_size: int) -> tuple[Pooling, str]:
     Raises:
         OSError, ValueError: config.json can't be read, or has values that are wrong or not supported.
     """
-    file, values = folder / CONFIG_FILE, folder.values(CONFIG_FILE)
+    file, values = folder / CONFIG_FILE, folder.values(CONFIG_FILE, f"the Pooling that {MODULES_FILE} lists")
     for key in ("embedding_dimension", "word_embedding_dimension"):
         if key in values and values[key] != hidden_size:
             raise ValueError(f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {show(values[key])}")
@@ -123,12 +123,13 @@ def read_module(kind: str, folder: Folder, width: int) -> tuple[Module | None, s
     """
     if kind == "Dropout":  # it is for training
         return None, ""
-    read = folder.values if kind in ("Dense", "LayerNorm") else folder.optional_values
-    file, values = folder / CONFIG_FILE, read(CONFIG_FILE)
+    file, values = folder / CONFIG_FILE, {}
+    if kind != "Normalize" or folder.has(CONFIG_FILE):  # in older folders it has no file
+        values = folder.values(CONFIG_FILE, f"the {kind} that {MODULES_FILE} lists")
     for key in ("module_input_name", "module_output_name"):
         if values.get(key) not in (VECTOR, None):
             raise ValueError(f"{file}: {key}: wanted {VECTOR!r}, found {show(values[key])}; not supported")
-    if kind == "Normalize":  # in older folders it has no file
+    if kind == "Normalize":
         return Normalize(), ""
     if kind == "LayerNorm":
         return LayerNorm(folder.path, _width(file, values, "dimension", width)), "dimension"
