@@ -169,7 +169,7 @@ class Folder(os.PathLike[str]):
 
 @HUB
 def resolve(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None,
     *,
     patterns: Iterable[str] = MODEL_FILES,
     organization: str | None = None,
@@ -204,7 +204,7 @@ def resolve(
 
 
 def _found(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None,
     wanted: tuple[str, ...],
     organization: str | None,
     *,

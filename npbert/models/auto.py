@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=EncoderModel)
 
 
-class AutoConfig:
+class _Picking:
+    """A class that has no objects."""
+
+    def __init__(self, *places: Any, **given: Any) -> None:
+        name = type(self).__name__
+        raise TypeError(f"{name}: wanted {name}.from_pretrained(name), found a call")
+
+
+class AutoConfig(_Picking):
     """Picks the config class by the `model_type` of a config.json."""
 
     @classmethod
@@ -64,7 +72,7 @@ def _model_type(folder: Folder) -> str:
     return model_type
 
 
-class _Auto(Generic[Model]):
+class _Auto(_Picking, Generic[Model]):
     """Picks the class of one kind by the `model_type` of a config.json."""
 
     kind: ClassVar[str]  # what the classes' names end with
@@ -153,7 +161,7 @@ class AutoModelForQuestionAnswering(_Auto[ForQuestionAnswering]):
     kind = "ForQuestionAnswering"
 
 
-class AutoModelForCausalLM:
+class AutoModelForCausalLM(_Picking):
     """Here for those who look for it: npbert runs encoders, which see what follows a token."""
 
     @classmethod

@@ -136,7 +136,7 @@ class EncoderModel:
 
     def __init__(
         self,
-        config: EncoderConfig,
+        config: EncoderConfig | None = None,
         weights: NamedWeights | None = None,
         backend: Backend | None = None,
         *,
@@ -144,7 +144,7 @@ class EncoderModel:
         dtype: Dtype = "float32",
     ) -> None:
         """Internal: config is that of the folder which holds the weights."""
-        if weights is None or backend is None:
+        if config is None or weights is None or backend is None:
             name = type(self).__name__
             raise TypeError(f"{name}: wanted {name}.from_pretrained(name), which has weights, found a call")
         self._dtype = dtype

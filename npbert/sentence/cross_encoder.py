@@ -58,7 +58,7 @@ class CrossEncoder:
     @SENTENCE
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] | None = None,
         *,
         num_labels: int | None = None,
         max_length: int | None = None,

@@ -1,8 +1,7 @@
 """What a sentence-transformers folder asks for: modules.json and the files beside it, read and checked.
 
-Old folders, those of 5.4 and those of 6.0 name the same modules by different paths within the package, so only its
-name and the last part of a module's type count. Where each setting came from is kept, for `npbert info` and
-`npbert validate`.
+Old folders, those of 5.4 and those of 6.0 name the same modules by different paths within the package. Where each
+setting came from is kept, for `npbert info` and `npbert validate`.
 """
 
 from __future__ import annotations
@@ -42,6 +41,8 @@ MAX_PATH = 255  # characters of a module's
 OTHER_SIMILARITIES = {"cos_sim": "cosine", "dot_score": "dot", "dot_product": "dot"}
 """Names of the same functions elsewhere in sentence-transformers."""
 PACKAGE = "sentence_transformers"
+HOMES = tuple(f"{PACKAGE}.{home}." for home in ("models", "base.modules", "sentence_transformer.modules"))
+"""Where modules are: up to 5.3, and since."""
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 CONFIGURED = ("Pooling", "Dense", "LayerNorm")  # by a config.json in a folder of their own
 CLS_BEHIND_PROMPT = (5, 5)
@@ -155,16 +156,23 @@ def read_modules(folder: Folder) -> list[tuple[str, str]]:
             raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {found}")
         if not _stays_inside(path):
             raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {show(path)}")
-        parts = kind.split(".")
         what = f"{file}: module {index} ({brief(path) or 'the folder itself'}) is a {brief(kind)}"
-        if parts[0] != PACKAGE or len(parts) < 3:
+        name = kind.rpartition(".")[2]
+        if kind.partition(".")[0] != PACKAGE or (name in MODULES and not _is_own(kind, name)):
             raise ValueError(f"{what}, which is none of {PACKAGE}' own and not supported: its code is not run")
-        if (name := parts[-1]) not in MODULES:
+        if name not in MODULES:
             raise ValueError(f"{what}, which is not supported; supported are {', '.join(MODULES)}")
         if name in CONFIGURED and PurePosixPath(path) in [PurePosixPath(other) for _, other in modules]:
             raise ValueError(f"{what}: wanted a folder of its own, found that of another module")
         modules.append((name, path))
     return modules
+
+
+def _is_own(kind: str, name: str) -> bool:
+    """Whether it is a module's path in the package: sentence_transformers.models.Pooling, ...models.Pooling.Pooling."""
+    home = next((home for home in HOMES if kind.startswith(home)), "")
+    files = kind.removeprefix(home).split(".")[:-1]
+    return bool(home) and [file.replace("_", "").lower() for file in files] in ([], [name.lower()])
 
 
 def _check_order(file: Path, kinds: list[str]) -> None:

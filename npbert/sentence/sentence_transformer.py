@@ -55,7 +55,7 @@ class SentenceTransformer:
     @SENTENCE
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] | None = None,
         *,
         similarity_fn_name: str | None = None,
         truncate_dim: int | None = None,

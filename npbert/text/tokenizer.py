@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,7 +122,9 @@ class PreTrainedTokenizerFast(Vocabulary):
         self._greatest_id = loaded.greatest_id
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
-            draw_no_lots(backend)
+            if lots := draw_no_lots(backend):
+                why = "it is for training, where tokens are drawn by lot"
+                warnings.warn(f"{where}: {lots}: switched off: {why}", stacklevel=3)
         self._around = around_a_text(backend, where)
         with guarded(f"{where}: not a valid tokenizer"):
             self._long_texts = LongTexts(backend)

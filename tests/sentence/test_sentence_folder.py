@@ -225,7 +225,13 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
         ),
         *(
             ({"modules.json": modules(TRANSFORMER, name)}, f"module 1 .1_Pooling. is a {name}, which is none of")
-            for name in ("Pooling", "sentence_transformers.Pooling", "sentence_transformers_x.models.Pooling")
+            for name in (
+                "Pooling",
+                "sentence_transformers.Pooling",
+                "sentence_transformers_x.models.Pooling",
+                "sentence_transformers.custom.Pooling",
+                "sentence_transformers.models.custom.Pooling",
+            )
         ),
         *(
             (
@@ -410,6 +416,18 @@ def test_a_file_without_an_end(folders: Callable[..., Path], name: str) -> None:
     path = folders({name: None})
     (path / name).symlink_to("/dev/zero")
     with pytest.raises(OSError, match=rf"{name}: wanted a regular file$"):
+        SentenceTransformer(path)
+
+
+@pytest.mark.parametrize("module", ["1_Pooling", "2_Dense", "2_LayerNorm"])
+def test_a_module_whose_file_is_missing(module: str, folder: Callable[..., Path]) -> None:
+    """As where a download was not finished: the message says what wants the file."""
+    kind = module[2:]
+    others = () if kind == "Pooling" else (f"sentence_transformers.models.{kind}",)
+    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others), "1_Pooling/config.json": flags()})
+    (path / module / "config.json").unlink(missing_ok=True)
+    wanted = f"{path}/{module}/config.json: wanted the file of the {kind} that modules.json lists, found none, as a"
+    with pytest.raises(FileNotFoundError, match=re.escape(wanted)):
         SentenceTransformer(path)
 
 
