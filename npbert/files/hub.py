@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from npbert.checks import brief, show
 from npbert.files.folder_contents import similar_folder
@@ -19,6 +19,8 @@ from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+Made = TypeVar("Made")
 
 PACKAGE_PREFIX = "package:"
 _HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
@@ -68,21 +70,21 @@ class Folder(os.PathLike[str]):
         path: str | os.PathLike[str],
         hub: Mapping[str, Any] | None = None,
         patterns: tuple[str, ...] = MODEL_FILES,
-        known: dict[str, Any] | None = None,
+        known: dict[Any, Any] | None = None,
         root: Path | None = None,
     ) -> None:
         """
         Args:
             path: the folder's.
             hub, patterns: what `resolve` was given, for the model that an adapter is of.
-            known: path -> what was read of it already.
+            known: path -> what was read of it already; (path, kind) -> what was made.
             root: the folder of the whole model, where this is one within it.
         """
         self.path = Path(path)
         self._root = root or self.path
         self._hub = hub or {}
         self._patterns = patterns
-        self._known: dict[str, Any] = {} if known is None else known
+        self._known: dict[Any, Any] = {} if known is None else known
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -95,6 +97,14 @@ class Folder(os.PathLike[str]):
     def inner(self, path: str | os.PathLike[str]) -> Folder:
         """A folder within this one, which shares what was read."""
         return Folder(self.path / path, self._hub, self._patterns, self._known, self._root)
+
+    def once(self, kind: Any, make: Callable[[], Made]) -> Made:
+        """What `make` makes of this folder, made once for all who ask for that kind."""
+        key = str(self.path), kind
+        if key not in self._known:
+            self._known[key] = make()
+        made: Made = self._known[key]
+        return made
 
     def has(self, name: str) -> bool:
         """Whether there is a file of that name, which may be read.

@@ -58,7 +58,7 @@ class AutoConfig(_Picking):
 def read_config(folder: Folder) -> EncoderConfig:
     """The config of a model's folder. Errors are those of `AutoConfig.from_pretrained`."""
     config_class: type[EncoderConfig] = family_class(_model_type(folder), "Config")
-    return config_of(*read_values(folder), config_class)
+    return config_of(folder, config_class)
 
 
 def _model_type(folder: Folder) -> str:

@@ -355,7 +355,7 @@ class EncoderConfig:
         """
         hub = HUB.of(f"{cls.__name__}.from_pretrained", given)
         folder = resolve(pretrained_model_name_or_path, patterns=(CONFIG_FILE,), **hub)
-        return config_of(*read_values(folder), cls)
+        return config_of(folder, cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, the unknown ones included, in a dict of the caller's own that json can write."""
@@ -412,9 +412,19 @@ def read_values(folder: Folder) -> tuple[Path, dict[str, Any]]:
     return found / CONFIG_FILE, found.values(CONFIG_FILE)
 
 
-def config_of(path: Path, values: dict[str, Any], cls: type[Config]) -> Config:
-    """A config of a file's values. Raises ValueError, which names the file."""
-    try:
-        return cls.from_dict(values)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def config_of(folder: Folder, cls: type[Config]) -> Config:
+    """The config of a model's folder, made once however many readers have a use for it.
+
+    Raises:
+        OSError: as `read_values`.
+        ValueError: as `read_values`, or as `from_dict`; names the file.
+    """
+
+    def make() -> Config:
+        path, values = read_values(folder)
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    return folder.once(cls, make)

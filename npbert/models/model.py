@@ -34,7 +34,7 @@ from npbert.models.architecture import (
     hidden_state_name,
 )
 from npbert.models.call_arguments import CALL, INPUTS, CallArguments
-from npbert.models.config import EncoderConfig, config_of, read_values
+from npbert.models.config import EncoderConfig, config_of
 from npbert.models.config_values import head_lists
 from npbert.models.devices import ENGINE, EngineArguments, backend_for
 from npbert.models.open_weights import open_weights
@@ -182,7 +182,7 @@ class EncoderModel:
         """
         folder = resolve(name, **HUB.among(arguments))
         backend, dtype = backend_for(**ENGINE.among(arguments)), arguments["dtype"]
-        config = config_of(*read_values(folder), cls.config_class)
+        config = config_of(folder, cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:

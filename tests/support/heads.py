@@ -13,22 +13,12 @@ import pytest
 import torch
 import transformers
 from conftest import add_distances
-from families import FAMILIES
+from families import FAMILIES, STEMS
 from npbert_kernels.ops import Backend
 from safetensors.numpy import load_file, save_file
 
 import npbert
 
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-}
 KINDS = (
     "ForPreTraining",
     "ForMaskedLM",

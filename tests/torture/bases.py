@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from families import STEMS
 
 from torture import tokenizers_made
 from torture.encoder64 import FAMILIES, shapes
@@ -17,16 +18,6 @@ HIDDEN, HEADS, POSITIONS = 8, 2, 24
 LABELS = {"ForTokenClassification": ["O", "B-PER", "I-PER"], "ForSequenceClassification": ["no", "yes"]}
 ENTAILMENT = ["contradiction", "neutral", "entailment"]
 KINDS = ("Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-}
 VARIETIES = {
     "relative_key": ("bert", {"position_embedding_type": "relative_key"}),
     "relative_key_query": ("bert", {"position_embedding_type": "relative_key_query"}),
