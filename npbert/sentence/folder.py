@@ -16,7 +16,7 @@ from npbert.checks import brief, listed, show
 from npbert.files.hub import Folder
 from npbert.files.names import CONFIG_FILE, MAX_MODULES, MODEL_FILES, MODULES_FILE, TOKENIZER_CONFIG, TOKENIZER_FILES
 from npbert.models.auto import read_config
-from npbert.sentence.modules import Dense, Module, Pooling, read_module, read_pooling
+from npbert.sentence.modules import Dense, Module, Pooling, check_keys, read_module, read_pooling
 from npbert.sentence.prompts import checked_prompts
 from npbert.sentence.similarity import SIMILARITIES
 
@@ -53,6 +53,11 @@ TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_st
 """The one modality_config that is what a Transformer does without one."""
 TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
 ARGUMENTS = (*TOKENIZER_ARGUMENTS, "model_args", "config_args", "model_kwargs", "config_kwargs")
+NOT_DONE = ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path")
+TRANSFORMER_KEYS = (
+    *("max_seq_length", "do_lower_case", "transformer_task", "module_output_name", "modality_config"),
+    *(*ARGUMENTS, *NOT_DONE, "unpad_inputs", "backend", "cache_dir"),
+)
 # What these may say that changes no vector here.
 HARMLESS_ARGUMENTS = {
     *("revision", "code_revision", "trust_remote_code", "token", "subfolder", "cache_dir", "local_files_only"),
@@ -244,10 +249,11 @@ def _check_supported(file: Path, values: dict[str, Any], wanted: dict[str, str])
     for key, value in wanted.items():
         if values.get(key, value) != value:
             raise ValueError(f"{file}: {key}: wanted {value!r}, found {show(values[key])}; not supported")
+    check_keys(file, values, TRANSFORMER_KEYS)
     config = values.get("modality_config")
     if config is not None and wanted["transformer_task"] == "feature-extraction" and config != TEXT_ONLY:
         raise ValueError(f"{file}: modality_config: wanted {TEXT_ONLY}, found {show(config)}; not supported")
-    for key in ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path"):
+    for key in NOT_DONE:
         if values.get(key):
             raise ValueError(f"{file}: {key}: wanted none, found {show(values[key])}; not supported")
     for key in ARGUMENTS:

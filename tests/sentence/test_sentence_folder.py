@@ -248,6 +248,14 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
             {"modules.json": [*PLAIN[:1], {"type": POOLING}]},
             "module 1: wanted a type and a path that are strings, found .* and a path None",
         ),
+        *(
+            ({file: {**known, key: value}}, rf"/{file}: there is no key '{key}'; is '{meant}' meant\?$")
+            for file, known, key, value, meant in (
+                ("1_Pooling/config.json", {}, "pooling_mode_max_token", True, "pooling_mode_max_tokens"),
+                ("1_Pooling/config.json", flags("cls_token"), "include_promt", False, "include_prompt"),
+                ("sentence_bert_config.json", {}, "max_seq_lenght", 10, "max_seq_length"),
+            )
+        ),
         ({"modules.json": modules(TRANSFORMER, NORMALIZE)}, "module 1: wanted Pooling, found Normalize"),
         ({"modules.json": modules(POOLING, NORMALIZE)}, "module 0: wanted Transformer, found Pooling"),
         (
