@@ -432,7 +432,7 @@ def test_a_module_whose_file_is_missing(module: str, folder: Callable[..., Path]
     """As where a download was not finished: the message says what wants the file."""
     kind = module[2:]
     others = () if kind == "Pooling" else (f"sentence_transformers.models.{kind}",)
-    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others), "1_Pooling/config.json": flags()})
+    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others)})
     (path / module / "config.json").unlink(missing_ok=True)
     wanted = f"{path}/{module}/config.json: wanted the file of the {kind} that modules.json lists, found none, as a"
     with pytest.raises(FileNotFoundError, match=re.escape(wanted)):
