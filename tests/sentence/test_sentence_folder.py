@@ -427,14 +427,14 @@ def test_a_file_without_an_end(folders: Callable[..., Path], name: str) -> None:
         SentenceTransformer(path)
 
 
-@pytest.mark.parametrize("module", ["1_Pooling", "2_Dense", "2_LayerNorm"])
-def test_a_module_whose_file_is_missing(module: str, folder: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("kind", ["Pooling", "Dense", "LayerNorm"])
+def test_a_module_whose_file_is_missing(kind: str, folder: Callable[..., Path]) -> None:
     """As where a download was not finished: the message says what wants the file."""
-    kind = module[2:]
     others = () if kind == "Pooling" else (f"sentence_transformers.models.{kind}",)
-    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others)})
-    (path / module / "config.json").unlink(missing_ok=True)
-    wanted = f"{path}/{module}/config.json: wanted the file of the {kind} that modules.json lists, found none, as a"
+    pooling = None if kind == "Pooling" else {}
+    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others), "1_Pooling/config.json": pooling})
+    file = path / f"{len(others) + 1}_{kind}" / "config.json"
+    wanted = f"{file}: wanted the file of the {kind} that modules.json lists, found none, as a"
     with pytest.raises(FileNotFoundError, match=re.escape(wanted)):
         SentenceTransformer(path)
 
