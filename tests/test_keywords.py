@@ -27,6 +27,21 @@ LOADERS: dict[str, Callable[..., Any]] = {
 SLOW = {name: {} if "Tokenizer" in name or "Config" in name else {"backend": "reference"} for name in LOADERS}
 
 
+@pytest.mark.parametrize("name", ["AutoModel", "AutoModelForMaskedLM", "AutoConfig", "AutoTokenizer", "BertModel"])
+def test_what_has_no_objects(name: str) -> None:
+    for places in ((), ("bert",)):
+        with pytest.raises(TypeError, match=rf"^{name}: wanted {name}\.from_pretrained\(name\).*, found a call$"):
+            getattr(npbert, name)(*places)
+
+
+@pytest.mark.parametrize("name", ["SentenceTransformer", "CrossEncoder"])
+def test_without_a_folder(name: str) -> None:
+    with pytest.raises(KeywordError, match=f"^{name}: there is no argument 'modules'$"):
+        getattr(npbert, name)(modules=[])
+    with pytest.raises(ValueError, match=r"^model: wanted a folder, package:NAME or a hub id, found None$"):
+        getattr(npbert, name)()
+
+
 @pytest.mark.parametrize("name", LOADERS)
 def test_an_argument_that_there_is_not(name: str, minilm: Path) -> None:
     caller = "feature-extraction" if name == "pipeline" else name

@@ -9,19 +9,17 @@ from contextlib import suppress
 
 from npbert.cli.heads import headed
 from npbert.cli.process import megabytes, peak_memory
-from npbert.cli.settings import Settings, folder_rows, read_settings
+from npbert.cli.settings import Settings, described, folder_rows
 from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.checkpoint import Checkpoint
 from npbert.files.hub import Folder
-from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
 from npbert.models.heads import tied
 from npbert.models.model import BareModel
 from npbert.models.open_weights import open_weights
 from npbert.sentence.folder import SentenceFolder
-from npbert.sentence.names import resolve_sentences
 from npbert.sentence.tail import weighted
 from npbert.text.auto import AutoTokenizer
 
@@ -42,10 +40,7 @@ BYTES = 4  # of a float32
 
 def run(given: argparse.Namespace) -> None:
     """Prints it all; of the weights only the headers are read."""
-    folder = resolve_sentences(given.model)
-    settings = read_settings(folder)
-    transformer = folder.inner(settings.transformer)
-    config = read_config(transformer)
+    folder, settings, transformer, config = described(given.model)
     with open_weights(transformer, config) as checkpoint:
         model = headed(config, checkpoint)
         # Says what is missing or of another shape.
@@ -132,16 +127,20 @@ def _memory_table(
     packed = sum(size for part, size in sizes.items() if part not in (WORDS, POOLER)) + again * BYTES
     words = sizes.get(WORDS, 0)
     cpu = importlib.import_module("npbert_kernels.cpu")
-    chunk = max(3 * cpu.CHUNK_TOKENS // 2, settings.max_seq_length)  # tokens, where sequences do not fit evenly
-    tokens = cpu.get_num_threads() * chunk
-    activations = tokens * BYTES * (5 * config.hidden_size + config.intermediate_size)
+    # At once: a row, its query, key, value and context; or the row, what its feed-forward gives, and the wide one.
+    widest = max(5 * config.hidden_size, 2 * config.hidden_size + config.intermediate_size)
+    activations = cpu.workspace_bytes(widest * BYTES, settings.max_seq_length)
     base = peak_memory() or 0
     rows = [
         ["memory it will take", "", ""],
         ["Python, libraries, tokenizer", megabytes(base), "measured just now"],
         ["weights", megabytes(packed), f"{'int8 and ' if int8 else ''}float32, in the order that the kernels read"],
         ["word embeddings", f"0 to {megabytes(words)}", "stay in the file; only rows in use are read"],
-        ["activations", f"0 to {megabytes(activations)}", f"at {tokens:,} tokens, the most at once"],
+        [
+            "activations",
+            f"0 to {megabytes(activations)}",
+            f"at texts of {settings.max_seq_length:,} tokens, threads: {cpu.get_num_threads()}",
+        ],
         ["all", f"{megabytes(base + packed)} to {megabytes(base + packed + words + activations)}", ""],
     ]
     return table(rows, "<><")

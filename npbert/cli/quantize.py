@@ -11,6 +11,7 @@ from pathlib import Path
 from npbert.cli.streams import show
 from npbert.files.hub import Folder
 from npbert.files.names import MODULES_FILE
+from npbert.files.staging import placed
 from npbert.models.auto import AutoModel, read_config
 from npbert.models.registry import family_class
 from npbert.sentence.names import resolve_sentences
@@ -23,13 +24,8 @@ def run(given: argparse.Namespace) -> None:
     folder, out = resolve_sentences(given.model), Path(given.out)
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"OUT: wanted a folder that is new or empty, found {out}")
-    with _whole(given, out) as partial:
-        try:
-            _write(folder, partial)
-        except OSError as error:
-            if error.filename is None and error.errno is not None:  # as of a full disk
-                raise OSError(error.errno, error.strerror, str(out)) from None
-            raise
+    with _whole(given, out) as partial, placed(partial, out):
+        _write(folder, partial)
     size = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
     show(f"{out}: {size / 1e6:.0f} MB of weights")
 

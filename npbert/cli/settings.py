@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from npbert.cli.heads import VERBS, headed, is_cross_encoder, named_class
 from npbert.files.hub import Folder
@@ -14,6 +14,7 @@ from npbert.models.open_weights import open_weights
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
 from npbert.sentence.folder import SentenceFolder, read_sentence_folder
 from npbert.sentence.modules import ACTIVATIONS, Dense, LayerNorm, Module
+from npbert.sentence.names import resolve_sentences
 
 Settings: TypeAlias = SentenceFolder | CrossEncoderFolder
 SEQUENCES = "sequence_classification"
@@ -22,6 +23,27 @@ MOST_LABELS = 8  # that are shown
 OF_TOKENIZER = ("lower case", "max length")
 ARCHITECTURES = "config.json: architectures"
 NAMES = {function: name for name, function in ACTIVATIONS.items()}
+
+
+class Described(NamedTuple):
+    """What stands in a model's folder besides its weights."""
+
+    folder: Folder
+    settings: Settings
+    transformer: Folder  # the folder of config.json, the weights and the tokenizer
+    config: EncoderConfig
+
+
+def described(name: str) -> Described:
+    """What a model's folder says.
+
+    Raises:
+        OSError, ValueError: as those who find it and read it.
+    """
+    folder = resolve_sentences(name)
+    settings = read_settings(folder)
+    transformer = folder.inner(settings.transformer)
+    return Described(folder, settings, transformer, read_config(transformer))
 
 
 def read_settings(folder: Folder) -> Settings:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 
 from npbert.cli.heads import headed, named_class
-from npbert.cli.settings import ARCHITECTURES, folder_rows, read_settings
+from npbert.cli.settings import ARCHITECTURES, described, folder_rows
 from npbert.cli.streams import show
 from npbert.cli.table import table
 from npbert.files.names import MODULES_FILE
-from npbert.models.auto import read_config
 from npbert.models.open_weights import open_weights
 from npbert.models.registry import family_class
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder
 from npbert.sentence.folder import SentenceFolder
-from npbert.sentence.names import resolve_sentences
 from npbert.sentence.tail import check_weights, weighted
 from npbert.text.auto import AutoTokenizer
 
@@ -23,10 +21,7 @@ WHOLE = "all there and of their shapes"
 
 def run(given: argparse.Namespace) -> None:
     """Prints the settings and what was checked; a failure is an error that names the file."""
-    folder = resolve_sentences(given.model)
-    settings = read_settings(folder)
-    transformer = folder.inner(settings.transformer)
-    config = read_config(transformer)
+    folder, settings, transformer, config = described(given.model)
     with open_weights(transformer, config) as checkpoint:
         found = headed(config, checkpoint)
         rows = [["folder", str(folder), ""], *folder_rows(folder, settings, config, found)]

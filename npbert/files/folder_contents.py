@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from npbert.checks import brief, listed
-from npbert.files.names import CONFIG_FILE
+from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG_FILE
 
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 FORMATS = {
@@ -35,6 +35,8 @@ def instead_of_weights(folder: Path) -> str:
     names = _names(folder)
     if pickled := [name for name in PICKLED if name in names]:
         return f"; {pickled[0]} is pickled, which npbert does not load: convert it to safetensors"
+    if ADAPTER_WEIGHTS in names:
+        return f"; {ADAPTER_WEIGHTS} is an adapter's, wanted {ADAPTER_CONFIG} beside it"
     if others := [name for name in names if name.endswith(".safetensors")]:
         return f"; found {listed(others)}: shards need their index, and other names are not read"
     found = [

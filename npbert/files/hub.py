@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from npbert.checks import brief, show
 from npbert.files.folder_contents import similar_folder
 from npbert.files.json_file import checked_object, read_json
+from npbert.files.links import check_link
 from npbert.files.names import ADAPTER_CONFIG, CONFIG_FILE, INDEX, MODEL_FILES, SINGLE_WEIGHTS, is_inside
 from npbert.files.regular_file import exists
 from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+Made = TypeVar("Made")
 
 PACKAGE_PREFIX = "package:"
 _HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
@@ -67,18 +70,21 @@ class Folder(os.PathLike[str]):
         path: str | os.PathLike[str],
         hub: Mapping[str, Any] | None = None,
         patterns: tuple[str, ...] = MODEL_FILES,
-        known: dict[str, Any] | None = None,
+        known: dict[Any, Any] | None = None,
+        root: Path | None = None,
     ) -> None:
         """
         Args:
             path: the folder's.
             hub, patterns: what `resolve` was given, for the model that an adapter is of.
-            known: path -> what was read of it already.
+            known: path -> what was read of it already; (path, kind) -> what was made.
+            root: the folder of the whole model, where this is one within it.
         """
         self.path = Path(path)
+        self._root = root or self.path
         self._hub = hub or {}
         self._patterns = patterns
-        self._known: dict[str, Any] = {} if known is None else known
+        self._known: dict[Any, Any] = {} if known is None else known
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -90,22 +96,53 @@ class Folder(os.PathLike[str]):
 
     def inner(self, path: str | os.PathLike[str]) -> Folder:
         """A folder within this one, which shares what was read."""
-        return Folder(self.path / path, self._hub, self._patterns, self._known)
+        return Folder(self.path / path, self._hub, self._patterns, self._known, self._root)
+
+    def once(self, kind: Any, make: Callable[[], Made]) -> Made:
+        """What `make` makes of this folder, made once for all who ask for that kind."""
+        key = str(self.path), kind
+        if key not in self._known:
+            self._known[key] = make()
+        made: Made = self._known[key]
+        return made
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name. Raises OSError as `exists`."""
-        return exists(self.path / name)
+        """Whether there is a file of that name, which may be read.
 
-    def json(self, name: str) -> Any:
-        """What a JSON file holds, not to be changed. Errors are those of `read_json`."""
+        Raises:
+            OSError: as `exists`; or it is a link that is not followed.
+        """
+        path = self.path / name
+        if not exists(path):
+            return False
+        check_link(path, self._root)
+        return True
+
+    def json(self, name: str, whose: str = "the model") -> Any:
+        """What a JSON file holds, not to be changed.
+
+        Args:
+            name: the file's.
+            whose: what it belongs to, for the message where there is none.
+
+        Raises:
+            OSError, ValueError: as `has` and `read_json`; or there is no such file.
+        """
         path = self.path / name
         if str(path) not in self._known:
+            if not self.has(name):
+                why = "as a download that was not finished leaves it"
+                raise FileNotFoundError(f"{path}: wanted the file of {whose}, found none, {why}")
             self._known[str(path)] = read_json(path)
         return self._known[str(path)]
 
-    def values(self, name: str) -> dict[str, Any]:
-        """The object that a JSON file holds, in a dict of the caller's own. Errors are those of `read_json_object`."""
-        return dict(checked_object(self.path / name, self.json(name)))
+    def values(self, name: str, whose: str = "the model") -> dict[str, Any]:
+        """The object that a JSON file holds, in a dict of the caller's own.
+
+        Raises:
+            OSError, ValueError: as `json`; or it is no object.
+        """
+        return dict(checked_object(self.path / name, self.json(name, whose)))
 
     def optional_values(self, name: str) -> dict[str, Any]:
         """As `values`; {} where there is no such file."""
@@ -142,7 +179,7 @@ class Folder(os.PathLike[str]):
 
 @HUB
 def resolve(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None,
     *,
     patterns: Iterable[str] = MODEL_FILES,
     organization: str | None = None,
@@ -177,7 +214,7 @@ def resolve(
 
 
 def _found(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None,
     wanted: tuple[str, ...],
     organization: str | None,
     *,

@@ -1,11 +1,4 @@
-"""Files that are read whole: regular ones only, and of bounded size.
-
-Links are followed, wherever they lead, as the system and every other reader of such folders follows them: the hub's
-cache is made of links to its blobs and those of links to a store that caches share, and people link weights and
-vocabularies of a shared disk into a folder of their own. No rule tells these from a link that a stranger made. What
-protects is that nothing is told of a file that is no model's: messages show the values of the keys that they are
-about, cut short, and never a file's text. Whoever unpacks strangers' archives leaves links out there.
-"""
+"""Files that are read whole: regular ones only, and of bounded size."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import errno
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -24,6 +23,7 @@ from npbert.checks import brief, show
 from npbert.files.json_file import unique_keys
 from npbert.files.open_file import Identity, OpenFile
 from npbert.files.regular_file import LFS_POINTER, check_whole
+from npbert.files.staging import named
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -320,9 +320,7 @@ def write_safetensors(
     read: Callable[[str], NDArray[Any]],
     int8: Collection[str] = (),
 ) -> None:
-    """Writes float32 tensors, but for those named in `int8`, of which one is held at a time.
-
-    The file takes its name only when it is complete.
+    """Writes a new file of float32 tensors, but for those named in `int8`, of which one is held at a time.
 
     Raises:
         OSError: it can't be written.
@@ -334,15 +332,9 @@ def write_safetensors(
         header[name] = {"dtype": "I8" if name in int8 else "F32", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
-    try:
-        with partial.open("xb") as file:  # with the permissions that the umask gives, as any file
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name, shape in shapes.items():
-                values = np.ascontiguousarray(read(name), np.int8 if name in int8 else "<f4")
-                assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
-                file.write(values.data)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with named(path), path.open("xb") as file:  # with the permissions that the umask gives, as any file
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes.items():
+            values = np.ascontiguousarray(read(name), np.int8 if name in int8 else "<f4")
+            assert values.shape == shape, f"{name}: {values.shape}, not {shape}"
+            file.write(values.data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from npbert.checks import show
 from npbert.files.hub import HUB, Folder, resolve
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=EncoderModel)
 
 
-class AutoConfig:
+class _Picking:
+    """A class that has no objects."""
+
+    def __init__(self, *places: Any, **given: Any) -> None:
+        name = type(self).__name__
+        raise TypeError(f"{name}: wanted {name}.from_pretrained(name), found a call")
+
+
+class AutoConfig(_Picking):
     """Picks the config class by the `model_type` of a config.json."""
 
     @classmethod
@@ -51,7 +59,7 @@ class AutoConfig:
 def read_config(folder: Folder) -> EncoderConfig:
     """The config of a model's folder. Errors are those of `AutoConfig.from_pretrained`."""
     config_class: type[EncoderConfig] = family_class(_model_type(folder), "Config")
-    return config_of(*read_values(folder), config_class)
+    return config_of(folder, config_class)
 
 
 def _model_type(folder: Folder) -> str:
@@ -65,7 +73,7 @@ def _model_type(folder: Folder) -> str:
     return model_type
 
 
-class _Auto(Generic[Model]):
+class _Auto(_Picking, Generic[Model]):
     """Picks the class of one kind by the `model_type` of a config.json."""
 
     kind: ClassVar[str]  # what the classes' names end with

@@ -16,6 +16,7 @@ from npbert.checks import check_int, check_number, checked_path, wrong
 from npbert.files.folder_contents import instead_of_config
 from npbert.files.hub import HUB, Folder, HubArguments, resolve
 from npbert.files.names import CONFIG_FILE
+from npbert.files.staging import staged, write_text
 from npbert.keywords import OtherArguments
 from npbert.models.architecture import Architecture
 from npbert.models.config_values import head_lists, label_indices, label_names
@@ -361,7 +362,7 @@ class EncoderConfig:
         """
         hub = HUB.of(f"{cls.__name__}.from_pretrained", given)
         folder = resolve(pretrained_model_name_or_path, patterns=(CONFIG_FILE,), **hub)
-        return config_of(*read_values(folder), cls)
+        return config_of(folder, cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, the unknown ones included, in a dict of the caller's own that json can write."""
@@ -386,10 +387,9 @@ class EncoderConfig:
         for key in _WRITTEN_IF_SET:
             if values[key] == defaults[key]:
                 del values[key]
-        folder = checked_path("save_directory", save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        with staged(checked_path("save_directory", save_directory)) as stage:
+            write_text(stage / CONFIG_FILE, text)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -420,9 +420,19 @@ def read_values(folder: Folder) -> tuple[Path, dict[str, Any]]:
     return found / CONFIG_FILE, found.values(CONFIG_FILE)
 
 
-def config_of(path: Path, values: dict[str, Any], cls: type[Config]) -> Config:
-    """A config of a file's values. Raises ValueError, which names the file."""
-    try:
-        return cls.from_dict(values)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def config_of(folder: Folder, cls: type[Config]) -> Config:
+    """The config of a model's folder, made once however many readers have a use for it.
+
+    Raises:
+        OSError: as `read_values`.
+        ValueError: as `read_values`, or as `from_dict`; names the file.
+    """
+
+    def make() -> Config:
+        path, values = read_values(folder)
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    return folder.once(cls, make)

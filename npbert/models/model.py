@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -20,6 +21,7 @@ from npbert.files.hub import HUB, HubArguments, resolve
 from npbert.files.names import ADAPTER_CONFIG, SINGLE_WEIGHTS
 from npbert.files.regular_file import exists
 from npbert.files.safetensors_file import write_safetensors
+from npbert.files.staging import staged
 from npbert.keywords import OtherArguments
 from npbert.models import architectures
 from npbert.models import batch as batches
@@ -33,7 +35,7 @@ from npbert.models.architecture import (
 )
 from npbert.models.cache import KeyValueCache
 from npbert.models.call_arguments import CALL, INPUTS, CallArguments
-from npbert.models.config import EncoderConfig, config_of, read_values
+from npbert.models.config import EncoderConfig, config_of
 from npbert.models.config_values import head_lists
 from npbert.models.devices import ENGINE, EngineArguments, backend_for
 from npbert.models.open_weights import open_weights
@@ -135,7 +137,7 @@ class EncoderModel:
 
     def __init__(
         self,
-        config: EncoderConfig,
+        config: EncoderConfig | None = None,
         weights: NamedWeights | None = None,
         backend: Backend | None = None,
         *,
@@ -143,7 +145,7 @@ class EncoderModel:
         dtype: Dtype = "float32",
     ) -> None:
         """Internal: config is that of the folder which holds the weights."""
-        if weights is None or backend is None:
+        if config is None or weights is None or backend is None:
             name = type(self).__name__
             raise TypeError(f"{name}: wanted {name}.from_pretrained(name), which has weights, found a call")
         self._dtype = dtype
@@ -181,7 +183,7 @@ class EncoderModel:
         """
         folder = resolve(name, **HUB.among(arguments))
         backend, dtype = backend_for(**ENGINE.among(arguments)), arguments["dtype"]
-        config = config_of(*read_values(folder), cls.config_class)
+        config = config_of(folder, cls.config_class)
         checkpoint = open_weights(folder, config)
         try:
             if pooler is None:
@@ -378,9 +380,12 @@ class EncoderModel:
             ValueError: the folder has an adapter.
         """
         folder = checked_path("save_directory", save_directory)
-        if exists(folder / ADAPTER_CONFIG):  # it would be merged once more
-            raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
-        replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(folder)
+        check_no_adapter(folder)
+        with staged(folder) as stage:
+            replace(self.config, architectures=[type(self).__name__], dtype="float32").save_pretrained(stage)
+            self._write_weights(stage / SINGLE_WEIGHTS)
+
+    def _write_weights(self, path: Path) -> None:
         architecture, words = self.config.architecture, self._encoder.words
         head, all_shapes = self.head_shapes(self.config), self._shapes(self.config)
         prefix = architecture.prefix if head else ""
@@ -403,7 +408,7 @@ class EncoderModel:
             quantized = matrix if isinstance(matrix, Quantized) else Quantized.of(matrix)
             return quantized.scales if written in scales else quantized.values
 
-        write_safetensors(folder / SINGLE_WEIGHTS, shapes, read, int8)
+        write_safetensors(path, shapes, read, int8)
 
     def get_input_embeddings(self) -> Embedding:
         """The word embeddings, a float32 or int8 table [V, E].
@@ -544,6 +549,12 @@ class BareModel(EncoderModel):
         ids = checked_lists("ids", ids)
         states = self.run_lists("predict", partial(_states_forward, self._encoder), ids, token_types)
         return np.split(states[LAST_HIDDEN_STATE], np.cumsum([len(row) for row in ids])[:-1]) if ids else []
+
+
+def check_no_adapter(folder: Path) -> None:
+    """Raises ValueError where a model is to be saved beside an adapter, which would be merged once more."""
+    if exists(folder / ADAPTER_CONFIG):
+        raise ValueError(f"save_directory: wanted a folder without {ADAPTER_CONFIG}, found {folder}")
 
 
 def _states_forward(encoder: Encoder) -> Forward:

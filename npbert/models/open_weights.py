@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 from npbert.files.checkpoint import Checkpoint
 from npbert.files.hub import Folder
-from npbert.files.names import ADAPTER_CONFIG
+from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from npbert.models.config import EncoderConfig
 
 
@@ -17,6 +19,9 @@ def open_weights(folder: Folder, config: EncoderConfig) -> Checkpoint:
     """
     base = Checkpoint.open(folder.base)
     if not folder.has(ADAPTER_CONFIG):
+        if folder.has(ADAPTER_WEIGHTS):
+            why = f"there is no {ADAPTER_CONFIG} beside it, as a download that was not finished leaves it"
+            warnings.warn(f"{folder / ADAPTER_WEIGHTS}: not used: {why}", stacklevel=4)
         return base
     from npbert.models.lora import merged  # few folders have one
 

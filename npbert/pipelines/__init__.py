@@ -13,6 +13,7 @@ from npbert.checks import as_count, show
 from npbert.files.hub import resolve
 from npbert.files.names import MODEL_FILES, TOKENIZER_FILES
 from npbert.keywords import OtherArguments, refuse_unknown
+from npbert.signatures import Arguments
 
 if TYPE_CHECKING:
     from npbert_kernels.ops import Dtype
@@ -86,10 +87,8 @@ def pipeline(
             f"model: wanted a folder, a hub id or package:NAME, found none, and npbert chooses none by itself: "
             f"pipeline({task!r}, model=...) with a model that was trained for the task"
         )
-    harmless = OtherArguments.__annotations__
-    others = {key: value for key, value in arguments.items() if key in harmless}
+    others, arguments = Arguments(OtherArguments).apart(arguments)
     refuse_unknown("pipeline", others)
-    arguments = {key: value for key, value in arguments.items() if key not in harmless}
     arguments = kind.checked_arguments(arguments, pipeline)  # before a model is loaded
     hub: dict[str, Any] = {
         "revision": revision,

@@ -11,9 +11,11 @@ from npbert_kernels.ops import Floats
 
 from npbert.arrays import as_array
 from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show
+from npbert.files.staging import staged
 from npbert.keywords import names_of
 from npbert.models.auto import AutoModelForSequenceClassification
 from npbert.models.devices import ENGINE
+from npbert.models.model import check_no_adapter
 from npbert.models.scores import softmax
 from npbert.progress import Progress
 from npbert.sentence.arguments import SENTENCE, SentenceArguments
@@ -56,7 +58,7 @@ class CrossEncoder:
     @SENTENCE
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] | None = None,
         *,
         num_labels: int | None = None,
         max_length: int | None = None,
@@ -253,14 +255,16 @@ class CrossEncoder:
             wanted = f"one of {', '.join(SCORES)}, which a file can name"
             raise ValueError(f"activation_fn: wanted {wanted}, found {show(self.activation_fn)}")
         folder = checked_path("path", path)
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        check_no_adapter(folder)
         settings = self.settings._replace(
             activation=names[0],
             prompts=self.prompts,
             default_prompt_name=self.default_prompt_name,
         )
-        save_cross_encoder_settings(settings, folder)
+        with staged(folder) as stage:
+            self.model.save_pretrained(stage)
+            self.tokenizer.save_pretrained(stage)
+            save_cross_encoder_settings(settings, stage)
 
     save = save_pretrained
 

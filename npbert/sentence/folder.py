@@ -1,8 +1,7 @@
 """What a sentence-transformers folder asks for: modules.json and the files beside it, read and checked.
 
-Old folders, those of 5.4 and those of 6.0 name the same modules by different paths within the package, so only its
-name and the last part of a module's type count. Where each setting came from is kept, for `npbert info` and
-`npbert validate`.
+Old folders, those of 5.4 and those of 6.0 name the same modules by different paths within the package. Where each
+setting came from is kept, for `npbert info` and `npbert validate`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from npbert.checks import brief, listed, show
 from npbert.files.hub import Folder
 from npbert.files.names import CONFIG_FILE, MAX_MODULES, MODEL_FILES, MODULES_FILE, TOKENIZER_CONFIG, TOKENIZER_FILES
 from npbert.models.auto import read_config
-from npbert.sentence.modules import Dense, Module, Pooling, read_module, read_pooling
+from npbert.sentence.modules import Dense, Module, Pooling, check_keys, read_module, read_pooling
 from npbert.sentence.prompts import checked_prompts
 from npbert.sentence.similarity import SIMILARITIES
 
@@ -42,6 +41,8 @@ MAX_PATH = 255  # characters of a module's
 OTHER_SIMILARITIES = {"cos_sim": "cosine", "dot_score": "dot", "dot_product": "dot"}
 """Names of the same functions elsewhere in sentence-transformers."""
 PACKAGE = "sentence_transformers"
+HOMES = tuple(f"{PACKAGE}.{home}." for home in ("models", "base.modules", "sentence_transformer.modules"))
+"""Where modules are: up to 5.3, and since."""
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 CONFIGURED = ("Pooling", "Dense", "LayerNorm")  # by a config.json in a folder of their own
 CLS_BEHIND_PROMPT = (5, 5)
@@ -52,6 +53,11 @@ TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_st
 """The one modality_config that is what a Transformer does without one."""
 TOKENIZER_ARGUMENTS = ("tokenizer_args", "processor_kwargs")
 ARGUMENTS = (*TOKENIZER_ARGUMENTS, "model_args", "config_args", "model_kwargs", "config_kwargs")
+NOT_DONE = ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path")
+TRANSFORMER_KEYS = (
+    *("max_seq_length", "do_lower_case", "transformer_task", "module_output_name", "modality_config"),
+    *(*ARGUMENTS, *NOT_DONE, "unpad_inputs", "backend", "cache_dir"),
+)
 # What these may say that changes no vector here.
 HARMLESS_ARGUMENTS = {
     *("revision", "code_revision", "trust_remote_code", "token", "subfolder", "cache_dir", "local_files_only"),
@@ -155,16 +161,23 @@ def read_modules(folder: Folder) -> list[tuple[str, str]]:
             raise ValueError(f"{file}: module {index}: wanted a type and a path that are strings, found {found}")
         if not _stays_inside(path):
             raise ValueError(f"{file}: module {index}: wanted a path within the folder, found {show(path)}")
-        parts = kind.split(".")
         what = f"{file}: module {index} ({brief(path) or 'the folder itself'}) is a {brief(kind)}"
-        if parts[0] != PACKAGE or len(parts) < 3:
+        name = kind.rpartition(".")[2]
+        if kind.partition(".")[0] != PACKAGE or (name in MODULES and not _is_own(kind, name)):
             raise ValueError(f"{what}, which is none of {PACKAGE}' own and not supported: its code is not run")
-        if (name := parts[-1]) not in MODULES:
+        if name not in MODULES:
             raise ValueError(f"{what}, which is not supported; supported are {', '.join(MODULES)}")
         if name in CONFIGURED and PurePosixPath(path) in [PurePosixPath(other) for _, other in modules]:
             raise ValueError(f"{what}: wanted a folder of its own, found that of another module")
         modules.append((name, path))
     return modules
+
+
+def _is_own(kind: str, name: str) -> bool:
+    """Whether it is a module's path in the package: sentence_transformers.models.Pooling, ...models.Pooling.Pooling."""
+    home = next((home for home in HOMES if kind.startswith(home)), "")
+    files = kind.removeprefix(home).split(".")[:-1]
+    return bool(home) and [file.replace("_", "").lower() for file in files] in ([], [name.lower()])
 
 
 def _check_order(file: Path, kinds: list[str]) -> None:
@@ -236,10 +249,11 @@ def _check_supported(file: Path, values: dict[str, Any], wanted: dict[str, str])
     for key, value in wanted.items():
         if values.get(key, value) != value:
             raise ValueError(f"{file}: {key}: wanted {value!r}, found {show(values[key])}; not supported")
+    check_keys(file, values, TRANSFORMER_KEYS)
     config = values.get("modality_config")
     if config is not None and wanted["transformer_task"] == "feature-extraction" and config != TEXT_ONLY:
         raise ValueError(f"{file}: modality_config: wanted {TEXT_ONLY}, found {show(config)}; not supported")
-    for key in ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path"):
+    for key in NOT_DONE:
         if values.get(key):
             raise ValueError(f"{file}: {key}: wanted none, found {show(values[key])}; not supported")
     for key in ARGUMENTS:

@@ -10,7 +10,8 @@ from npbert_kernels.ops import Activation
 
 from npbert.checks import is_int, show
 from npbert.files.hub import Folder
-from npbert.files.names import CONFIG_FILE
+from npbert.files.names import CONFIG_FILE, MODULES_FILE
+from npbert.keywords import hint
 from npbert.models.pooling import POOLS, Pool
 
 # The name of torch.nn -> the op's.
@@ -35,6 +36,14 @@ POOLING_FLAGS: dict[str, Pool] = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 assert tuple(POOLING_FLAGS.values()) == POOLS == get_args(Pool)
+
+WIDTHS = ("embedding_dimension", "word_embedding_dimension")
+POOLING_KEYS = (*WIDTHS, *POOLING_FLAGS, "pooling_mode", "include_prompt")
+MODULE_KEYS = {
+    "Dense": ("in_features", "out_features", "activation_function", "bias", "use_residual"),
+    "LayerNorm": ("dimension",),
+}
+NAMES = ("module_input_name", "module_output_name")  # of the vectors that a module takes and gives
 
 
 class Pooling(NamedTuple):
@@ -91,8 +100,9 @@ def read_pooling(folder: Folder, hidden_size: int) -> tuple[Pooling, str]:
     Raises:
         OSError, ValueError: config.json can't be read, or has values that are wrong or not supported.
     """
-    file, values = folder / CONFIG_FILE, folder.values(CONFIG_FILE)
-    for key in ("embedding_dimension", "word_embedding_dimension"):
+    file, values = folder / CONFIG_FILE, folder.values(CONFIG_FILE, f"the Pooling that {MODULES_FILE} lists")
+    check_keys(file, values, POOLING_KEYS)
+    for key in WIDTHS:
         if key in values and values[key] != hidden_size:
             raise ValueError(f"{file}: {key}: wanted the model's hidden_size {hidden_size}, found {show(values[key])}")
     include_prompt = _flag(file, values, "include_prompt", True)
@@ -123,13 +133,15 @@ def read_module(kind: str, folder: Folder, width: int) -> tuple[Module | None, s
     """
     if kind == "Dropout":  # it is for training
         return None, ""
-    read = folder.values if kind in ("Dense", "LayerNorm") else folder.optional_values
-    file, values = folder / CONFIG_FILE, read(CONFIG_FILE)
-    for key in ("module_input_name", "module_output_name"):
+    file, values = folder / CONFIG_FILE, {}
+    if kind != "Normalize" or folder.has(CONFIG_FILE):  # in older folders it has no file
+        values = folder.values(CONFIG_FILE, f"the {kind} that {MODULES_FILE} lists")
+    for key in NAMES:
         if values.get(key) not in (VECTOR, None):
             raise ValueError(f"{file}: {key}: wanted {VECTOR!r}, found {show(values[key])}; not supported")
-    if kind == "Normalize":  # in older folders it has no file
+    if kind == "Normalize":
         return Normalize(), ""
+    check_keys(file, values, (*MODULE_KEYS[kind], *NAMES))
     if kind == "LayerNorm":
         return LayerNorm(folder.path, _width(file, values, "dimension", width)), "dimension"
     key = "activation_function"  # Tanh where it is missing, as sentence-transformers has it
@@ -141,8 +153,14 @@ def read_module(kind: str, folder: Folder, width: int) -> tuple[Module | None, s
         activation=ACTIVATIONS[torch_name(file, key, values[key], ACTIVATIONS)] if key in values else "tanh",
         use_residual=_flag(file, values, "use_residual", False),
     )
-    keys = ("in_features", "out_features", key, "bias", "use_residual")
-    return dense, ", ".join(key for key in keys if key in values)
+    return dense, ", ".join(key for key in MODULE_KEYS[kind] if key in values)
+
+
+def check_keys(file: Path, values: dict[str, Any], known: Collection[str]) -> None:
+    """Raises ValueError for a key that sentence-transformers has not: misspelt, or for what is not done here."""
+    for key, value in values.items():
+        if value is not None and key not in known:
+            raise ValueError(f"{file}: there is no key {show(key)}{hint(key, known)}")
 
 
 def torch_name(file: Path, key: str, path: Any, supported: Collection[str]) -> str:

@@ -60,7 +60,7 @@ SENTENCE_HUB = PLACE + Arguments(SentenceCacheArguments)
 
 @SENTENCE_HUB
 def resolve_sentences(
-    name: str | os.PathLike[str], organization: str = SENTENCES, **given: Unpack[SentenceHubArguments]
+    name: str | os.PathLike[str] | None, organization: str = SENTENCES, **given: Unpack[SentenceHubArguments]
 ) -> Folder:
     """The folder of a model and of the files that sentence-transformers has beside it.
 

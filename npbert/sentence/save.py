@@ -9,6 +9,7 @@ from typing import Any
 
 from npbert.files.json_file import read_json_object
 from npbert.files.names import CONFIG_FILE, MODULES_FILE, SINGLE_WEIGHTS
+from npbert.files.staging import write_text
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder
 from npbert.sentence.folder import SETTINGS_FILE, TRANSFORMER_FILE, SentenceFolder
 from npbert.sentence.modules import ACTIVATIONS, POOLING_FLAGS, Dense, LayerNorm, Module, Pooling, torch_path
@@ -23,7 +24,7 @@ def save_sentence_settings(settings: SentenceFolder, hidden_size: int, folder: P
     Args:
         settings: what is written.
         hidden_size: of the encoder.
-        folder: is there.
+        folder: is there, and no module of the model's own lies in it.
 
     Raises:
         OSError: a file can't be written, or the weights of a module can't be read any more.
@@ -53,7 +54,10 @@ def save_sentence_settings(settings: SentenceFolder, hidden_size: int, folder: P
             (folder / name).mkdir(exist_ok=True)
             _write(folder / name / "config.json", config)
             if index > 1:
-                _copy_weights(settings.modules[index - 2], folder / name)
+                module = settings.modules[index - 2]
+                if isinstance(module, Dense | LayerNorm):
+                    # As they stand: what was checked when they were read names the tensors as sentence-transformers.
+                    shutil.copyfile(module.folder / SINGLE_WEIGHTS, folder / name / SINGLE_WEIGHTS)
     _write(folder / MODULES_FILE, entries)
 
 
@@ -106,11 +110,5 @@ def _config(module: Module) -> dict[str, Any]:
     return {}
 
 
-def _copy_weights(module: Module, target: Path) -> None:
-    """As they stand: what was checked when they were read names the tensors as sentence-transformers does."""
-    if isinstance(module, Dense | LayerNorm) and module.folder.resolve() != target.resolve():
-        shutil.copyfile(module.folder / SINGLE_WEIGHTS, target / SINGLE_WEIGHTS)
-
-
 def _write(file: Path, values: Any) -> None:
-    file.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show
+from npbert.files.staging import staged
 from npbert.keywords import names_of
 from npbert.models.auto import AutoModel
 from npbert.models.devices import ENGINE
+from npbert.models.model import check_no_adapter
 from npbert.progress import Progress
 from npbert.sentence.arguments import SENTENCE, SentenceArguments
 from npbert.sentence.folder import read_sentence_folder
@@ -53,7 +55,7 @@ class SentenceTransformer:
     @SENTENCE
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] | None = None,
         *,
         similarity_fn_name: str | None = None,
         truncate_dim: int | None = None,
@@ -298,9 +300,7 @@ class SentenceTransformer:
         from npbert.sentence.save import save_sentence_settings
 
         folder = checked_path("path", path)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        check_no_adapter(folder)
         settings = self.settings._replace(
             max_seq_length=self.max_seq_length,
             pooling=self.settings.pooling._replace(include_prompt=self.include_prompt),
@@ -309,7 +309,10 @@ class SentenceTransformer:
             similarity_fn_name=self.similarity_fn_name,
             truncate_dim=self.truncate_dim,
         )
-        save_sentence_settings(settings, self.model.config.hidden_size, folder)
+        with staged(folder) as stage:
+            self.model.save_pretrained(stage)
+            self.tokenizer.save_pretrained(stage)
+            save_sentence_settings(settings, self.model.config.hidden_size, stage)
 
     save = save_pretrained
 

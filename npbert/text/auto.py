@@ -119,7 +119,7 @@ _CLASSES: dict[str, type[PreTrainedTokenizerFast]] = {
 class AutoTokenizer:
     """Finds a model's tokenizer. `AutoTokenizer.from_pretrained` is all there is to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *places: Any, **given: Any) -> None:
         raise TypeError("AutoTokenizer: wanted AutoTokenizer.from_pretrained(name), found a call")
 
     @staticmethod

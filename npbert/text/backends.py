@@ -38,8 +38,15 @@ def share(tokenizer: Tokenizer, post_processor: bool = True) -> Tokenizer:
     return own
 
 
-def draw_no_lots(tokenizer: Tokenizer) -> None:
-    """Switches off what makes the tokens of a text a matter of chance: BPE's dropout, Unigram's sampling."""
+def draw_no_lots(tokenizer: Tokenizer) -> str | None:
+    """Switches off what makes the tokens of a text a matter of chance: BPE's dropout, Unigram's sampling.
+
+    Returns:
+        What was switched off, if anything was.
+    """
+    found = None
     for name in ("dropout", "alpha"):
-        if getattr(tokenizer.model, name, None):
+        if value := getattr(tokenizer.model, name, None):
+            found = f"{name} {value:g}"
             setattr(tokenizer.model, name, None)
+    return found

@@ -24,7 +24,7 @@ from npbert.files.names import (
     TOKENIZER_FILE,
     WORDPIECE,
 )
-from npbert.files.regular_file import exists, read_bounded
+from npbert.files.regular_file import read_bounded
 from npbert.text.backends import copied
 from npbert.text.errors import as_value_error, guarded
 from npbert.text.families import (
@@ -107,9 +107,9 @@ def load_tokenizer(folder: Folder, family: TokenizerFamily, given: Mapping[str, 
         values |= folder.optional_values(SPECIAL_TOKENS_FILE)
     config = TokenizerConfig({**values, **given}, str(folder / TOKENIZER_CONFIG), family)
     file, parts = folder / TOKENIZER_FILE, [folder / name for name in family.files]
-    if exists(file):
+    if folder.has(TOKENIZER_FILE):
         return _of_steps(*_read(file), config, given, str(file), folder)
-    if parts and all(map(exists, parts)):
+    if parts and all(map(folder.has, family.files)):
         return _of_vocabulary(parts, config, given, str(parts[0]), folder)
     raise _no_files(folder, family)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from tokenizers import Tokenizer
@@ -20,6 +22,7 @@ from npbert.files.names import (
     TOKENIZER_FILES,
     WORDPIECE,
 )
+from npbert.files.staging import staged, write_text
 from npbert.sequences import described
 from npbert.text.arguments import TokenizerArguments, checked_settings
 from npbert.text.backends import draw_no_lots, read, share, written
@@ -119,7 +122,9 @@ class PreTrainedTokenizerFast(Vocabulary):
         self._greatest_id = loaded.greatest_id
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
-            draw_no_lots(backend)
+            if lots := draw_no_lots(backend):
+                why = "it is for training, where tokens are drawn by lot"
+                warnings.warn(f"{where}: {lots}: switched off: {why}", stacklevel=3)
         self._around = around_a_text(backend, where)
         with guarded(f"{where}: not a valid tokenizer"):
             self._long_texts = LongTexts(backend)
@@ -168,7 +173,6 @@ class PreTrainedTokenizerFast(Vocabulary):
             OSError: one can't be written.
         """
         folder = checked_path("save_directory", save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         config = {
             **self._settings.config,
             "tokenizer_class": self.family.name,
@@ -184,19 +188,21 @@ class PreTrainedTokenizerFast(Vocabulary):
         special: dict[str, Any] = {**self.special_tokens_map}
         if self.extra_special_tokens:
             special["additional_special_tokens"] = self.extra_special_tokens
-        for file, values in ((TOKENIZER_CONFIG, config), (SPECIAL_TOKENS_FILE, special)):
-            text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
-            (folder / file).write_text(text + "\n", encoding="utf-8")
-        try:
-            self._backend.save(str(folder / TOKENIZER_FILE))
-            vocabulary = self._backend.model.save(str(folder)) if self.family.files in (WORDPIECE, BYTE_BPE) else []
-        except BaseException as error:
-            if not is_foreign_error(error):
-                raise
-            raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
-        return (
-            *(str(folder / file) for file in (TOKENIZER_CONFIG, SPECIAL_TOKENS_FILE, TOKENIZER_FILE)),
-            *vocabulary,
+        vocabulary: list[str] = []
+        with staged(folder) as stage:
+            for file, values in ((TOKENIZER_CONFIG, config), (SPECIAL_TOKENS_FILE, special)):
+                text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
+                write_text(stage / file, text + "\n")
+            try:
+                self._backend.save(str(stage / TOKENIZER_FILE))
+                if self.family.files in (WORDPIECE, BYTE_BPE):
+                    vocabulary = [Path(path).name for path in self._backend.model.save(str(stage))]
+            except BaseException as error:
+                if not is_foreign_error(error):
+                    raise
+                raise OSError(f"{folder / TOKENIZER_FILE}: can't be written: {said(error)}") from None
+        return tuple(
+            str(folder / file) for file in (TOKENIZER_CONFIG, SPECIAL_TOKENS_FILE, TOKENIZER_FILE, *vocabulary)
         )
 
     def check_vocabulary(self, vocab_size: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tokenizers.models import BPE
 
 from npbert.checks import check_bool, check_choice, show
-from npbert.sequences import as_list, described
+from npbert.sequences import as_list, described, is_table
 from npbert.text.errors import guarded
 from npbert.text.inputs import check_unicode, checked_texts, list_of
 from npbert.text.settings import NAMES, Settings
@@ -253,6 +253,8 @@ class Vocabulary:
                 raise ValueError(f"token_ids: wanted ids, or a dict with the key input_ids, found {show(token_ids)}")
             token_ids = token_ids["input_ids"]
         rows = listed(token_ids)
+        if is_table(rows):
+            raise ValueError(f"token_ids: wanted ids, found {described(rows)}: one of its columns is a list")
         if not isinstance(rows, list):
             rows = [rows]
         if rows and isinstance(rows[0], list):
@@ -270,7 +272,7 @@ class Vocabulary:
     ) -> list[str]:
         """As `decode`, errors included; always a list. A single row of ids is one text, as transformers 5 has it."""
         rows = listed(sequences)
-        if rows == []:
+        if isinstance(rows, list) and not rows:
             return []
         texts = self.decode(rows, skip_special_tokens, clean_up_tokenization_spaces)
         return [texts] if isinstance(texts, str) else list(texts)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from families import FAMILIES
+from npbert_kernels import cpu
 
 import npbert
 from npbert import SentenceTransformer
@@ -184,6 +185,17 @@ def test_info_says_what_and_where_from(minilm: Path) -> None:
     assert memory[-1].startswith("all ")
     low, high = (float(figure) for figure in re.findall(r"([\d.]+) MB", memory[-1]))
     assert 60 < low < high < 300
+
+
+def test_info_says_what_activations_take(minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what the planner allocates no less than half is said, which counts padding to panels and scratch as well."""
+    model = SentenceTransformer(minilm)
+    model.encode(["word " * 256] * 3 * cpu.get_num_threads())
+    ((program,),) = [model.model._programs.values()]
+    taken = sum(len(workspace._memory) for workspace in program._free) / 1e6
+    assert main(["info", str(minilm)]) == 0
+    said = float(re.search(r"activations +0 to ([\d.]+) MB  at texts of 256 tokens", capsys.readouterr().out)[1])
+    assert taken / 2 < said < 2 * taken
 
 
 def test_info_of_bert_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

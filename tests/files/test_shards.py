@@ -53,14 +53,15 @@ def test_a_single_file_comes_before_an_index(tmp_path: Path) -> None:
         assert list(checkpoint) == ["only"]
 
 
-def test_symlinks_are_fine(tmp_path: Path) -> None:
+def test_links_of_the_hubs_cache(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshots" / "main"
     (tmp_path / "blobs").mkdir()
-    (tmp_path / "snapshot").mkdir()
+    snapshot.mkdir(parents=True)
     sharded(tmp_path / "blobs", MAP)
     for number, file in enumerate(sorted((tmp_path / "blobs").iterdir())):
         blob = file.rename(file.with_name(f"{number}"))
-        (tmp_path / "snapshot" / file.name).symlink_to(Path("..") / "blobs" / blob.name)
-    with Checkpoint.open(tmp_path / "snapshot") as checkpoint:
+        (snapshot / file.name).symlink_to(Path("..") / ".." / "blobs" / blob.name)
+    with Checkpoint.open(snapshot) as checkpoint:
         assert checkpoint.read("b").item() == 1
 
 

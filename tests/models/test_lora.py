@@ -345,6 +345,18 @@ def test_an_adapter_without_its_weights(base: Path, tmp_path: Path) -> None:
         answer(folder)
 
 
+def test_an_adapter_without_its_config(base: Path) -> None:
+    """Nothing is merged, as nothing says how; that is told."""
+    plain = answer(base)
+    write_adapter(base, {"a": np.ones(1, np.float32)})
+    (base / "adapter_config.json").unlink()
+    with pytest.warns(UserWarning, match=r"adapter_model\.safetensors: not used: there is no adapter_config\.json"):
+        np.testing.assert_array_equal(answer(base), plain)
+    (base / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"found neither; adapter_model\.safetensors is an adapter's, wanted"):
+        answer(base)
+
+
 def test_an_adapter_of_an_adapter(base: Path, tmp_path: Path) -> None:
     write_adapter(base, {})
     folder = write_adapter(tmp_path / "second", {}, base_model_name_or_path=str(base))

@@ -202,6 +202,14 @@ def test_tasks_of_other_inputs(task_folder: Callable[..., Path]) -> None:
     assert fill("a [MASK]", targets=Column(["cat", "dog"])) == fill("a [MASK]", targets=["cat", "dog"])
 
 
+def test_a_table_of_ids(tokenizer: Any) -> None:
+    for call in (tokenizer.decode, tokenizer.batch_decode):
+        with pytest.raises(
+            ValueError, match=r"^token_ids: wanted ids, found a table, DataFrame: one of its columns is"
+        ):
+            call(DataFrame())
+
+
 @pytest.mark.parametrize("kind", sorted({*OTHERS} - {"no axis"}))
 def test_what_is_refused(
     kind: str, sentences: SentenceTransformer, reranker: CrossEncoder, task_folder: Callable[..., Path]

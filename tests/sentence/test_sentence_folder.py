@@ -225,7 +225,13 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
         ),
         *(
             ({"modules.json": modules(TRANSFORMER, name)}, f"module 1 .1_Pooling. is a {name}, which is none of")
-            for name in ("Pooling", "sentence_transformers.Pooling", "sentence_transformers_x.models.Pooling")
+            for name in (
+                "Pooling",
+                "sentence_transformers.Pooling",
+                "sentence_transformers_x.models.Pooling",
+                "sentence_transformers.custom.Pooling",
+                "sentence_transformers.models.custom.Pooling",
+            )
         ),
         *(
             (
@@ -241,6 +247,14 @@ def test_a_package_is_not_imported(model: SentenceTransformer) -> None:
         (
             {"modules.json": [*PLAIN[:1], {"type": POOLING}]},
             "module 1: wanted a type and a path that are strings, found .* and a path None",
+        ),
+        *(
+            ({file: {**known, key: value}}, rf"/{file}: there is no key '{key}'; is '{meant}' meant\?$")
+            for file, known, key, value, meant in (
+                ("1_Pooling/config.json", {}, "pooling_mode_max_token", True, "pooling_mode_max_tokens"),
+                ("1_Pooling/config.json", flags("cls_token"), "include_promt", False, "include_prompt"),
+                ("sentence_bert_config.json", {}, "max_seq_lenght", 10, "max_seq_length"),
+            )
         ),
         ({"modules.json": modules(TRANSFORMER, NORMALIZE)}, "module 1: wanted Pooling, found Normalize"),
         ({"modules.json": modules(POOLING, NORMALIZE)}, "module 0: wanted Transformer, found Pooling"),
@@ -410,6 +424,18 @@ def test_a_file_without_an_end(folders: Callable[..., Path], name: str) -> None:
     path = folders({name: None})
     (path / name).symlink_to("/dev/zero")
     with pytest.raises(OSError, match=rf"{name}: wanted a regular file$"):
+        SentenceTransformer(path)
+
+
+@pytest.mark.parametrize("kind", ["Pooling", "Dense", "LayerNorm"])
+def test_a_module_whose_file_is_missing(kind: str, folder: Callable[..., Path]) -> None:
+    """As where a download was not finished: the message says what wants the file."""
+    others = () if kind == "Pooling" else (f"sentence_transformers.models.{kind}",)
+    pooling = None if kind == "Pooling" else {}
+    path = folder({"modules.json": modules(TRANSFORMER, POOLING, *others), "1_Pooling/config.json": pooling})
+    file = path / f"{len(others) + 1}_{kind}" / "config.json"
+    wanted = f"{file}: wanted the file of the {kind} that modules.json lists, found none, as a"
+    with pytest.raises(FileNotFoundError, match=re.escape(wanted)):
         SentenceTransformer(path)
 
 

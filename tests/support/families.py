@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+STEMS = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "camembert": "Camembert",
+    "albert": "Albert",
+    "electra": "Electra",
+    "mpnet": "MPNet",
+    "modernbert": "ModernBert",
+}
+"""model_type -> how the names of its classes begin."""
+
 COMMON = {
     "vocab_size": 61,
     "hidden_size": 42,

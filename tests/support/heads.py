@@ -13,25 +13,14 @@ import pytest
 import torch
 import transformers
 from conftest import NORM_WEIGHTS, TABLES, add_distances
-from families import FAMILIES
+from families import FAMILIES, STEMS
 from npbert_kernels.ops import Backend
 from safetensors.numpy import load_file, save_file
 
 import npbert
 
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-    "modernbert": "ModernBert",
-}
 HEADS_OF = {"modernbert": ("ForMaskedLM",)}
-"""Those that npbert has, of families of which it has not all."""
+"""The heads that npbert has, of families that it does not have all heads of."""
 KINDS = (
     "ForPreTraining",
     "ForMaskedLM",

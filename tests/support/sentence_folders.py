@@ -53,7 +53,9 @@ def with_files(source: Path, target: Path, files: dict[str, Any] | None = None) 
     files = files or {}
     top = {file.partition("/")[0] for file in files}
     for path in source.iterdir():
-        if path.name not in top:
+        if path.is_dir() and path.name not in top:
+            shutil.copytree(path, target / path.name)  # what a test takes out of it stays in the source
+        elif path.name not in top:
             (target / path.name).symlink_to(path)
     for name, content in files.items():
         if content is not None:

@@ -232,12 +232,14 @@ def test_dropout_is_off(tmp_path: Path) -> None:
         write_folder(tmp_path, {**given, "changes": {"model.dropout": 0.9}, "config": config})
         backend = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
         assert len({tuple(backend.encode(text).tokens) for _ in range(50)}) > 1
-        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-        for each in (
-            tokenizer,
-            PreTrainedTokenizerFast(tokenizer_object=backend),
-            pickle.loads(pickle.dumps(tokenizer)),
-        ):
+        with pytest.warns(UserWarning, match=r": dropout 0\.9: switched off: it is for training"):
+            tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+        with pytest.warns(UserWarning, match=r"^tokenizer: dropout 0\.9: switched off"):
+            of_object = PreTrainedTokenizerFast(tokenizer_object=backend)
+        with pytest.warns(UserWarning, match=r"^tokenizer: dropout 0\.9: switched off"):
+            of_file = PreTrainedTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json")
+        assert backend.model.dropout is not None  # the caller's own stays as it is
+        for each in (tokenizer, of_object, of_file, pickle.loads(pickle.dumps(tokenizer))):
             assert {tuple(each.tokenize(text)) for _ in range(50)} == {tuple(wanted)}
         tokenizer.save_pretrained(tmp_path)
         assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["dropout"] is None

@@ -6,6 +6,7 @@ import zlib
 from functools import cache
 from typing import Any
 
+import families
 import numpy as np
 
 from torture import tokenizers_made
@@ -17,21 +18,12 @@ HIDDEN, HEADS, POSITIONS = 8, 2, 24
 LABELS = {"ForTokenClassification": ["O", "B-PER", "I-PER"], "ForSequenceClassification": ["no", "yes"]}
 ENTAILMENT = ["contradiction", "neutral", "entailment"]
 KINDS = ("Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-}
 VARIETIES = {
     "relative_key": ("bert", {"position_embedding_type": "relative_key"}),
     "relative_key_query": ("bert", {"position_embedding_type": "relative_key_query"}),
     "groups": ("albert", {"num_hidden_layers": 2, "num_hidden_groups": 2, "inner_group_num": 1}),
 }
+STEMS = {family: stem for family, stem in families.STEMS.items() if family in FAMILIES}  # BERT and its kin
 assert set(STEMS) == set(FAMILIES)
 
 

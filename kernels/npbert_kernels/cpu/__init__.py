@@ -14,17 +14,16 @@ import numpy as np
 from .. import object_store
 from ..ops import Dtype, Floats, Forward
 from . import layout, library
-from .blocking import CHUNK_TOKENS
 from .dtypes import CODES, FORMATS
 from .isa import VECTORS, selected
 from .launch import launch_steps
 from .memory import address
-from .program import Program
+from .program import Program, workspace_bytes
 from .recorder import record
 from .store import Store, round_up
 from .team import get_num_threads, set_num_threads
 
-__all__ = ["CHUNK_TOKENS", "Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup"]
+__all__ = ["Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup", "workspace_bytes"]
 
 
 class Cpu:

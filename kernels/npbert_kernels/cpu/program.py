@@ -154,6 +154,17 @@ class Program:
         return Workspace(self._recording, members, slots, round_up(rows, GRAIN), round_up(longest, GRAIN))
 
 
+def workspace_bytes(row_bytes: int, longest: int) -> int:
+    """The most that the activations of a call take, without what it gives: a chunk for each thread.
+
+    Args:
+        row_bytes: of the activations that a token has at once.
+        longest: tokens of the longest sequence.
+    """
+    rows = max(longest, (3 * CHUNK_TOKENS + longest) // 2)  # a chunk ends where a sequence does
+    return get_num_threads() * round_up(rows, GRAIN) * row_bytes
+
+
 def _chunks(cu_seqlens: Ints) -> Ints:
     """The first sequence of each chunk, and B.
 
