@@ -31,6 +31,7 @@ GROUPS = {
     "attention": "encoder",
     "relative positions": "encoder",
     "feed-forward": "encoder",
+    "last LayerNorm": "encoder",
     POOLER: POOLER,
     HEAD: HEAD,
     TAIL: TAIL,

@@ -105,6 +105,8 @@ FAMILIES = {
     "xlm-roberta": XLM_ROBERTA,
     "camembert": CAMEMBERT,
     "albert": ALBERT,
+    "modernbert": GENERIC,
+    "gpt2": GENERIC,
 }
 """config.json's model_type -> family."""
 

@@ -70,7 +70,7 @@ def find_family(folder: Folder) -> TokenizerFamily:
         if name is not None:
             family = family_of_class(name) if isinstance(name, str) else None
             if family is None and (not isinstance(name, str) or not folder.has(TOKENIZER_FILE)):
-                names = ", ".join((*(known.name for known in FAMILIES.values()), *GENERIC_NAMES))
+                names = ", ".join(dict.fromkeys((*(known.name for known in FAMILIES.values()), *GENERIC_NAMES)))
                 wanted = f"tokenizer_class: wanted one of {names}, or a {TOKENIZER_FILE}"
                 raise ValueError(f"{folder / file}: {wanted}, found {show(name)}")
             return family or GENERIC
