@@ -40,13 +40,14 @@ def staged(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def placed(partial: Path, folder: Path) -> Iterator[None]:
-    """Around what is written into `partial` in the place of `folder`: an OSError names the file's place there."""
+    """Around what is written into `partial` in the place of `folder`: an OSError names the file's place there, or else
+    the folder."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or not isinstance(error.filename, str):
+        if error.errno is None:
             raise
-        place = Path(error.filename)
+        place = Path(error.filename) if isinstance(error.filename, str) else partial
         if place.is_relative_to(partial):
             place = folder / place.relative_to(partial)
         raise OSError(error.errno, error.strerror, str(place)) from None

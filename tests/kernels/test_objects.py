@@ -8,7 +8,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +160,7 @@ def test_the_name_is_a_hash_of_compiler_and_cpu(monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as changed:
         changed.setattr(objects, "_version", lambda package: b"0.0")
         assert objects.name(isa) != name
-    host = replace(isa, target=None, features="")
+    host = isa._replace(target=None, features="")
     name, (cpu, features) = objects.name(host), objects.host()
     for other in (("another", features), (cpu, features | {"another"})):
         with monkeypatch.context() as changed:
@@ -176,6 +175,6 @@ def test_what_is_compiled_for_a_target_is_for_any_cpu_that_has_it(isa: ISA, monk
     monkeypatch.setattr(objects, "host", lambda: ("another", frozenset({"everything"})))
     assert objects.name(isa) == name
     for change in ({"target": "another"}, {"features": "+another"}, {"name": "another"}):
-        assert objects.name(replace(isa, **change)) != name
+        assert objects.name(isa._replace(**change)) != name
     monkeypatch.setattr(sys, "platform", "another")
     assert objects.name(isa) != name

@@ -119,7 +119,7 @@ def test_a_file_that_is_gone(family_folder: Folders, tmp_path: Path) -> None:
         model.prune_heads({0: [1]})
     with pytest.raises(OSError, match=r"model\.safetensors: the file has changed"):
         model.save_pretrained(tmp_path / "saved")
-    assert [file.name for file in (tmp_path / "saved").iterdir()] == ["config.json"]
+    assert not (tmp_path / "saved").exists()
 
 
 def test_a_file_that_can_not_be_read_for_a_while(

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 
-def thinned(cases: Iterable[Any], stays: Callable[[Any], bool]) -> list[Any]:
-    """The parameters of a test: those that do not stay are marked `exhaustive`."""
-    return [one if stays(one) else _marked(one) for one in cases]
+def thinned(cases: Iterable[Any], stays: Callable[[Any], bool], *, one_argument: bool = False) -> list[Any]:
+    """The cases of a test: the ones that do not stay are marked `exhaustive`.
 
+    one_argument: a case that is a tuple is one argument all the same.
+    """
 
-def _marked(one: Any) -> Any:
-    return pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=pytest.mark.exhaustive)
+    def marked(case: Any) -> Any:
+        values = case if isinstance(case, tuple) and not one_argument else (case,)
+        return pytest.param(*values, marks=pytest.mark.exhaustive)
+
+    return [case if stays(case) else marked(case) for case in cases]
