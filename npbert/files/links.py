@@ -29,8 +29,7 @@ def check_link(path: Path, root: Path) -> None:
     Raises:
         OSError: it is such a link, or a folder on the way is one and the file there has no such name.
     """
-    ways = [path, *(folder for folder in path.parents if folder.is_relative_to(root) and folder != root)]
-    if path.suffix == _WEIGHTS or not any(map(os.path.islink, ways)):
+    if path.suffix == _WEIGHTS or not _is_linked(path, root):
         return
     target = Path(os.path.realpath(path))
     named = target.name.endswith(path.name) or _DIGEST.search(target.name)
@@ -38,6 +37,16 @@ def check_link(path: Path, root: Path) -> None:
         return  # what is no file is for its reader to refuse
     wanted = "wanted a file of the same name there, or one that a store named by what it holds"
     raise OSError(f"{path}: a link that leads out of the model's folder: {wanted}, found {brief(target)}")
+
+
+def _is_linked(path: Path, root: Path) -> bool:
+    """Whether it is a link, or one of the folders is that lead to it from `root`."""
+    way = os.fspath(root)
+    for name in path.relative_to(root).parts:
+        way = os.path.join(way, name)
+        if os.path.islink(way):
+            return True
+    return False
 
 
 def _places(root: Path) -> list[Path]:

@@ -39,7 +39,7 @@ STORED = {**FLOATS, "I8": np.dtype(np.int8)}
 
 MAX_HEADER = 10**8  # bytes, the library's limit
 MAX_DIMENSIONS = 32  # NumPy 1's limit; NumPy 2's is 64
-CHUNK = 2**16  # elements: what was just read is checked and converted while it is in the second-level cache
+CHUNK = 2**18  # elements: what was just read is checked and converted while it is in a cache
 
 GROUP = 2**7  # elements whose sum tells what they were: no more than a row of embeddings
 _BEGINS = np.arange(0, CHUNK, GROUP)
