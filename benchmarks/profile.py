@@ -1,6 +1,6 @@
 """Where npbert's time goes, step by step: `python -m benchmarks.profile MODEL [--case 1x128] [--dtype int8]`.
 
-Each step's cycles are member 0's, its wait at the barrier included, the least of several runs, and the rate is the
+Each step's cycles are thread 0's, its wait at the barrier included, the least of several runs, and the rate is the
 best; the clock of the time stamp counter is measured beside them.
 """
 

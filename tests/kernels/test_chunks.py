@@ -23,7 +23,7 @@ def test_chunks(lengths: list[int]) -> None:
 
 
 def test_equal_lengths() -> None:
-    """Chunks of equal size, which members finish at the same time."""
+    """Chunks of equal size, which threads finish at the same time."""
     assert _chunks(np.arange(9) * 128).tolist() == list(range(9))
     assert np.diff(_chunks(np.arange(65) * 16)).max() <= 1 + np.diff(_chunks(np.arange(65) * 16)).min()
     assert _chunks(np.array([0, 7, 16])).tolist() == [0, 2]

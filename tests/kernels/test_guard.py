@@ -50,8 +50,8 @@ def guarded_empty(shape, dtype=float, **rest):
 def tables(width):
     return normal(7, width), normal(9, width), normal(2, width)
 
-def case(width, heads, size, lengths, key_lens, inputs_embeds, members, dtype="float32"):
-    set_num_threads(members)
+def case(width, heads, size, lengths, key_lens, inputs_embeds, threads, dtype="float32"):
+    set_num_threads(threads)
     T, inner = sum(lengths), heads * size
     words, positions, types = tables(width)
     if dtype == "int8":

@@ -94,18 +94,18 @@ def threads() -> Iterator[None]:
     width=st.sampled_from([1, 2, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 129]),
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     offset=st.integers(0, 3),
-    members=st.sampled_from([1, 3]),
+    threads=st.sampled_from([1, 3]),
     kept=st.sampled_from([1, 7, 512]),
     seed=st.integers(0, 99),
 )
 def test_the_bits_of_a_table_in_memory(
-    tmp_path: Path, dtype: Dtype, width: int, lengths: Sequence[int], offset: int, members: int, kept: int, seed: int
+    tmp_path: Path, dtype: Dtype, width: int, lengths: Sequence[int], offset: int, threads: int, kept: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((23, width), np.float32)
     rows[:, 0] *= np.float32(2.0**-20)  # where a float16 has no leading 1
     values, scales, same = stored(rows, dtype)
-    set_num_threads(members)
+    set_num_threads(threads)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "KEPT_ROWS", kept)
         file = Rows(tmp_path / "rows", values, dtype, scales, offset)
@@ -151,13 +151,13 @@ def descriptor_that_fails(how: int, path: Path) -> Iterator[int]:
         os.close(number)
 
 
-@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("how", [errno.EBADF, errno.EIO, errno.ESPIPE, ENDED])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_read_that_fails(tmp_path: Path, dtype: Dtype, how: int, members: int) -> None:
+def test_a_read_that_fails(tmp_path: Path, dtype: Dtype, how: int, threads: int) -> None:
     if how == errno.EIO and not os.path.exists("/proc/self/mem"):
         pytest.skip("no file at hand that fails so")
-    set_num_threads(members)
+    set_num_threads(threads)
     values, scales, same = stored(np.random.default_rng(0).standard_normal((9, 20), np.float32), dtype)
     file = Rows(tmp_path / "rows", values, dtype, scales)
     good = file.number

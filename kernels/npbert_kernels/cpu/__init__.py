@@ -1,4 +1,4 @@
-"""The CPU backend: ops recorded into a program that a team of threads runs in one native call.
+"""The CPU backend: ops recorded into a program that a pool of threads runs in one native call.
 
 Nothing here imports numba; `compile` does, in a process of its own.
 """
@@ -21,7 +21,7 @@ from .memory import address
 from .program import Program, workspace_bytes
 from .recorder import record
 from .store import Store, round_up
-from .team import get_num_threads, set_num_threads
+from .thread_pool import get_num_threads, set_num_threads
 
 __all__ = ["Cpu", "backend", "fma_rates", "get_num_threads", "set_num_threads", "warmup", "workspace_bytes"]
 
@@ -59,7 +59,7 @@ def fma_rates(seconds: float = 0.2, dtype: Dtype = "float32") -> list[float]:
     stop = time.perf_counter() + seconds
     while not rates or time.perf_counter() < stop:
         start = time.perf_counter()
-        launch_steps(step[None], target, members=1)
+        launch_steps(step[None], target, threads=1)
         rates.append(float(flops / (time.perf_counter() - start)))
     return rates
 

@@ -15,7 +15,7 @@ KC = 768
 CHAIN = 256
 # Rows of one block: BLOCK_TILES ROWS x KC x 4 bytes and two panels of W fit the second-level cache.
 BLOCK_TILES = max(1, 144 // _ISA.rows)
-# Tokens that one member takes through all steps before the next: its activations stay in the second-level cache.
+# Tokens that one thread takes through all steps before the next: its activations stay in the second-level cache.
 CHUNK_TOKENS = BLOCK_TILES * _ISA.rows
 # Floats behind each row of a buffer: rows whose length is a multiple of 4 KiB would share their cache sets. With
 # panel columns a multiple of 128 bytes this makes every row an odd number of cache lines long.

@@ -41,28 +41,28 @@ class Axis(IntEnum):
     FIXED = 4  # the same whatever the chunk: tables, masks
 
 
-# The frame: one launch. Members get its address and their rank. The last words change from call to call.
+# The frame: one launch. Threads get its address and their rank. The last words change from call to call.
 (
-    FRAME_MEMBERS,
+    FRAME_THREADS,
     FRAME_SYNC,  # address: the words below
     FRAME_STEPS,  # address: [steps, STEP_WORDS]
     FRAME_STEP_COUNT,
     FRAME_BUFFERS,  # address: [buffers, BUFFER_WORDS]
     FRAME_SLOT_BYTES,  # of one slot's buffers
-    FRAME_SCRATCH,  # address: one area for each member
+    FRAME_SCRATCH,  # address: one area for each thread
     FRAME_SCRATCH_BYTES,  # of one area
     FRAME_CHUNK_COUNT,
-    FRAME_SLOTS,  # how many chunks are under way at a time, at most one for each member
-    FRAME_GROUPS,  # of members in a slot: members / slots, rounded up
+    FRAME_SLOTS,  # how many chunks are under way at a time, at most one for each thread
+    FRAME_GROUPS,  # of threads in a slot: threads / slots, rounded up
     FRAME_CHUNKS,  # address: [chunks + 1], the first sequence of each
     FRAME_CU_SEQLENS,  # address: [B + 1]
     FRAME_KEY_LENS,  # address: [B]
     FRAME_CU_SELECTED,  # address: [B + 1]
     FRAME_PAIRS_AT,  # address: [B], where what each sequence has for pairs of query and key begins, in floats a head
-    FRAME_PROFILE,  # address: [steps] cycles that member 0 spent, or 0
+    FRAME_PROFILE,  # address: [steps] cycles that thread 0 spent, or 0
     FRAME_DESCRIPTOR,  # of the file that words are read from
-    FRAME_KEPT,  # how many rows of that file a member keeps in its scratch: a word for each that says which, the rows
-    FRAME_KEPT_AT,  # bytes before these in each member's scratch
+    FRAME_KEPT,  # how many rows of that file a thread keeps in its scratch: a word for each that says which, the rows
+    FRAME_KEPT_AT,  # bytes before these in each thread's scratch
     FRAME_CACHE,  # address: of keys and values that outlive the launch
     FRAME_CACHE_LAYER_BYTES,  # of one layer's
     FRAME_CACHE_AT,  # address: [B], floats before each sequence's in a layer's
@@ -71,19 +71,19 @@ class Axis(IntEnum):
     FRAME_WORDS,
 ) = range(26)
 
-# The words that members share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
-# for each member, which no other touches; then the slots, each with a ticket for each group.
-SYNC_ABORT, SYNC_BEGUN, SYNC_FINISHED, SYNC_MEMBERS = 0, LINE, 2 * LINE, 3 * LINE
+# The words that threads share, in bytes from FRAME_SYNC; all are 0 before a launch. First the launch's own; then a line
+# for each thread, which no other touches; then the slots, each with a ticket for each group.
+SYNC_ABORT, SYNC_BEGUN, SYNC_FINISHED, SYNC_THREADS = 0, LINE, 2 * LINE, 3 * LINE
 SYNC_FAILED = WORD  # beside the abort word, and written before it: why a file can't be read, an errno or ENDED; else 0
 ENDED = -1  # the file is shorter than it was
-MEMBER_SERIAL, MEMBER_GROUP, MEMBER_DONE, MEMBER_ITEMS, MEMBER_CLOCK = range(5)  # words of a member's line
+THREAD_SERIAL, THREAD_GROUP, THREAD_DONE, THREAD_ITEMS, THREAD_CLOCK = range(5)  # words of a thread's line
 SLOT_SERIAL, SLOT_CHUNK, SLOT_DONE, SLOT_TICKETS = 0, LINE, 2 * LINE, 3 * LINE
 TICKET_BITS = 32  # a ticket: how many items are taken, and above these bits the serial number of their step
 
 
-def sync_bytes(members: int) -> int:
-    """Room for the shared words, whatever the number of slots: slots times groups is less than twice the members."""
-    return SYNC_MEMBERS + members * (LINE + SLOT_TICKETS + 2 * LINE)
+def sync_bytes(threads: int) -> int:
+    """Room for the shared words, whatever the number of slots: slots times groups is less than twice the threads."""
+    return SYNC_THREADS + threads * (LINE + SLOT_TICKETS + 2 * LINE)
 
 
 STEP_WORDS = 19

@@ -15,26 +15,26 @@ from .layout import BUFFER_AXIS, BUFFER_BASE, BUFFER_ROW_BYTES, BUFFER_WORDS, LI
 from .memory import address, pages
 from .recorder import Recording
 from .store import round_up
-from .team import get_num_threads
+from .thread_pool import get_num_threads
 
 GRAIN = 64  # rows: workspaces grow in these steps
-KEPT_ROWS = 512  # of a file, by all members: frequent words are found there
+KEPT_ROWS = 512  # of a file, by all threads: frequent words are found there
 
 
 class Workspace:
     """One caller's frame, buffers and scratch: `slots` chunks of up to `rows` tokens, sequences of up to `longest`."""
 
-    def __init__(self, recording: Recording, members: int, slots: int, rows: int, longest: int) -> None:
-        self.members, self.slots, self.rows, self.longest = members, slots, rows, longest
+    def __init__(self, recording: Recording, threads: int, slots: int, rows: int, longest: int) -> None:
+        self.threads, self.slots, self.rows, self.longest = threads, slots, rows, longest
         isa = selected()
         panels = round_up(longest, isa.panel) // isa.panel
         keys = panels * isa.panel * recording.head_size
         scores = isa.rows * (panels * isa.panel + ROW_PADDING)
         kept_at = round_up((keys + scores + isa.panel) * 4, 4096)
-        kept = max(1, KEPT_ROWS // members) if recording.file_row_bytes else 0
+        kept = max(1, KEPT_ROWS // threads) if recording.file_row_bytes else 0
         scratch = round_up(kept_at + kept * (WORD + recording.file_row_bytes), LINE) + LINE
         local = round_up(rows * recording.local_bytes, LINE)
-        self._memory = pages(slots * local + members * scratch)
+        self._memory = pages(slots * local + threads * scratch)
         base = address(self._memory)
         buffers = np.zeros(len(recording.buffers) * BUFFER_WORDS, np.int64)
         self.buffers = buffers.data
@@ -45,15 +45,15 @@ class Workspace:
             elif buffer.table is not None:
                 table = buffer.table.rows
                 buffers[at + BUFFER_BASE] = table.offset if isinstance(table, FileRows) else address(table)
-        self.frame = Frame(recording.steps, members)
+        self.frame = Frame(recording.steps, threads)
         words = self.frame.words
         words[layout.FRAME_BUFFERS] = address(buffers)
         words[layout.FRAME_SLOT_BYTES] = local
         words[layout.FRAME_SCRATCH], words[layout.FRAME_SCRATCH_BYTES] = base + slots * local, scratch
         words[layout.FRAME_KEPT], words[layout.FRAME_KEPT_AT] = kept, kept_at
 
-    def fits(self, members: int, slots: int, rows: int, longest: int) -> bool:
-        return self.members == members and self.slots >= slots and self.rows >= rows and self.longest >= longest
+    def fits(self, threads: int, slots: int, rows: int, longest: int) -> bool:
+        return self.threads == threads and self.slots >= slots and self.rows >= rows and self.longest >= longest
 
 
 class Program:
@@ -75,7 +75,7 @@ class Program:
         return self._recording.steps
 
     def profile(self, batch: Batch) -> list[tuple[str, int]]:
-        """Each step's op and the processor cycles (time stamp counter) that member 0 spent on it in one run."""
+        """Each step's op and the processor cycles (time stamp counter) that thread 0 spent on it in one run."""
         cycles = np.zeros(len(self._recording.steps), np.int64)
         self._run(batch, cycles)
         names = [layout.Op(step[0]).name.lower() for step in self._recording.steps]
@@ -96,10 +96,10 @@ class Program:
         longest = tokens if sequences == 1 else int((cu_seqlens[1:] - cu_seqlens[:-1]).max())
         if batch.past_lens is not None:
             longest = max(longest, int((batch.past_lens + batch.key_lens).max()))
-        members = get_num_threads()
+        threads = get_num_threads()
         bounds = _chunks(cu_seqlens)
         rows = tokens if len(bounds) == 2 else int(np.diff(cu_seqlens[bounds]).max())
-        workspace = self._workspace(members, min(members, len(bounds) - 1), rows, longest)
+        workspace = self._workspace(threads, min(threads, len(bounds) - 1), rows, longest)
         workspace.frame.set_chunks(bounds)
         words, buffers = workspace.frame.words, workspace.buffers
         for at, source in self._inputs:
@@ -142,16 +142,16 @@ class Program:
         self._free.append(workspace)
         return {name: arrays[buffer.index] for name, buffer in recording.outputs.items()}
 
-    def _workspace(self, members: int, slots: int, rows: int, longest: int) -> Workspace:
+    def _workspace(self, threads: int, slots: int, rows: int, longest: int) -> Workspace:
         """One that no other caller has: a free one, or a new one in place of those that are too small."""
         while self._free:
             try:
                 workspace = self._free.pop()
             except IndexError:  # another caller took it
                 break
-            if workspace.fits(members, slots, rows, longest):
+            if workspace.fits(threads, slots, rows, longest):
                 return workspace
-        return Workspace(self._recording, members, slots, round_up(rows, GRAIN), round_up(longest, GRAIN))
+        return Workspace(self._recording, threads, slots, round_up(rows, GRAIN), round_up(longest, GRAIN))
 
 
 def workspace_bytes(row_bytes: int, longest: int) -> int:

@@ -1,6 +1,6 @@
-"""The one native entry: every member calls it once a launch, and works on chunks of the batch until all are finished.
+"""The one native entry: every thread calls it once a launch, and works on chunks of the batch until all are finished.
 
-Each slot takes a chunk through all steps, then the next. Members begin in a slot of their own, so that with many chunks
+Each slot takes a chunk through all steps, then the next. Threads begin in a slot of their own, so that with many chunks
 they do not meet, and help in the others when theirs is empty; with one chunk all share each of its steps.
 """
 
@@ -16,19 +16,14 @@ from ..layout import (
     FRAME_CU_SELECTED,
     FRAME_CU_SEQLENS,
     FRAME_GROUPS,
-    FRAME_MEMBERS,
     FRAME_PROFILE,
     FRAME_SLOT_BYTES,
     FRAME_SLOTS,
     FRAME_STEP_COUNT,
     FRAME_STEPS,
     FRAME_SYNC,
+    FRAME_THREADS,
     LINE,
-    MEMBER_CLOCK,
-    MEMBER_DONE,
-    MEMBER_GROUP,
-    MEMBER_ITEMS,
-    MEMBER_SERIAL,
     SLOT_CHUNK,
     SLOT_DONE,
     SLOT_SERIAL,
@@ -37,7 +32,12 @@ from ..layout import (
     SYNC_ABORT,
     SYNC_BEGUN,
     SYNC_FINISHED,
-    SYNC_MEMBERS,
+    SYNC_THREADS,
+    THREAD_CLOCK,
+    THREAD_DONE,
+    THREAD_GROUP,
+    THREAD_ITEMS,
+    THREAD_SERIAL,
     WORD,
     Op,
 )
@@ -99,8 +99,8 @@ def do_items(frame, rank, chunk, step, slot):
 def work(frame, rank, index):
     """What there is to do in a slot's step; False if that is nothing."""
     sync, slots, groups = word(frame, FRAME_SYNC), word(frame, FRAME_SLOTS), word(frame, FRAME_GROUPS)
-    member = sync + SYNC_MEMBERS + rank * LINE
-    slot = sync + SYNC_MEMBERS + word(frame, FRAME_MEMBERS) * LINE + index * (SLOT_TICKETS + groups * LINE)
+    thread = sync + SYNC_THREADS + rank * LINE
+    slot = sync + SYNC_THREADS + word(frame, FRAME_THREADS) * LINE + index * (SLOT_TICKETS + groups * LINE)
     serial = atomic_load(slot + SLOT_SERIAL)
     if serial < 0:
         return False
@@ -121,14 +121,14 @@ def work(frame, rank, index):
         end_selected - begin_selected,
         index * word(frame, FRAME_SLOT_BYTES),
     )
-    store_int(member + MEMBER_SERIAL * WORD, serial)
-    store_int(member + MEMBER_GROUP * WORD, rank // slots % groups)
-    store_int(member + MEMBER_DONE * WORD, 0)
+    store_int(thread + THREAD_SERIAL * WORD, serial)
+    store_int(thread + THREAD_GROUP * WORD, rank // slots % groups)
+    store_int(thread + THREAD_DONE * WORD, 0)
     do_items(frame, rank, chunk, word(frame, FRAME_STEPS) + serial % steps * STEP_WORDS * WORD, slot)
-    done = word(member, MEMBER_DONE)
+    done = word(thread, THREAD_DONE)
     if done == 0:
         return False
-    if atomic_add(slot + SLOT_DONE, done) + done == word(member, MEMBER_ITEMS):
+    if atomic_add(slot + SLOT_DONE, done) + done == word(thread, THREAD_ITEMS):
         if (serial + 1) % steps != 0:
             finish_step(sync, slot, groups, serial + 1)
         else:
@@ -142,19 +142,19 @@ def work(frame, rank, index):
     profile = word(frame, FRAME_PROFILE)
     if profile != 0 and rank == 0:
         now, at = cycles(), profile + serial % steps * WORD
-        store_int(at, load_int(at) + now - word(member, MEMBER_CLOCK))
-        store_int(member + MEMBER_CLOCK * WORD, now)
+        store_int(at, load_int(at) + now - word(thread, THREAD_CLOCK))
+        store_int(thread + THREAD_CLOCK * WORD, now)
     return True
 
 
 @kernel
 def run(frame, rank):
     sync, slots = word(frame, FRAME_SYNC), word(frame, FRAME_SLOTS)
-    store_int(sync + SYNC_MEMBERS + rank * LINE + MEMBER_CLOCK * WORD, cycles())
+    store_int(sync + SYNC_THREADS + rank * LINE + THREAD_CLOCK * WORD, cycles())
     spins = 0
     while atomic_load(sync + SYNC_ABORT) == 0:
         worked = False
-        for turn in range(slots):  # the member's own slot first
+        for turn in range(slots):  # the thread's own slot first
             worked = work(frame, rank, (rank + turn) % slots)
             if worked:
                 break

@@ -14,8 +14,8 @@ from ..layout import (
     BUFFER_WORDS,
     FRAME_BUFFERS,
     FRAME_GROUPS,
-    FRAME_MEMBERS,
     FRAME_SYNC,
+    FRAME_THREADS,
     WORD,
     Axis,
 )
@@ -84,4 +84,4 @@ def rows_of(chunk, axis):
 
 @inlined
 def next_of(frame, rank, slot, items):
-    return next_item(word(frame, FRAME_SYNC), slot, word(frame, FRAME_MEMBERS), word(frame, FRAME_GROUPS), rank, items)
+    return next_item(word(frame, FRAME_SYNC), slot, word(frame, FRAME_THREADS), word(frame, FRAME_GROUPS), rank, items)

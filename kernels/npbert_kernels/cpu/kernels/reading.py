@@ -63,7 +63,7 @@ def read(sync, descriptor, offset, size, target):
 
 @kernel
 def row_of_file(frame, rank, row, size, offset):
-    """The address of a row of `size` bytes that a file has at `offset`: read, unless the member has it from before.
+    """The address of a row of `size` bytes that a file has at `offset`: read, unless the thread has it from before.
 
     0 where it can't be read, which ends the launch. A launch that fails leaves nothing that another would find.
     """

@@ -1,9 +1,9 @@
-"""How members share the work of a launch. Words are 64-bit, and those that several write have a cache line each.
+"""How threads share the work of a launch. Words are 64-bit, and those that several write have a cache line each.
 
-A chunk of the batch is under way in a slot, one step after another. A member takes items of the step, and adds how many
-it has done to the slot's count; who makes that count whole opens the next step. So nobody waits for a member, only for
+A chunk of the batch is under way in a slot, one step after another. A thread takes items of the step, and adds how many
+it has done to the slot's count; who makes that count whole opens the next step. So nobody waits for a thread, only for
 items: one that the system has put aside between two items holds nobody up. A ticket carries the serial number of its
-step, so that a member who comes late takes nothing of a step that it does not mean.
+step, so that a thread who comes late takes nothing of a step that it does not mean.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from numba.extending import intrinsic
 
 from ..layout import (
     LINE,
-    MEMBER_DONE,
-    MEMBER_GROUP,
-    MEMBER_ITEMS,
-    MEMBER_SERIAL,
     SLOT_DONE,
     SLOT_SERIAL,
     SLOT_TICKETS,
     SYNC_ABORT,
-    SYNC_MEMBERS,
+    SYNC_THREADS,
+    THREAD_DONE,
+    THREAD_GROUP,
+    THREAD_ITEMS,
+    THREAD_SERIAL,
     TICKET_BITS,
     WORD,
 )
 from .simd import i64, kernel, load_int, pointer, store_int
 
-SPINS = 400  # before a waiting member yields its processor: some microseconds, for it may be one that another needs
+SPINS = 400  # before a waiting thread yields its processor: some microseconds, for it may be one that another needs
 _yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 _PAUSE = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(platform.machine().lower())
 
@@ -98,25 +98,25 @@ def compare_exchange(typing_context: Any, address: Any, expected: Any, value: An
 
 
 @kernel
-def next_item(sync, slot, members, groups, rank, items):
-    """The next of a step's items for this member, or -1: none is left, the step is over, or the launch is aborted.
+def next_item(sync, slot, threads, groups, rank, items):
+    """The next of a step's items for this thread, or -1: none is left, the step is over, or the launch is aborted.
 
-    A member of group g begins with that group's share, items [n g / groups, n (g + 1) / groups), so that it meets the
+    A thread of group g begins with that group's share, items [n g / groups, n (g + 1) / groups), so that it meets the
     panels that its caches hold; when that is empty it helps the next. A step without items gets one dummy item, so
-    that some member still finishes it.
+    that some thread still finishes it.
     """
-    member = sync + SYNC_MEMBERS + rank * LINE
-    store_int(member + MEMBER_ITEMS * WORD, max(items, 1))
+    thread = sync + SYNC_THREADS + rank * LINE
+    store_int(thread + THREAD_ITEMS * WORD, max(items, 1))
     if atomic_load(sync + SYNC_ABORT) != 0:
         return -1
-    done = load_int(member + MEMBER_DONE * WORD)
-    if members == 1:
+    done = load_int(thread + THREAD_DONE * WORD)
+    if threads == 1:
         if done < max(items, 1):
-            store_int(member + MEMBER_DONE * WORD, done + 1)
+            store_int(thread + THREAD_DONE * WORD, done + 1)
         return done if done < items else -1
     none_taken, group = (
-        load_int(member + MEMBER_SERIAL * WORD) << TICKET_BITS,
-        load_int(member + MEMBER_GROUP * WORD),
+        load_int(thread + THREAD_SERIAL * WORD) << TICKET_BITS,
+        load_int(thread + THREAD_GROUP * WORD),
     )
     for turn in range(groups):
         share = (group + turn) % groups
@@ -130,14 +130,14 @@ def next_item(sync, slot, members, groups, rank, items):
             if taken < 0 or taken >= end - first:
                 break
             if compare_exchange(ticket, seen, seen + 1):
-                store_int(member + MEMBER_DONE * WORD, done + 1)
+                store_int(thread + THREAD_DONE * WORD, done + 1)
                 return first + taken if items > 0 else -1
     return -1
 
 
 @kernel
 def finish_step(sync, slot, groups, serial):
-    """Open the slot's next step. Only the member that did the last item of a step calls this."""
+    """Open the slot's next step. Only the thread that did the last item of a step calls this."""
     atomic_store(slot + SLOT_DONE, 0)
     for group in range(groups):
         atomic_store(slot + SLOT_TICKETS + group * LINE, serial << TICKET_BITS)

@@ -1,4 +1,4 @@
-"""The team of threads: the same bits by any number, many callers, forks, Ctrl-C, errors in a member."""
+"""The thread pool: the same bits by any number, many callers, forks, Ctrl-C, errors in a thread."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npbert_kernels.cpu import cgroups, get_num_threads, launch, layout, processors, set_num_threads, team
+from npbert_kernels.cpu import cgroups, get_num_threads, launch, layout, processors, set_num_threads, thread_pool
 from npbert_kernels.cpu.layout import Op
-from npbert_kernels.cpu.team import default_threads
+from npbert_kernels.cpu.thread_pool import default_threads
 
 from npbert import AutoModel, BertModel
 
@@ -311,7 +311,7 @@ def test_ctrl_c_in_a_long_call(threads: int, kernel_cache: Path) -> None:
 @INTERRUPTS
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_ctrl_c_again_and_again(threads: int, kernel_cache: Path) -> None:
-    """No crash, though it keeps the caller from waiting for members; and they never hold up the next call."""
+    """No crash, though it keeps the caller from waiting for threads; and they never hold up the next call."""
     late = [float(word) for word in completes(LONG_CALL + HAMMERED, threads, 4).stdout.split()]
     assert len(late) > 3
     assert sorted(late)[len(late) // 2] < 1, late
@@ -359,7 +359,7 @@ def test_a_process_may_end_in_the_middle_of_calls(bert_folder: Folders) -> None:
 
 
 class Job:
-    """Called as a team's job: notes who called, and fails for one rank, while the others wait for the abort."""
+    """Called as the pool's job: notes who called, and fails for one rank, while the others wait for the abort."""
 
     def __init__(self, failing: int, error: BaseException) -> None:
         self.failing, self.error = failing, error
@@ -375,21 +375,21 @@ class Job:
 @pytest.mark.parametrize("flops", [0.0, 1e12])
 @pytest.mark.parametrize("failing", [0, 1, 3])
 @pytest.mark.parametrize("error", [ZeroDivisionError("by nought"), KeyboardInterrupt(), SystemExit(3)], ids=repr)
-def test_what_a_member_raises_is_raised(failing: int, error: BaseException, flops: float) -> None:
+def test_what_a_thread_raises_is_raised(failing: int, error: BaseException, flops: float) -> None:
     """After all others have come back: they use the caller's memory. The caller takes part, or waits."""
     job = Job(failing, error)
     with pytest.raises(type(error)) as raised:
-        team.team.run(job, 4, job.aborted.set, flops)
+        thread_pool.thread_pool.run(job, 4, job.aborted.set, flops)
     assert raised.value is error
     assert sorted(job.finished) == [rank for rank in range(4) if rank != failing]
 
     ranks: list[int] = []
-    team.team.run(ranks.append, 4, lambda: None, flops)
+    thread_pool.thread_pool.run(ranks.append, 4, lambda: None, flops)
     assert sorted(ranks) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("flops", [0.0, 1e12])
-def test_a_member_that_fails_before_it_begins(flops: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_fails_before_it_begins(flops: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It aborts for the others too."""
     job = Job(-1, ZeroDivisionError())
     failed: list[int] = []
@@ -402,19 +402,19 @@ def test_a_member_that_fails_before_it_begins(flops: float, monkeypatch: pytest.
     with monkeypatch.context() as changed:
         changed.setattr(processors, "leave", leave)
         with pytest.raises(MemoryError, match="before the job"):
-            team.team.run(job, 4, job.aborted.set, flops)
+            thread_pool.thread_pool.run(job, 4, job.aborted.set, flops)
     assert len(job.finished) == 3
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_a_member_that_fails_holds_nobody_up(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_fails_holds_nobody_up(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others do its work or see the abort, what it raised is raised, and the next launch begins anew."""
     real = launch.entry()
     calls: list[int] = []
 
     def entry(frame: int, rank: int) -> int:
         if rank == failing:
-            raise MemoryError("in a member")
+            raise MemoryError("in a thread")
         calls.append(real(frame, rank))
         return calls[-1]
 
@@ -423,11 +423,11 @@ def test_a_member_that_fails_holds_nobody_up(failing: int, monkeypatch: pytest.M
     step[0, [0, layout.RATE_ROUNDS, layout.RATE_TARGET]] = Op.RATE, 10, launch.address(target)
     with monkeypatch.context() as changed:
         changed.setattr(launch, "entry", lambda: entry)
-        with pytest.raises(MemoryError, match="in a member"):
-            launch.launch_steps(step, target, members=3)
+        with pytest.raises(MemoryError, match="in a thread"):
+            launch.launch_steps(step, target, threads=3)
     assert len(calls) == 2
     assert set(calls) <= {layout.COMPLETE, layout.ABORTED}
-    launch.launch_steps(step, target, members=3)
+    launch.launch_steps(step, target, threads=3)
 
 
 def test_no_more_threads(model: BertModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +463,7 @@ def test_npbert_num_threads_wants_a_number(value: str, monkeypatch: pytest.Monke
 
 def test_npbert_num_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPBERT_NUM_THREADS", " 7 ")
-    monkeypatch.setattr(team, "_threads", None)
+    monkeypatch.setattr(thread_pool, "_threads", None)
     assert get_num_threads() == 7
 
 

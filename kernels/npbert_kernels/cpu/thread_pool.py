@@ -1,7 +1,7 @@
-"""The team: Python threads that call the native entry together, one of them the caller.
+"""The thread pool: Python threads that call the native entry together, one of them the caller.
 
-A launch by one member needs no team: the caller runs alone, and several callers run side by side. Launches by more
-take turns. A forked process has members and turns of its own.
+A launch by one thread needs no pool: the caller runs alone, and several callers run side by side. Launches by more
+take turns. A forked process has threads and turns of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from . import processors
 from .isa import selected
 
-# Floating-point operations a member from which the caller only waits, so that Ctrl-C is heard: 15 to 70 ms.
+# Floating-point operations a thread from which the caller only waits, so that Ctrl-C is heard: 15 to 70 ms.
 LONG = 0.25e9 * selected().lanes
 MOST = 1024  # threads
 POLL = 0.1  # seconds between looks for signals where waiting can't be interrupted
@@ -32,7 +32,7 @@ def default_threads() -> int:
 
 
 class Job:
-    """What one member does in a launch. It keeps alive all that it uses, and forgets it when it is done."""
+    """What one thread does in a launch. It keeps alive all that it uses, and forgets it when it is done."""
 
     def __init__(self, function: Callable[[], object], abort: Callable[[], object], caller: int) -> None:
         self._function: Callable[[], object] | None = function
@@ -41,7 +41,7 @@ class Job:
         self._done = threading.Lock()
         self._done.acquire()
         self._finished = False
-        self.given = False  # whether a member has it
+        self.given = False  # whether a thread has it
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -62,7 +62,7 @@ class Job:
             self._done.acquire(timeout=POLL)
 
 
-class Member:
+class Worker:
     """A thread that runs one job after another; a daemon, so that it never keeps a process alive."""
 
     def __init__(self) -> None:
@@ -92,49 +92,49 @@ class Member:
             del job  # or what it used would live until the next
 
 
-class Crew:
-    """The members of one process, and the lock of whoever launches on them."""
+class Workers:
+    """The threads of one process, and the lock of whoever launches on them."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.lock = threading.Lock()
-        self.members: list[Member] = []
+        self.threads: list[Worker] = []
 
 
-class Team:
+class ThreadPool:
     def __init__(self) -> None:
-        self._crew = Crew()
+        self._workers = Workers()
 
-    def _own_crew(self) -> Crew:
-        """This process's. In a forked one no thread runs that was a member before, and none that held the lock."""
-        if self._crew.process != os.getpid():
-            self._crew = Crew()
-        return self._crew
+    def _own_workers(self) -> Workers:
+        """This process's. In a forked one no worker runs any more, nor whoever held the lock."""
+        if self._workers.process != os.getpid():
+            self._workers = Workers()
+        return self._workers
 
-    def run(self, job: Callable[[int], object], members: int, abort: Callable[[], object], flops: float) -> None:
-        """Call job(rank) for each rank below members, side by side. abort makes all of them return soon: it is called
+    def run(self, job: Callable[[int], object], threads: int, abort: Callable[[], object], flops: float) -> None:
+        """Call job(rank) for each rank below threads, side by side. abort makes all of them return soon: it is called
         as soon as one fails.
 
         The caller is rank 0, unless the job is long: then it waits, and a signal's handler can run meanwhile. What a
-        handler or a member raises is raised here, after every member has come back. Only a handler that raises again
-        and again may get ahead of them: so `job` itself must keep alive what members use, and `abort` must be a C
+        handler or a thread raises is raised here, after every thread has come back. Only a handler that raises again
+        and again may get ahead of them: so `job` itself must keep alive what threads use, and `abort` must be a C
         function, which no handler interrupts.
         """
-        waits = flops > LONG * members and threading.current_thread() is threading.main_thread()
-        if (members == 1 and not waits) or sys.is_finalizing():  # then no other thread can begin
+        waits = flops > LONG * threads and threading.current_thread() is threading.main_thread()
+        if (threads == 1 and not waits) or sys.is_finalizing():  # then no other thread can begin
             job(0)
             return
-        crew = self._own_crew()
-        with crew.lock:
+        workers = self._own_workers()
+        with workers.lock:
             first = 0 if waits else 1
-            while len(crew.members) < members - first:
-                crew.members.append(Member())
+            while len(workers.threads) < threads - first:
+                workers.threads.append(Worker())
             started: list[Job] = []
             caller = -1 if waits else processors.current()
             try:
-                for rank, member in zip(range(first, members), crew.members, strict=False):
+                for rank, thread in zip(range(first, threads), workers.threads, strict=False):
                     started.append(Job(functools.partial(job, rank), abort, caller))
-                    member.start(started[-1])
+                    thread.start(started[-1])
                 if not waits:
                     job(0)
                 for one in started:
@@ -149,7 +149,7 @@ class Team:
 
     @staticmethod
     def _settle(started: list[Job]) -> None:
-        """Wait for members that are about to return."""
+        """Wait for threads that are about to return."""
         for job in started:
             while job.given:
                 try:
@@ -159,7 +159,7 @@ class Team:
                     continue
 
 
-team = Team()
+thread_pool = ThreadPool()
 _threads: int | None = None
 
 
