@@ -85,7 +85,7 @@ class CrossEncoder:
         if num_labels not in (None, self.num_labels):
             raise ValueError(f"num_labels: wanted None or {self.num_labels}, the model's, found {show(num_labels)}")
         if max_length is None:
-            source = settings.transformer / settings.sources["max_seq_length"]
+            source = transformer / settings.sources["max_seq_length"]
             self._set_length(settings.max_seq_length, str(source))
         else:
             self._set_length(max_length, "max_length")

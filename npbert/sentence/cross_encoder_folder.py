@@ -36,7 +36,7 @@ SCORES: dict[str, Callable[[Floats], Floats]] = {
 class CrossEncoderFolder(NamedTuple):
     """The settings of a folder, checked."""
 
-    transformer: Path  # the folder of config.json, the weights and the tokenizer
+    transformer: str  # the folder of config.json, the weights and the tokenizer, as from this one
     max_seq_length: int
     activation: str  # one of SCORES
     do_lower_case: bool
@@ -57,7 +57,8 @@ def read_cross_encoder_folder(folder: Folder) -> CrossEncoderFolder:
         found = ", ".join(kind for kind, _ in modules)
         raise ValueError(f"{folder / MODULES_FILE}: wanted a Transformer alone, found {found}")
     sources: dict[str, str] = {}
-    transformer = folder.inner(modules[0][1]) if modules else folder
+    inner = modules[0][1] if modules else ""
+    transformer = folder.inner(inner)
     config = read_config(transformer)
     values: dict[str, Any] = {}
     named: tuple[Path, str, Any] | None = None
@@ -84,7 +85,7 @@ def read_cross_encoder_folder(folder: Folder) -> CrossEncoderFolder:
     if limit is None or limit > longest:
         limit = longest
         sources["max_seq_length"] = f"{CONFIG_FILE}: max_position_embeddings"
-    return CrossEncoderFolder(transformer.path, limit, activation, do_lower_case, sources=sources, **prompts)
+    return CrossEncoderFolder(inner, limit, activation, do_lower_case, sources=sources, **prompts)
 
 
 def _named_by_config(folder: Folder) -> tuple[Path, str, Any] | None:

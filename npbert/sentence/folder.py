@@ -68,7 +68,7 @@ HARMLESS_ARGUMENTS = {
 class SentenceFolder(NamedTuple):
     """The settings of a folder, checked."""
 
-    transformer: Path  # the folder of config.json, the weights and the tokenizer
+    transformer: str  # the folder of config.json, the weights and the tokenizer, as from this one
     max_seq_length: int
     do_lower_case: bool
     lower_whole: bool  # lower case is a whole text's, and not each letter's
@@ -98,7 +98,8 @@ def read_sentence_folder(folder: Folder) -> SentenceFolder:
         _check_order(folder / MODULES_FILE, [kind for kind, _ in entries])
     sources: dict[str, str] = {}
     settings = _read_settings(folder, has_modules, sources)
-    transformer = folder.inner(entries[0][1]) if entries else folder
+    inner = entries[0][1] if entries else ""
+    transformer = folder.inner(inner)
     config = read_config(transformer)
 
     pooling = Pooling()
@@ -126,7 +127,7 @@ def read_sentence_folder(folder: Folder) -> SentenceFolder:
         sources["max_seq_length"] = "config.json: max_position_embeddings"
 
     return SentenceFolder(
-        transformer=transformer.path,
+        transformer=inner,
         max_seq_length=limit,
         do_lower_case=do_lower_case,
         lower_whole=_version(settings["saved_by"]) < LOWER_BY_LETTER,

@@ -121,6 +121,12 @@ def test_large_scores_do_not_overflow(model: CrossEncoder) -> None:
     assert set(found.tolist()) <= {0.0, 1.0}
 
 
+def test_a_relative_folder(model: CrossEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, where in (("/".join(folder.parts[-2:]), folder.parent.parent), (".", folder)):
+        monkeypatch.chdir(where)
+        np.testing.assert_array_equal(CrossEncoder(name).predict(PAIRS), model.predict(PAIRS))
+
+
 def test_max_length(folder: Path) -> None:
     for length in (3, 12, 77):
         model, truth = CrossEncoder(folder, max_length=length), oracle(folder, max_length=length)

@@ -15,6 +15,7 @@ import pytest
 from sentence_folders import CLOSE, LETTERS, SAME, TEXTS, WIDTH, modules, oracle, with_files
 
 from npbert import SentenceTransformer
+from npbert.cli.settings import described
 from npbert.files.hub import Folder
 from npbert.sentence.folder import read_sentence_folder
 
@@ -190,6 +191,25 @@ def test_a_transformer_in_a_folder_of_its_own(minilm: Path, tmp_path: Path, mode
     entries = modules(TRANSFORMER, POOLING, NORMALIZE, first="0_Transformer")
     (tmp_path / "modules.json").write_text(json.dumps(entries))
     np.testing.assert_array_equal(SentenceTransformer(tmp_path).encode(TEXTS), model.encode(TEXTS))
+
+
+@pytest.mark.parametrize("inner", ["", "0_Transformer"])
+def test_a_relative_folder(
+    minilm: Path, tmp_path: Path, model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    place = tmp_path / "owner" / "name"
+    (place / inner).mkdir(parents=True)
+    for path in minilm.iterdir():
+        (place / inner / path.name).symlink_to(path)
+    if inner:
+        (place / "1_Pooling").symlink_to(minilm / "1_Pooling")
+        entries = modules(TRANSFORMER, POOLING, NORMALIZE, first=inner)
+        (place / "modules.json").write_text(json.dumps(entries))
+    monkeypatch.chdir(tmp_path)
+    assert described("owner/name").transformer.path == Path("owner/name", inner)
+    for name, where in (("owner/name", "."), ("./name/", "owner"), (".", "name")):
+        monkeypatch.chdir(where)
+        np.testing.assert_array_equal(SentenceTransformer(name).encode(TEXTS[0]), model.encode(TEXTS[0]))
 
 
 def test_a_folder_saved_by_sentence_transformers(truth: Any, tmp_path: Path, model: SentenceTransformer) -> None:
