@@ -132,9 +132,10 @@ def checked_path(name: str, value: Any) -> Path:
     Raises:
         ValueError: it is no path.
     """
-    if not isinstance(value, str | os.PathLike):
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:  # "" is no name of the working directory
         raise ValueError(f"{name}: wanted a path, found {show(value)}")
-    return Path(value)
+    return Path(text)
 
 
 def check_no_tensor(convert_to_tensor: object) -> None:

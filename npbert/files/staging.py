@@ -19,13 +19,14 @@ def staged(folder: Path) -> Iterator[Path]:
     Where something fails, what was there before stays as it was.
 
     Raises:
-        OSError: a file can't be written, or a folder has its name; names the place that it was meant for.
+        OSError: a file can't be written, or a folder has its name, or a file a folder's; names the place that it was
+            meant for.
     """
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    new = [one for one in (folder, *folder.parents) if not one.exists()]  # the innermost first
     partial = folder / f".{os.getpid()}.{threading.get_ident()}.partial"
     done = False
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with placed(partial, folder):
             partial.mkdir()
             yield partial
@@ -33,9 +34,9 @@ def staged(folder: Path) -> Iterator[Path]:
             done = True
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if is_new and not done:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        for one in () if done else new:
+            with contextlib.suppress(OSError):  # it may not have been made
+                one.rmdir()
 
 
 @contextmanager
@@ -76,10 +77,12 @@ def write_text(path: Path, text: str) -> None:
 
 def _move(partial: Path, folder: Path) -> None:
     found = sorted(partial.rglob("*"))
-    for path in found:
+    for path in found:  # said before the first of them is moved
         place = folder / path.relative_to(partial)
-        if path.is_file() and place.is_dir():  # said before the first of them is moved
+        if path.is_file() and place.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+        if path.is_dir() and os.path.lexists(place) and not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
     for path in found:
         place = folder / path.relative_to(partial)
         if path.is_dir():

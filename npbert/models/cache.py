@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,8 @@ class KeyValueCache:
     """The keys and values of a padded batch's tokens: a call with `use_cache=True` gives them, and the next takes them.
 
     A call that is given one adds its tokens to it. A call that fails leaves it as it was. It belongs to the model that
-    made it, and one call at a time may have it.
+    made it, and one call at a time may have it. `copy.copy` and `copy.deepcopy` give one of the same model that goes on
+    by itself.
 
     `cache[layer]` is (keys, values), float32 [B, N, P, D] each, of the P tokens so far; 0 where the mask left one out.
     """
@@ -34,6 +36,20 @@ class KeyValueCache:
         self._memory: Floats = backend.cache(layers, 0, heads, 0, head_size)  # [L, B, 2, N, room, D or more]
         self._lens: Ints = np.zeros(0, np.int64)  # [B]
         self.kept: NDArray[np.bool_] = np.zeros((0, 0), np.bool_)  # [B, P]: what masks kept
+
+    def __copy__(self) -> KeyValueCache:
+        L, B, _, N, room, _ = self._memory.shape
+        other = KeyValueCache(self.owner, self._backend, L, N, self._head_size)
+        other._memory = self._backend.cache(L, B, N, room, self._head_size)
+        other._memory[:] = self._memory
+        other._lens, other.kept = self._lens, self.kept  # which are never written to
+        return other
+
+    def __deepcopy__(self, memo: object) -> KeyValueCache:
+        return copy(self)
+
+    def __reduce__(self) -> str:
+        raise TypeError("past_key_values: wanted by the model that they are of, which can't be pickled")
 
     def __len__(self) -> int:
         """L."""

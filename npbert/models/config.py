@@ -92,6 +92,8 @@ class EncoderConfig:
 
     model_type: ClassVar[str]
     architecture: ClassVar[Architecture]
+    decoder: ClassVar[bool] = False
+    """Whether each token sees those before it alone: then `is_decoder` makes no difference."""
     attribute_map: ClassVar[Mapping[str, str]] = {}
     """Names that all families share -> this family's own keys, where they differ."""
 
@@ -297,11 +299,13 @@ class EncoderConfig:
     def _check_supported(self) -> None:
         """What would change the outputs and is not computed here is refused, never ignored."""
         for key, why in (
-            ("is_decoder", "npbert runs encoders only"),
-            ("add_cross_attention", "npbert runs encoders only"),
-            ("is_encoder_decoder", "npbert runs encoders only"),
+            ("is_decoder", f"npbert runs {self.model_type} as an encoder only"),
+            ("add_cross_attention", "npbert computes no cross attention"),
+            ("is_encoder_decoder", "npbert computes no cross attention"),
             ("quantization_config", "quantized weights are not supported"),
         ):
+            if key == "is_decoder" and self.decoder:
+                continue
             if value := getattr(self, key, None):
                 raise wrong(key, f"none: {why}", value)
 

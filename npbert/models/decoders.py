@@ -18,7 +18,7 @@ from npbert.models.call_arguments import CACHED_CALL, CAUSAL_LM_CALL, CachedArgu
 from npbert.models.head_models import HeadModel
 from npbert.models.heads import head_forward
 from npbert.models.losses import IGNORED, checked_labels, cross_entropy
-from npbert.models.model import BareModel, EncoderModel, flag
+from npbert.models.model import BareModel, Called, EncoderModel, flag
 from npbert.models.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from npbert.models.pooling import model_forward
 
@@ -42,6 +42,13 @@ def cache_of(model: EncoderModel, arguments: dict[str, Any]) -> tuple[KeyValueCa
     if given.owner is not encoder:
         raise ValueError("past_key_values: wanted what a call of this model gave, found another model's")
     return given, gives
+
+
+def counted(cache: KeyValueCache | None, called: Called, returned: Any) -> Any:
+    """What a call returns, made before its tokens count as the cache's: a call that fails leaves that as it was."""
+    if cache is not None:
+        cache.add(called.packed)
+    return returned
 
 
 class BareDecoder(BareModel):
@@ -69,7 +76,7 @@ class BareDecoder(BareModel):
         hidden_states = called.hidden_states
         last = called.tokens(LAST_HIDDEN_STATE) if hidden_states is None else hidden_states[-1]
         output = BaseModelOutputWithPast(last, cache if gives else None, hidden_states, called.attentions)
-        return self._returned(output, arguments["return_dict"])
+        return counted(cache, called, self._returned(output, arguments["return_dict"]))
 
     forward = __call__
 
@@ -101,7 +108,7 @@ class ForCausalLM(HeadModel):
         logits = self._rows(called, self.kinds[0])
         loss = None if labels is None else next_token_loss(logits, labels)
         output = CausalLMOutputWithPast(loss, logits, cache if gives else None, called.hidden_states, called.attentions)
-        return self._returned(output, arguments["return_dict"])
+        return counted(cache, called, self._returned(output, arguments["return_dict"]))
 
     forward = __call__
 

@@ -167,6 +167,7 @@ class GPT2Config(EncoderConfig):
 
     model_type = "gpt2"
     architecture = GPT2()
+    decoder = True
     attribute_map: ClassVar[Mapping[str, str]] = {
         "hidden_size": "n_embd",
         "max_position_embeddings": "n_positions",

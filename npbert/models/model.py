@@ -276,7 +276,7 @@ class EncoderModel:
         Args:
             arguments: of the model's call.
             padding: compute what the mask excludes as well.
-            cache: what the arguments go on from, and what their tokens are added to.
+            cache: what the arguments go on from; the caller adds the tokens to it, once the call can't fail any more.
         """
         config = self.config
         attentions = flag("output_attentions", arguments["output_attentions"], config.output_attentions)
@@ -301,8 +301,6 @@ class EncoderModel:
                 batches.unpack_probs(packed, arrays.pop(attention_name(index)), heads, past)
                 for index, heads in enumerate(self._encoder.heads)
             )
-        if cache is not None:
-            cache.add(packed)
         return Called(packed, arrays, hidden_states, probs)
 
     def _returned(self, output: ModelOutput, return_dict: bool | None) -> Any:

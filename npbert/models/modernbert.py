@@ -224,7 +224,8 @@ class ModernBertConfig(EncoderConfig):
         bases = {FULL: self.extra.get("global_rope_theta", 160_000.0)}  # the older keys
         local = self.extra.get("local_rope_theta", 10_000.0)
         bases[LOCAL] = bases[FULL] if local is None else local
-        object.__setattr__(self, "rope_parameters", settled_parameters(self.rope_parameters, bases))
+        settled = settled_parameters(self.rope_parameters, bases, self.max_position_embeddings)
+        object.__setattr__(self, "rope_parameters", settled)
 
     def _settle_layers(self) -> None:
         """`layer_types` and `local_attention`, also where the file has other keys for them."""
@@ -234,9 +235,8 @@ class ModernBertConfig(EncoderConfig):
             check_int("sliding_window", half, 1, MAX_SIZE // 2)
             object.__setattr__(self, "local_attention", 2 * half)
         check_int("local_attention", self.local_attention, 1, MAX_SIZE)
-        L, kinds = self.num_hidden_layers, self.layer_types
-        if kinds is None:
-            kinds = [LOCAL if index % every else FULL for index in range(L)]
+        L = self.num_hidden_layers
+        kinds = [LOCAL if i % every else FULL for i in range(L)] if self.layer_types is None else self.layer_types
         if not isinstance(kinds, list) or len(kinds) != L or not all(kind in (FULL, LOCAL) for kind in kinds):
             raise wrong("layer_types", f"{FULL} or {LOCAL} for each of {L} layers", kinds)
         object.__setattr__(self, "layer_types", kinds)

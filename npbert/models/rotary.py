@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from npbert_kernels.ops import Floats
 
-from npbert.checks import check_number, show, wrong
+from npbert.checks import check_int, check_number, show, wrong
+
+# A table is made of a config alone: one that asks for more would end in memory, and not in a line.
+MAX_POSITIONS = 2**20
 
 
 def rotary_table(positions: int, head_size: int, theta: float) -> Floats:
@@ -19,14 +22,17 @@ def rotary_table(positions: int, head_size: int, theta: float) -> Floats:
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def settled_parameters(given: Any, bases: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settled_parameters(given: Any, bases: Mapping[str, Any], positions: int) -> dict[str, dict[str, Any]]:
     """A config's `rope_parameters`, complete: kind of layer -> {"rope_type": "default", "rope_theta": ...}.
 
-    bases: kind of layer -> the base of its angles, where `given`, an object or None, has none.
+    Args:
+        bases: kind of layer -> the base of its angles, where `given`, an object or None, has none.
+        positions: how many the config asks for.
 
     Raises:
-        ValueError: angles that are not computed here are asked for.
+        ValueError: angles that are not computed here are asked for, or too many.
     """
+    check_int("max_position_embeddings", positions, 1, MAX_POSITIONS)
     if given is not None and (not isinstance(given, dict) or given.keys() - bases.keys()):
         raise wrong("rope_parameters", f"an object of {' and '.join(bases)}", given)
     return {kind: _settled(f"rope_parameters: {kind}", (given or {}).get(kind), base) for kind, base in bases.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show
+from npbert.checks import as_count, check_bool, check_choice, check_no_tensor, checked_count, checked_path, show, wrong
 from npbert.files.staging import staged
 from npbert.keywords import names_of
 from npbert.models.auto import AutoModel
@@ -345,7 +345,11 @@ class SentenceTransformer:
         with Progress(len(texts), "Embedding", "texts", show_progress_bar) as progress:
             for start in range(0, len(texts), batch_size):
                 batch = texts[start : start + batch_size]
-                yield start, self.tokenizer.encode_ids(batch, max_length=self._max_seq_length)
+                ids = self.tokenizer.encode_ids(batch, max_length=self._max_seq_length)
+                if not all(ids):  # of tokenizers that put nothing around a text
+                    index = ids.index([])
+                    raise wrong(f"sentences[{start + index}]", "a text of at least one token", batch[index])
+                yield start, ids
                 progress.advance(len(batch))
 
 

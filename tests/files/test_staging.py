@@ -66,6 +66,37 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["second"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_in_the_place_of_a_folder(link: bool, tmp_path: Path) -> None:
+    """Told before a file is moved; also a link that leads nowhere."""
+    place = tmp_path / "second"
+    place.symlink_to("nowhere") if link else place.touch()
+    with pytest.raises(NotADirectoryError, match=f"{re.escape(str(place))}'$"), staged(tmp_path) as stage:
+        for name in ("first", "second"):
+            (stage / name).mkdir()
+            write_text(stage / name / "file", name)
+    assert os.listdir(tmp_path) == ["second"]
+
+
+def test_folders_on_the_way_go_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for names, error in ((("b", "c"), KeyError()), (("b", "c", "n" * 300), OSError())):
+        with pytest.raises(type(error)):
+            write(tmp_path.joinpath("a", *names), "file", error)
+        assert not os.listdir(tmp_path / "a")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", 3, b"a"], ids=repr)
+def test_what_is_no_path(path: object, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is saved into the working directory that was not named."""
+    monkeypatch.chdir(tmp_path)
+    model = npbert.SentenceTransformer(encoder, backend="reference")
+    for saved in (model, model.model, model.tokenizer, model.model.config):
+        with pytest.raises(ValueError, match=f": wanted a path, found {re.escape(repr(path))}$"):
+            saved.save_pretrained(path)
+    assert not os.listdir(tmp_path)
+
+
 def test_a_link_is_replaced_and_what_it_leads_to_is_left(tmp_path: Path) -> None:
     """As in the hub's cache, whose blobs other snapshots share."""
     (tmp_path / "blob").write_text("blob")

@@ -171,7 +171,11 @@ def test_positions_that_begin_behind_the_padding_s(model_type: str) -> None:
         ("electra", {"summary_use_proj": 1}, "summary_use_proj: wanted true or false, found 1"),
         ("mpnet", {"relative_attention_num_buckets": 31}, "relative_attention_num_buckets: wanted an integer from 32"),
         ("mpnet", {"relative_attention_num_buckets": 1e9}, "relative_attention_num_buckets: wanted an integer from 32"),
-        ("roberta", {"is_decoder": True}, "is_decoder: wanted none: npbert runs encoders only, found True"),
+        (
+            "roberta",
+            {"is_decoder": True},
+            "is_decoder: wanted none: npbert runs roberta as an encoder only, found True",
+        ),
         ("roberta", {"model_type": "bert"}, "model_type: wanted 'roberta', found 'bert'"),
     ],
 )
@@ -352,10 +356,10 @@ OTHER_WRONGS: list[tuple[str, Any, str]] = [
         )
         for value in ("relative", None, 1, ["absolute"])
     ),
-    ("is_decoder", True, "is_decoder: wanted none: npbert runs encoders only, found True"),
+    ("is_decoder", True, "is_decoder: wanted none: npbert runs bert as an encoder only, found True"),
     ("is_decoder", 1, "is_decoder: wanted true or false, found 1"),
-    ("add_cross_attention", True, "add_cross_attention: wanted none: npbert runs encoders only, found True"),
-    ("is_encoder_decoder", True, "is_encoder_decoder: wanted none: npbert runs encoders only, found True"),
+    ("add_cross_attention", True, "add_cross_attention: wanted none: npbert computes no cross attention, found True"),
+    ("is_encoder_decoder", True, "is_encoder_decoder: wanted none: npbert computes no cross attention, found True"),
     *(
         ("pruned_heads", value, "pruned_heads: wanted for layers of 0 to 11, lists of heads of 0 to 11, found ")
         for value in ([1], "0", {"12": [0]}, {-1: [0]}, {"a": [0]}, {0: [12]}, {0: [-1]}, {0: 1}, {0: ["1"]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from functools import cache
 from pathlib import Path
@@ -229,6 +231,23 @@ def test_a_cache_grows(folder: Path) -> None:
         past[3]
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_go_on_by_themselves(folder: Path, copied: Any) -> None:
+    """Of one beginning, as of a prompt that many texts share; of a call's output, too."""
+    model = AutoModelForCausalLM.from_pretrained(folder, backend="reference")
+    ids = padded("right")[0]
+    past = model(ids[:, :20]).past_key_values
+    other = copied(past)
+    model((ids + 1)[:, 20:25] % 61, past_key_values=other)
+    found = model(ids[:, 20:], past_key_values=past).logits
+    first = copy.deepcopy(model(ids[:, :20]))
+    np.testing.assert_array_equal(model(ids[:, 20:], past_key_values=first.past_key_values).logits, found)
+    np.testing.assert_allclose(found, model(ids).logits[:, 20:], rtol=0, atol=1e-4)
+    assert other.get_seq_length() == 25
+    with pytest.raises(TypeError, match="^past_key_values: wanted by the model that they are of, which can't be"):
+        pickle.dumps(past)
+
+
 def test_no_rows(folder: Path, backend: Backend) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder, backend=backend)
     output = model(np.zeros((0, 5), np.int64))
@@ -281,6 +300,8 @@ def test_bad_arguments(folder: Path, backend: Backend) -> None:
         ),
         ({**here, "input_ids": ids[:, 20:] + 61, "attention_mask": mask}, "input_ids[0, 0]: wanted 0 to 60, found "),
         ({**here, "attention_mask": mask, "use_cache": 1}, "use_cache: wanted True, False or None, found 1"),
+        ({**here, "attention_mask": mask, "return_dict": 1}, "return_dict: wanted True, False or None, found 1"),
+        ({**here, "attention_mask": mask, "labels": [1]}, "labels: wanted the shape [4, 10], found [1]"),
         (
             {**here, "attention_mask": mask, "token_type_ids": np.zeros((4, 10), int)},
             "token_type_ids: wanted None: that they are looked up among the words is not computed here",
@@ -324,6 +345,11 @@ def test_saved(folder: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_config_that_says_what_it_is() -> None:
+    """A decoder is one: transformers' GPT-2 takes no notice of it, and writes it again."""
+    assert GPT2Config.from_dict({**SIZES, "is_decoder": True}).to_dict()["is_decoder"] is True
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -332,7 +358,10 @@ def test_saved(folder: Path, tmp_path: Path) -> None:
         ({"n_positions": "80"}, "n_positions: wanted an integer from 1 to 2147483647, found '80'"),
         ({"activation_function": "erf"}, "activation_function: wanted one of gelu, "),
         ({"layer_norm_epsilon": 2}, "layer_norm_epsilon: wanted a number at least 1.17549e-38, at most 1, found 2"),
-        ({"add_cross_attention": True}, "add_cross_attention: wanted none: npbert runs encoders only, found True"),
+        (
+            {"add_cross_attention": True},
+            "add_cross_attention: wanted none: npbert computes no cross attention, found True",
+        ),
         ({"scale_attn_weights": 1}, "scale_attn_weights: wanted true or false, found 1"),
     ],
     ids=str,

@@ -130,6 +130,10 @@ def test_keys_old_and_new_say_the_same() -> None:
         ),
         ({"rope_scaling": {"rope_type": "linear"}}, "rope_scaling: wanted none: angles are not scaled, found {"),
         ({"num_attention_heads": 14}, "hidden_size: wanted an even width of a head, for rotary positions, found 3"),
+        (
+            {"max_position_embeddings": 2**31 - 1},  # a table of which would end in memory
+            "max_position_embeddings: wanted an integer from 1 to 1048576, found 2147483647",
+        ),
         ({"norm_eps": 0}, "norm_eps: wanted a number at least 1.17549e-38, at most 1, found 0"),
         ({"hidden_activation": "erf"}, "hidden_activation: wanted one of gelu, "),
     ],
@@ -169,7 +173,8 @@ def test_sentences(family_folder: Folders, tmp_path: Path) -> None:
     settings.pop("model_input_names", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     assert sorted(npbert.AutoTokenizer.from_pretrained(folder)("a", "b")) == ["attention_mask", "input_ids"]
-    vectors = npbert.SentenceTransformer(folder).encode(LETTERS, normalize_embeddings=True)
+    model = npbert.SentenceTransformer(folder)
+    vectors = model.encode(LETTERS, normalize_embeddings=True)
     settings["model_input_names"] = ["input_ids", "attention_mask"]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     theirs = oracle(folder).encode(LETTERS, normalize_embeddings=True)
