@@ -71,10 +71,15 @@ def test_a_file_in_the_place_of_a_folder(link: bool, tmp_path: Path) -> None:
     """Told before a file is moved; also a link that leads nowhere."""
     place = tmp_path / "second"
     place.symlink_to("nowhere") if link else place.touch()
-    with pytest.raises(NotADirectoryError, match=f"{re.escape(str(place))}'$"), staged(tmp_path) as stage:
-        for name in ("first", "second"):
-            (stage / name).mkdir()
-            write_text(stage / name / "file", name)
+
+    def write_folders() -> None:
+        with staged(tmp_path) as stage:
+            for name in ("first", "second"):
+                (stage / name).mkdir()
+                write_text(stage / name / "file", name)
+
+    with pytest.raises(NotADirectoryError, match=f"{re.escape(str(place))}'$"):
+        write_folders()
     assert os.listdir(tmp_path) == ["second"]
 
 
