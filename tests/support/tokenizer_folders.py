@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ from charsmap import nmt_nfkc
 from strings import PIECES, random_texts
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram, WordPiece
-from tokenizers.trainers import BpeTrainer, UnigramTrainer
+from tokenizers.trainers import BpeTrainer
 from tokenizing import edit_json
 
 TEXTS = 1000  # to train on
+PIECES_OF_UNIGRAM, LONGEST_PIECE = 1000, 16  # characters
 
 ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 CAMEMBERT_TOKENS = ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>", "<mask>"]
@@ -113,20 +116,22 @@ def _albert() -> Tokenizer:
 
 
 def _unigram(steps: list[Any], tokens: list[str], unknown: str) -> Tokenizer:
-    backend = Tokenizer(Unigram())
-    backend.normalizer = normalizers.Sequence(steps) if len(steps) > 1 else steps[0]
-    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    backend.decoder = decoders.Metaspace()
-    trainer = UnigramTrainer(vocab_size=1000, special_tokens=tokens, unk_token=unknown, show_progress=False)
-    backend.train_from_iterator(random_texts(101, TEXTS), trainer)
-    return _with_short_scores(backend)
-
-
-def _with_short_scores(backend: Tokenizer) -> Tokenizer:
-    """Scores of few digits, which every version of transformers reads as the same numbers."""
-    values = json.loads(backend.to_str())
-    values["model"]["vocab"] = [[piece, round(score, 5)] for piece, score in values["model"]["vocab"]]
-    return Tokenizer.from_str(json.dumps(values))
+    """Of the strings that texts have most of. The library's own trainer finds others by each number of threads."""
+    normalizer = normalizers.Sequence(steps) if len(steps) > 1 else steps[0]
+    pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    counts: Counter[str] = Counter()
+    for text in random_texts(101, TEXTS):
+        for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text)):
+            for begin in range(len(word)):
+                counts.update(word[begin:end] for end in range(begin + 1, min(begin + LONGEST_PIECE, len(word)) + 1))
+    letters = sorted(piece for piece in counts if len(piece) == 1)
+    longer = sorted(counts.keys() - {*letters}, key=lambda piece: (-counts[piece] * len(piece), piece))
+    pieces = [*letters, *longer[: PIECES_OF_UNIGRAM - len(tokens) - len(letters)]]
+    # Few digits, which every version of transformers reads as the same number.
+    scores = [(piece, round(math.log(counts[piece] / counts.total()), 5)) for piece in pieces]
+    backend = Tokenizer(Unigram([*((token, 0.0) for token in tokens), *scores], tokens.index(unknown)))
+    backend.normalizer, backend.pre_tokenizer, backend.decoder = normalizer, pre_tokenizer, decoders.Metaspace()
+    return backend
 
 
 def _set_template(backend: Tokenizer, pair: str) -> None:
