@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import assert_same_answer
+from tasks import assert_as_oracle, assert_same_answer
 
 import npbert
 from npbert.models.scores import sigmoid
@@ -43,7 +43,7 @@ def test_answers(
     make: Callable[[str], Path], classify: Any, oracle: Callable[..., Any], inputs: Any, arguments: dict[str, Any]
 ) -> None:
     wanted = oracle("text-classification", make("three labels"))
-    assert_same_answer(classify(inputs, **arguments), wanted(inputs, **arguments))
+    assert_as_oracle(classify, wanted, inputs, **arguments)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -51,8 +51,8 @@ def test_answers(
 def test_functions(make: Callable[[str], Path], oracle: Callable[..., Any], name: str, function: str | None) -> None:
     folder = make(name)
     classify = npbert.pipeline("text-classification", folder)
-    wanted = oracle("text-classification", folder)(TEXT, top_k=None, function_to_apply=function)
-    assert_same_answer(classify(TEXT, top_k=None, function_to_apply=function), wanted)
+    wanted = oracle("text-classification", folder)
+    assert_as_oracle(classify, wanted, TEXT, top_k=None, function_to_apply=function)
 
 
 @pytest.mark.parametrize("inputs", [TEXT, [TEXT, TEXT], PAIR])
@@ -62,21 +62,21 @@ def test_top_k_of_the_pipeline(make: Callable[[str], Path], inputs: Any) -> None
     folder = make("three labels")
     classify = npbert.pipeline("text-classification", folder, top_k=2)
     wanted = transformers.pipeline("text-classification", model=str(folder), tokenizer=str(folder), top_k=2)
-    assert_same_answer(classify(inputs), wanted(inputs))
+    assert_as_oracle(classify, wanted, inputs)
 
 
 def test_truncation(make: Callable[[str], Path], classify: Any, oracle: Callable[..., Any]) -> None:
     long = TEXT * 50
     wanted = oracle("text-classification", make("three labels"))
     for arguments in ({"truncation": True}, {"truncation": True, "max_length": 20, "padding": True}):
-        assert_same_answer(classify(long, **arguments), wanted(long, **arguments))
+        assert_as_oracle(classify, wanted, long, **arguments)
     # With padding, a max_length alone cuts nothing off.
     for padding in (False, True, "max_length", "do_not_pad"):
         assert_same_answer(
             classify(TEXT, max_length=6, padding=padding), wanted(TEXT, max_length=6, padding=padding, verbose=False)
         )
     pair = {"text": TEXT, "text_pair": long}
-    assert_same_answer(classify(pair, truncation="only_second"), wanted(pair, truncation="only_second"))
+    assert_as_oracle(classify, wanted, pair, truncation="only_second")
 
 
 def test_sigmoid_of_what_is_far_out() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import NER, assert_same_answer
+from tasks import NER, assert_as_oracle
 
 import npbert
 from npbert.pipelines.entities import STRATEGIES, Token, entities_of, without_overlaps
@@ -35,7 +35,7 @@ def test_answers(
     folder: Path, ner: Any, oracle: Callable[..., Any], inputs: Any, strategy: str, ignored: list[str] | None
 ) -> None:
     arguments = {"aggregation_strategy": strategy, "ignore_labels": ignored}
-    assert_same_answer(ner(inputs, **arguments), oracle("ner", folder)(inputs, **arguments))
+    assert_as_oracle(ner, oracle("ner", folder), inputs, **arguments)
 
 
 def test_the_answers_are_worth_comparing(ner: Any) -> None:
@@ -52,10 +52,9 @@ def test_the_answers_are_worth_comparing(ner: Any) -> None:
 def test_windows(folder: Path, ner: Any, oracle: Callable[..., Any], strategy: str, stride: int) -> None:
     texts = [LONG, TEXT, LONG[:900]]
     arguments = {"aggregation_strategy": strategy, "stride": stride}
-    found = ner(texts, **arguments)
-    assert_same_answer(found, oracle("ner", folder)(texts, **arguments))
-    assert found[0][-1]["end"] > len(LONG) - 60  # the end is read, too
-    assert_same_answer(ner(LONG, **arguments), oracle("ner", folder)(LONG, **arguments))
+    assert_as_oracle(ner, oracle("ner", folder), texts, **arguments)
+    assert ner(LONG, **arguments)[-1]["end"] > len(LONG) - 60  # the end is read, too
+    assert_as_oracle(ner, oracle("ner", folder), LONG, **arguments)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -64,7 +63,7 @@ def test_words(folder: Path, ner: Any, oracle: Callable[..., Any], strategy: str
     arguments = {"aggregation_strategy": strategy, "is_split_into_words": True, "delimiter": delimiter}
     wanted = oracle("ner", folder)
     for inputs in (TEXT.split(), [TEXT.split(), OTHER.split(), ["one"]]):
-        assert_same_answer(ner(inputs, **arguments), wanted(inputs, **arguments))
+        assert_as_oracle(ner, wanted, inputs, **arguments)
 
 
 def test_the_older_name_of_simple(ner: Any) -> None:

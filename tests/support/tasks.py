@@ -83,23 +83,47 @@ def _scale(name: str, shape: tuple[int, ...]) -> float:
 # Of a score, or of its size where that is above 1. The models are sharp: over 150 pairs torch's float32 logits are 4e-6
 # (root mean square), at most 2.2e-5, from float64, npbert's 3e-6 and 1.4e-5; two such errors of unlike sign add up.
 CLOSE = 3e-5
+SHAKEN = 1e-4  # far more than those errors
 
 
-def assert_same_answer(found: Any, wanted: Any, where: str = "answer") -> None:
-    """Key for key, in the same order, scores to CLOSE; what is found is made of plain Python values."""
+def assert_as_oracle(own: Any, oracle: Any, *inputs: Any, **arguments: Any) -> None:
+    """Two pipelines give the same answer to a call."""
+    assert_answer(own, oracle(*inputs, **arguments), *inputs, **arguments)
+
+
+def assert_answer(own: Any, wanted: Any, *inputs: Any, **arguments: Any) -> None:
+    """A pipeline gives this answer to a call, and another CPU's last bits would not make it another one.
+
+    Random models have near ties between labels, words, spans and orders. Logits that are off by SHAKEN decide them all
+    alike, or the case is not one to compare by: then another seed or text is wanted.
+    """
+    assert_same_answer(own(*inputs, **arguments), wanted)
+    model, given = own.model, own.model.predict
+    dice = np.random.RandomState(0)
+    model.predict = lambda *rows: [
+        logits + np.float32(SHAKEN) * dice.choice((-1, 1), logits.shape).astype(np.float32) for logits in given(*rows)
+    ]
+    try:
+        assert_same_answer(own(*inputs, **arguments), wanted, "shaken", 10 * SHAKEN)
+    finally:
+        del model.predict
+
+
+def assert_same_answer(found: Any, wanted: Any, where: str = "answer", close: float = CLOSE) -> None:
+    """Key for key, in the same order, scores to `close`; what is found is made of plain Python values."""
     if isinstance(wanted, dict):
         assert type(found) is dict, f"{where}: {found!r}"
         assert list(found) == list(wanted), where
         for key, value in wanted.items():
-            assert_same_answer(found[key], value, f"{where}[{key!r}]")
+            assert_same_answer(found[key], value, f"{where}[{key!r}]", close)
     elif isinstance(wanted, list | tuple):
         assert type(found) is list, f"{where}: {found!r}"
         assert len(found) == len(wanted), f"{where}: {found!r}, not {wanted!r}"
         for index, (own, other) in enumerate(zip(found, wanted, strict=True)):
-            assert_same_answer(own, other, f"{where}[{index}]")
+            assert_same_answer(own, other, f"{where}[{index}]", close)
     elif isinstance(wanted, float | np.floating):
         assert type(found) is float, f"{where}: {found!r}"
-        assert abs(found - float(wanted)) <= CLOSE * max(1.0, abs(float(wanted))), (
+        assert abs(found - float(wanted)) <= close * max(1.0, abs(float(wanted))), (
             f"{where}: {found!r}, not {float(wanted)!r}"
         )
     else:

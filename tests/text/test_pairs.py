@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from record_pairs import FAMILIES, LABELS, NLI, PAIRS, RECORDED, TEXTS, make
 from recording import read_recorded
-from tasks import assert_same_answer
+from tasks import assert_answer
 
 import npbert
 
@@ -55,11 +55,11 @@ def test_a_reranker(family: str, config: dict[str, Any], folder: Callable[..., P
 def test_pipelines(family: str, config: dict[str, Any], folder: Callable[..., Path]) -> None:
     path = folder(family, "SequenceClassification", NLI, **config)
     classify = npbert.pipeline("text-classification", path)
-    found = [classify({"text": first, "text_pair": second}, top_k=None) for first, second in PAIRS[:4]]
-    assert_same_answer(found, RECORD[family, "classify"])
-    assert_same_answer(npbert.pipeline("zero-shot-classification", path)(TEXTS, LABELS), RECORD[family, "zero-shot"])
+    pairs = [{"text": first, "text_pair": second} for first, second in PAIRS[:4]]
+    assert_answer(classify, RECORD[family, "classify"], pairs, top_k=None)
+    assert_answer(npbert.pipeline("zero-shot-classification", path), RECORD[family, "zero-shot"], TEXTS, LABELS)
     ask = npbert.pipeline("question-answering", folder(family, "QuestionAnswering", **config))
-    assert_same_answer([ask(question=text, context=TEXTS[2], top_k=2) for text in TEXTS], RECORD[family, "ask"])
+    assert_answer(ask, RECORD[family, "ask"], question=TEXTS, context=TEXTS[2], top_k=2)
 
 
 @pytest.mark.parametrize(("family", "config"), TYPED)
