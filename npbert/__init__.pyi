@@ -108,6 +108,7 @@ from npbert.text.auto import RobertaTokenizer as RobertaTokenizer
 from npbert.text.auto import RobertaTokenizerFast as RobertaTokenizerFast
 from npbert.text.auto import XLMRobertaTokenizer as XLMRobertaTokenizer
 from npbert.text.auto import XLMRobertaTokenizerFast as XLMRobertaTokenizerFast
+from npbert.text.cuts import TruncationWarning as TruncationWarning
 from npbert.text.encoding import BatchEncoding as BatchEncoding
 
 __version__: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from npbert.cli.inputs import Form, Record, Source
 from npbert.cli.output import Answers, Compute, check_output, opened_output
 from npbert.cli.streams import bar_beside_answers, say
+from npbert.cli.wording import in_options
 from npbert.progress import Progress
 
 STEP_S = 0.15  # what a step should take at least: answers, and a bar, then move a few times a second
@@ -19,9 +20,6 @@ MOST = 512  # inputs of any
 
 # What the library calls the only input that it was given, and what is wrong in it.
 NAME = re.compile(r"(?:inputs|sentences|texts?|documents|query)(?:\[\d+\])*(?:\['(\w+)'\])?: ")
-
-# How the library says what an option does.
-OPTIONS = {'tokenizer_kwargs={"truncation": True}': "--truncation", "truncation=True": "--truncation"}
 
 
 @dataclass(frozen=True)
@@ -168,6 +166,4 @@ def named(record: Record, error: ValueError) -> str:
     found = NAME.match(why)
     if found:
         why = why[found.end() :] if found[1] is None else f"{found[1]}: {why[found.end() :]}"
-    for argument, option in OPTIONS.items():
-        why = why.replace(argument, option)
-    return f"{record.where}: {why}"
+    return f"{record.where}: {in_options(why)}"

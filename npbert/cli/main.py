@@ -14,6 +14,7 @@ from npbert.cli import MisuseError
 from npbert.cli.interrupts import heard
 from npbert.cli.streams import drop_output, flush_output, prepared, say
 from npbert.cli.verbs import command_parser
+from npbert.cli.wording import in_options
 
 INTERRUPTED = 130  # as shells have it
 
@@ -56,7 +57,7 @@ def _run(given: argparse.Namespace) -> None:
     told: set[str] = set()
 
     def show_warning(message: Warning | str, *_: object) -> None:
-        text = str(message)
+        text = in_options(str(message))
         if text not in told:  # two calls may come upon the same
             told.add(text)
             say(f"npbert: warning: {text}")

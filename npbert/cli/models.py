@@ -74,8 +74,7 @@ def task_pipeline(
     def load(folder: Folder) -> Pipeline:
         tokenizer = None
         if longest is not None:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            tokenizer.model_max_length = longest
+            tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=longest)
         options = {"batch_size": given.batch_size, "show_progress_bar": False}
         return pipeline(task, folder, tokenizer, **engine(given), **options, **arguments)
 

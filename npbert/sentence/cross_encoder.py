@@ -87,8 +87,9 @@ class CrossEncoder:
         if max_length is None:
             source = transformer / settings.sources["max_seq_length"]
             self._set_length(settings.max_seq_length, str(source))
+            self._asked_for_length = False
         else:
-            self._set_length(max_length, "max_length")
+            self.max_seq_length = max_length
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, max_length={self.max_length}, num_labels={self.num_labels})"
@@ -110,6 +111,7 @@ class CrossEncoder:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         self._set_length(value, "max_length")
+        self._asked_for_length = True
 
     max_length = max_seq_length
 
@@ -120,6 +122,15 @@ class CrossEncoder:
             raise ValueError(f"{where}: wanted a whole number from {least} to {most}, found {show(value)}")
         self._max_seq_length = count
         self.tokenizer.model_max_length = count  # where it is saved
+
+    def _remedy(self) -> str | None:
+        """What reads more of a pair than `max_length` does; None where that was asked for."""
+        if self._asked_for_length:
+            return None
+        most = self.config.max_tokens
+        if self._max_seq_length < most:
+            return f"max_length can be up to {most}"
+        return "the model takes no more: shorter pieces of it are read whole"
 
     def predict(
         self,
@@ -170,7 +181,9 @@ class CrossEncoder:
         with Progress(len(pairs), "Scoring", "pairs", show_progress_bar) as progress:
             for start in range(0, len(pairs), batch_size):
                 rows = slice(start, min(start + batch_size, len(pairs)))
-                ids, types = self.tokenizer.encode_ids(firsts[rows], seconds[rows], self.max_seq_length)
+                ids, types = self.tokenizer.encode_ids(
+                    firsts[rows], seconds[rows], self.max_seq_length, remedy=self._remedy()
+                )
                 with fitting(self.tokenizer.name_or_path):
                     logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)

@@ -75,6 +75,7 @@ class SentenceTransformer:
         self.truncate_dim = self._checked_dim(settings.truncate_dim if truncate_dim is None else truncate_dim)
         self.include_prompt = settings.pooling.include_prompt
         self._max_seq_length = settings.max_seq_length
+        self._asked_for_length = False
         transformer = folder.inner(settings.transformer)
         self.tokenizer = read_tokenizer(transformer, settings.do_lower_case, settings.lower_whole)
         self.model = AutoModel.from_pretrained(transformer, add_pooling_layer=False, **ENGINE.among(arguments))
@@ -97,6 +98,7 @@ class SentenceTransformer:
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
         positions: int = self.model.config.max_tokens
+        asked = value is not None
         if value is None:
             value = positions
         count = as_count(value)
@@ -105,7 +107,7 @@ class SentenceTransformer:
                 f"max_seq_length: wanted a whole number from 1 to {positions}, the model's "
                 f"max_position_embeddings, found {show(value)}"
             )
-        self._max_seq_length = count
+        self._max_seq_length, self._asked_for_length = count, asked
 
     @property
     def similarity_fn_name(self) -> str:
@@ -338,6 +340,13 @@ class SentenceTransformer:
         (ids,) = self.tokenizer.encode_ids([prompt], max_length=self._max_seq_length)
         return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
 
+    def _remedy(self) -> str:
+        """What reads more of a text than `max_seq_length` does."""
+        most = self.model.config.max_tokens
+        if self._max_seq_length < most:
+            return f"max_seq_length can be up to {most}"
+        return "the model takes no more: shorter pieces of it are read whole"
+
     def _batches(
         self, texts: list[str], batch_size: int, show_progress_bar: bool | None
     ) -> Iterator[tuple[int, list[list[int]]]]:
@@ -345,7 +354,8 @@ class SentenceTransformer:
         with Progress(len(texts), "Embedding", "texts", show_progress_bar) as progress:
             for start in range(0, len(texts), batch_size):
                 batch = texts[start : start + batch_size]
-                ids = self.tokenizer.encode_ids(batch, max_length=self._max_seq_length)
+                remedy = None if self._asked_for_length else self._remedy()
+                ids = self.tokenizer.encode_ids(batch, max_length=self._max_seq_length, remedy=remedy)
                 if not all(ids):  # of tokenizers that put nothing around a text
                     index = ids.index([])
                     raise wrong(f"sentences[{start + index}]", "a text of at least one token", batch[index])

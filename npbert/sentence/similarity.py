@@ -18,6 +18,7 @@ Vectors: TypeAlias = NDArray[Any]  # float32, or float64
 
 SMALLEST_NORM = 1e-12  # what PyTorch's normalize divides by at least
 BLOCK = 2**24  # numbers of a block of differences or of scores: 64 MiB of float32
+PRODUCTS = 2**32  # of two numbers, for a block of scores: some tenths of a second
 
 
 def normalize_embeddings(embeddings: ArrayLike) -> Vectors:
@@ -216,7 +217,8 @@ def pairwise(name: str, embeddings1: ArrayLike, embeddings2: ArrayLike) -> Vecto
 def products(a: Vectors, b: Vectors) -> Vectors:
     """[n, m]: a block of rows at a time, so that Ctrl-C is heard."""
     scores = _scores(a, b)
-    for rows in blocks(len(a), len(b)):
+    columns = max(len(b), len(b) * a.shape[1] * BLOCK // PRODUCTS)
+    for rows in blocks(len(a), columns):
         np.matmul(a[rows], b.T, out=scores[rows])
     return scores
 

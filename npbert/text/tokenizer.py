@@ -26,6 +26,7 @@ from npbert.files.staging import staged, write_text
 from npbert.sequences import described
 from npbert.text.arguments import TokenizerArguments, checked_settings
 from npbert.text.backends import draw_no_lots, read, share, written
+from npbert.text.cuts import warn_of_cut
 from npbert.text.encoding import BatchEncoding
 from npbert.text.errors import as_value_error, guarded, is_foreign_error, said
 from npbert.text.families import GENERIC, TokenizerFamily
@@ -41,7 +42,7 @@ from npbert.text.lengths import (
 )
 from npbert.text.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.text.pad import MASK, arrays_of, padded, read_columns
-from npbert.text.rows import PIECE, PairTruncation, check_overflow, in_pieces, pad
+from npbert.text.rows import PIECE, encoded, in_pieces, pad, rows_of
 from npbert.text.steps import around_a_text
 from npbert.text.switches import Switch, switches
 from npbert.text.vocabulary import Vocabulary
@@ -107,6 +108,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         }
         loaded = make_tokenizer(type(self).__name__, self.family, sources, checked)
         self._take(loaded, name_or_path)
+        self._asked_length = "model_max_length" in checked
 
     def _take(self, loaded: LoadedTokenizer, name_or_path: str) -> Self:
         """Makes this the tokenizer of a backend, which becomes its own, and its settings."""
@@ -120,6 +122,8 @@ class PreTrainedTokenizerFast(Vocabulary):
         self.truncation_side: str = settings.truncation_side
         self.model_input_names = list(settings.model_input_names)
         self._greatest_id = loaded.greatest_id
+        self._told_of_cut = False
+        self._asked_length = False
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
             if lots := draw_no_lots(backend):
@@ -161,7 +165,9 @@ class PreTrainedTokenizerFast(Vocabulary):
         hub, settings = HUB.apart(given)
         checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
         folder = resolve(pretrained_model_name_or_path, patterns=TOKENIZER_FILES, **hub)
-        return cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
+        tokenizer = cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
+        tokenizer._asked_length = "model_max_length" in checked
+        return tokenizer
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and the family's own files.
@@ -282,7 +288,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             return_special_tokens_mask: 1 for special tokens.
             return_offsets_mapping: (start, end) of each token in its text's characters.
             return_length: the length of each row.
-            verbose: warn where an argument has no effect.
+            verbose: warn where an argument has no effect, and once where a text is cut off at model_max_length.
 
         Returns:
             input_ids, token_type_ids, attention_mask and what else was asked for: [S] each for one text,
@@ -322,10 +328,15 @@ class PreTrainedTokenizerFast(Vocabulary):
         with _encoding(texts.check_unicode):
             if room is not None and not return_overflowing_tokens:
                 texts = self._shortened(texts, room, lengths)
-            rows = list(self._rows(texts, lengths, add_special_tokens, stride if return_overflowing_tokens else None))
+            side = "right" if room is None else _checked_side("truncation_side", self.truncation_side)
+            overflow = stride if return_overflowing_tokens else None
+            rows = list(rows_of(self._backend, texts, lengths, side, add_special_tokens, overflow))
             if lengths.padding is not None:
                 self._pad(rows, lengths, padding_side)
 
+        silent = max_length is not None or return_overflowing_tokens or not verbose or self.limit_is_asked
+        if lengths.max_length is not None and not silent:
+            self.tell_of_cuts(rows, lengths.max_length, "truncation=False keeps it, max_length= says where to cut")
         groups = [[row, *row.overflowing] if return_overflowing_tokens else [row] for row in rows]
         rows = [row for group in groups for row in group]
         names = self.model_input_names
@@ -413,12 +424,24 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     @overload
     def encode_ids(
-        self, texts: Sequence[str], pairs: None = None, max_length: int | None = None, *, start: int = 0
+        self,
+        texts: Sequence[str],
+        pairs: None = None,
+        max_length: int | None = None,
+        *,
+        start: int = 0,
+        remedy: str | None = None,
     ) -> list[list[int]]: ...
 
     @overload
     def encode_ids(
-        self, texts: Sequence[str], pairs: Sequence[str], max_length: int | None = None, *, start: int = 0
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str],
+        max_length: int | None = None,
+        *,
+        start: int = 0,
+        remedy: str | None = None,
     ) -> tuple[list[list[int]], list[list[int]]]: ...
 
     def encode_ids(
@@ -428,6 +451,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         max_length: int | None = None,
         *,
         start: int = 0,
+        remedy: str | None = None,
     ) -> list[list[int]] | tuple[list[list[int]], list[list[int]]]:
         """The ids alone, special tokens included, without padding, as fast as `tokenizers` gives them.
 
@@ -436,6 +460,8 @@ class PreTrainedTokenizerFast(Vocabulary):
             pairs: the second text of each.
             max_length: truncate to so many tokens, the longer of a pair first; None does not truncate.
             start: the index of the first text, for messages.
+            remedy: what reads more of a text, where max_length is not the caller's wish: it is said, once, where a text
+                is cut off. None says nothing.
 
         Returns:
             [B][length] ids; with pairs, [B][length] token types too.
@@ -451,7 +477,12 @@ class PreTrainedTokenizerFast(Vocabulary):
             room = None if max_length is None else checked_room(max_length, len(before) + len(after))
             side = _checked_side("truncation_side", self.truncation_side)
             with _encoding(lambda: check_texts(texts, "texts", start)):
-                return [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
+                found = [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
+                if remedy is not None and max_length is not None and room is not None and not self._told_of_cut:
+                    full = (text for text, ids in zip(texts, found, strict=True) if len(ids) == max_length)
+                    if any(len(ids) > room for text in full for ids in self._ids([text], room + 1, side)):
+                        self._tell_of_cut(max_length, remedy)
+                return found
 
         pairs = list_of("pairs", pairs)
         if not {*map(type, pairs)} <= {str}:
@@ -468,8 +499,28 @@ class PreTrainedTokenizerFast(Vocabulary):
             lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
             if max_length is not None:
                 both = self._shortened(both, checked_room(max_length, self.num_special_tokens_to_add(True)), lengths)
-            found = [(row.ids, row.type_ids) for row in self._rows(both, lengths, offsets=False)]
-        return [ids for ids, _ in found], [types for _, types in found]
+            side = "right" if max_length is None else _checked_side("truncation_side", self.truncation_side)
+            rows = list(rows_of(self._backend, both, lengths, side, offsets=False))
+            if remedy is not None and max_length is not None:
+                self.tell_of_cuts(rows, max_length, remedy)
+        return [row.ids for row in rows], [row.type_ids for row in rows]
+
+    @property
+    def limit_is_asked(self) -> bool:
+        """Whether model_max_length is the caller's wish, and not what the files say."""
+        return self._asked_length or self.model_max_length != self._settings.model_max_length
+
+    def tell_of_cuts(self, rows: Sequence[Encoding], limit: int, remedy: str) -> None:
+        """Warns where one of the rows, truncated to `limit` tokens, lacks some of its text: of this tokenizer once.
+
+        remedy: what reads more.
+        """
+        if not self._told_of_cut and any(len(row) == limit and row.overflowing for row in rows):
+            self._tell_of_cut(limit, remedy)
+
+    def _tell_of_cut(self, limit: int, remedy: str) -> None:
+        self._told_of_cut = True
+        warn_of_cut(self.name_or_path, limit, remedy)
 
     def _ids(self, texts: Sequence[str], room: int | None, side: str) -> Iterator[list[int]]:
         """The ids of each text without special tokens, so many of them at one end; all where room is None."""
@@ -492,11 +543,11 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     def _fast(self, texts: Sequence[str]) -> list[Encoding]:
         """Rows without special tokens and without offsets."""
-        return self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return encoded(self._backend.encode_batch_fast, texts, add_special_tokens=False)
 
     def _words(self, texts: Sequence[Any]) -> list[Encoding]:
         """Rows of texts that are words, as `_fast`."""
-        return self._backend.encode_batch_fast(texts, is_pretokenized=True, add_special_tokens=False)
+        return encoded(self._backend.encode_batch_fast, texts, is_pretokenized=True, add_special_tokens=False)
 
     def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
         """The texts, of long ones only a beginning, where truncation gives the same with these."""
@@ -522,45 +573,6 @@ class PreTrainedTokenizerFast(Vocabulary):
         shorter = iter(shorten([text for text in texts.second if text is not None]))
         second = [None if text is None else next(shorter) for text in texts.second]
         return Texts([*shorten(texts.first)], second, texts.batched, texts.words)
-
-    def _rows(
-        self,
-        texts: Texts,
-        lengths: Lengths,
-        add_special_tokens: bool = True,
-        overflow: int | None = None,
-        offsets: bool = True,
-    ) -> Iterator[Encoding]:
-        """A row for each text or pair, truncated and not padded.
-
-        overflow: how many tokens each overflowing row repeats; None where nothing that overflows is wanted.
-        """
-        tokenizer, items, alone = self._backend, texts.items(), None
-        if lengths.truncation is not None and lengths.max_length is not None:
-            side = _checked_side("truncation_side", self.truncation_side)
-            # Truncation is state of a `tokenizers.Tokenizer`, which may not be set while another thread uses it. So
-            # a call makes its own, in a few microseconds: vocabulary and pipeline are shared, not copied.
-            tokenizer = share(tokenizer)
-            tokenizer.enable_truncation(
-                lengths.max_length, stride=overflow or 0, strategy=lengths.truncation, direction=side
-            )
-            special = self.num_special_tokens_to_add if add_special_tokens else (lambda pair: 0)
-            if overflow is not None:
-                fast = self._words if texts.words else self._fast
-                rooms = [lengths.max_length - special(pair) for pair in (False, True)]
-                check_overflow(items, lambda text: len(fast([text])[0]), lengths, overflow, rooms)
-            elif lengths.truncation == "longest_first" and any(second is not None for second in texts.second):
-                alone = PairTruncation(self._backend, lengths.max_length - special(True), side)
-        encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
-        given = {"is_pretokenized": texts.words, "add_special_tokens": add_special_tokens}
-        for piece in in_pieces(items):
-            if alone is None:
-                yield from encode(piece, **given)
-                continue
-            needed = [alone.is_needed(item) for item in piece]
-            others = iter(encode([item for item, apart in zip(piece, needed, strict=True) if not apart], **given))
-            pairs = alone.encode([item for item, apart in zip(piece, needed, strict=True) if apart], **given)
-            yield from (next(pairs if apart else others) for apart in needed)
 
     def _pad(self, rows: Sequence[Encoding], lengths: Lengths, padding_side: str | None) -> None:
         if self.pad_token is None or self.pad_token_id is None:

@@ -60,7 +60,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 ROLES = {f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")}
 UNTOUCHED = {*ROLES, "bos_token_id", "eos_token_id", "special_tokens_map", "all_special_tokens", "pad_token_type_id"}
 UNTOUCHED |= {"extra_special_tokens", "additional_special_tokens", "backend_tokenizer"}
-UNTOUCHED |= {"family", "is_fast", "from_pretrained", "gives_token_types"}
+UNTOUCHED |= {"family", "is_fast", "from_pretrained", "gives_token_types", "limit_is_asked", "tell_of_cuts"}
 """What asks the library nothing; MiniLM's tokenizer has no first and last token of its own."""
 
 

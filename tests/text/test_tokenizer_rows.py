@@ -114,6 +114,7 @@ def test_pairs_are_truncated_as_the_library_does(family: Any, words: bool, monke
     if words:
         texts = [text.split(" ") for text in texts]
     pairs = [(dice.choice(texts), dice.choice(texts)) for _ in range(40)]
+    pairs += texts[:20]  # no pairs
     special = family.num_special_tokens_to_add(True)
     for length, side, add, padding in (
         (special, "right", True, True),
@@ -126,8 +127,8 @@ def test_pairs_are_truncated_as_the_library_does(family: Any, words: bool, monke
         monkeypatch.setattr(family, "truncation_side", side)
         given = {"max_length": length, "truncation": True, "padding": padding, "add_special_tokens": add}
         found = []
-        for most in (10**9, 0):
-            monkeypatch.setattr("npbert.text.rows.MOST_PRODUCT", most)
+        for least in (10**9, 0):
+            monkeypatch.setattr("npbert.text.rows.LONG", least)
             found.append(family(pairs, is_split_into_words=words, **given, **EVERYTHING))
         assert found[0] == found[1]
         for one, other in zip(found[0].encodings, found[1].encodings, strict=True):
