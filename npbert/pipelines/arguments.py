@@ -46,6 +46,12 @@ class Reading:
                 raise ValueError(f"{name}: wanted keys among {', '.join(known)}, found {show(key)}")
         return cls(**given)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether a text is truncated."""
+        truncation = self.for_tokenizer()["truncation"]
+        return self.max_length is not None if truncation is None else truncation not in (False, "do_not_truncate")
+
     def for_tokenizer(self) -> dict[str, Any]:
         """What has an effect, for a tokenizer's call."""
         cuts = False if self.truncation is None and self.padding not in (None, False) else self.truncation

@@ -69,6 +69,7 @@ class Pipeline(ABC):
     arguments_type: ClassVar[Any]  # a dataclass that checks its values
     nullable: ClassVar[frozenset[str]] = frozenset()  # arguments of which None is a value; else it is "not given"
     too_long_hint: ClassVar[str] = ""
+    remedy: ClassVar[str] = "shorter pieces of it are read whole"  # said where a text is cut off
 
     def __init__(
         self,
@@ -192,6 +193,12 @@ class Pipeline(ABC):
             found: list[Floats] = self.model.predict([row.ids for row in rows], types, *columns)
         return found
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that are read together: what the tokenizer says, and the model has positions for."""
+        most: int = self.model.config.max_tokens
+        return min(self.tokenizer.model_max_length, most)
+
     def prepare(self, arguments: Any) -> Any:
         """Arguments as `encode` and `answer` get them: checked against model and tokenizer."""
         return arguments
@@ -209,9 +216,20 @@ class Pipeline(ABC):
         return Row(encoding.ids, encoding.type_ids if self.tokenizer.gives_token_types else None, encoding, columns)
 
     def rows_of_texts(self, texts: Sequence[Text], **tokenizer_arguments: Any) -> list[list[Row]]:
-        """A row for each text or pair."""
+        """A row for each text or pair; where truncated, to `longest` if no max_length says otherwise."""
         batch = [text.text if text.pair is None else (text.text, text.pair) for text in texts]
-        return [[self.row(encoding)] for encoding in self.tokenizer(batch, **tokenizer_arguments).encodings]
+        asked = tokenizer_arguments.get("max_length") is not None
+        if not asked and tokenizer_arguments.get("truncation") is not None:
+            tokenizer_arguments["max_length"] = self.longest
+        rows = self.tokenizer(batch, **tokenizer_arguments).encodings
+        if not asked:
+            self.tell_of_cuts(rows)
+        return [[self.row(row)] for row in rows]
+
+    def tell_of_cuts(self, rows: Sequence[Encoding]) -> None:
+        """Warns where one of the rows, truncated to `longest`, lacks some of its text."""
+        if not self.tokenizer.limit_is_asked:
+            self.tokenizer.tell_of_cuts(rows, self.longest, self.remedy)
 
     def _settle(self, given: dict[str, Any]) -> Any:
         return self.prepare(
@@ -226,7 +244,7 @@ class Pipeline(ABC):
             while block := list(islice(remaining, size or BLOCK)):
                 rows = self.encode(block, arguments)
                 for item, own in zip(block, rows, strict=True):
-                    self._check_lengths(item, own)
+                    self._check_lengths(item, own, arguments)
                 for begin, end in _groups(rows):
                     outputs = iter(self._outputs([row for own in rows[begin:end] for row in own]))
                     for item, own in zip(block[begin:end], rows[begin:end], strict=True):
@@ -234,11 +252,16 @@ class Pipeline(ABC):
                         progress.advance(1)
                         yield answer
 
-    def _check_lengths(self, item: Any, rows: list[Row]) -> None:
+    def too_long(self, arguments: Any) -> str:
+        """What a text that is longer than the model takes wants."""
+        return self.too_long_hint
+
+    def _check_lengths(self, item: Any, rows: list[Row], arguments: Any) -> None:
         longest = self.model.config.max_tokens
         for row in rows:
             if not 1 <= len(row.ids) <= longest:
-                hint = f"; {self.too_long_hint}" if row.ids and self.too_long_hint else ""
+                said = self.too_long(arguments) if row.ids else ""
+                hint = f"; {said}" if said else ""
                 raise ValueError(
                     f"{item.where}: wanted 1 to {longest} tokens, the most that the model takes, "
                     f"found {len(row.ids)}{hint}"

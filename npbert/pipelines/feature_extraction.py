@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from npbert_kernels.ops import Floats
@@ -37,10 +37,10 @@ class FeatureExtractionArguments:
         if self.truncation is not None and self.tokenize_kwargs and "truncation" in self.tokenize_kwargs:
             raise ValueError("truncation: wanted once, found it as an argument and in tokenize_kwargs")
 
-    def reading(self) -> dict[str, Any]:
-        """For the tokenizer."""
-        given = Reading.of("tokenize_kwargs", self.tokenize_kwargs).for_tokenizer()
-        return given if self.truncation is None else {**given, "truncation": self.truncation}
+    def reading(self) -> Reading:
+        """How texts are read."""
+        given = Reading.of("tokenize_kwargs", self.tokenize_kwargs)
+        return given if self.truncation is None else replace(given, truncation=self.truncation)
 
 
 class FeatureExtractionPipeline(Pipeline):
@@ -66,7 +66,10 @@ class FeatureExtractionPipeline(Pipeline):
         return read_text(item, where)
 
     def encode(self, items: Sequence[Text], arguments: FeatureExtractionArguments) -> list[list[Row]]:
-        return self.rows_of_texts(items, **arguments.reading())
+        return self.rows_of_texts(items, **arguments.reading().for_tokenizer())
+
+    def too_long(self, arguments: FeatureExtractionArguments) -> str:
+        return "max_length says where it is cut off" if arguments.reading().cuts else self.too_long_hint
 
     def answer(self, item: Text, rows: list[Row], outputs: list[Floats], arguments: FeatureExtractionArguments) -> Any:
         states = outputs[0][None]  # [1, T, H]

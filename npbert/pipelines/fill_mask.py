@@ -42,7 +42,7 @@ class Settled:
 
     top_k: int
     target_ids: tuple[int, ...] | None  # None: all tokens
-    reading: dict[str, Any]  # for the tokenizer
+    reading: Reading
 
 
 class FillMaskPipeline(Pipeline):
@@ -63,7 +63,7 @@ class FillMaskPipeline(Pipeline):
             raise ValueError(
                 f"{self.tokenizer.name_or_path or 'tokenizer'}: wanted a tokenizer with a mask token, found none"
             )
-        reading = Reading.of("tokenizer_kwargs", arguments.tokenizer_kwargs).for_tokenizer()
+        reading = Reading.of("tokenizer_kwargs", arguments.tokenizer_kwargs)
         if arguments.targets is None:
             return Settled(checked_top_k(arguments.top_k, self.model.config.vocab_size), None, reading)
         ids = self._target_ids(arguments.targets)
@@ -78,7 +78,7 @@ class FillMaskPipeline(Pipeline):
     def encode(self, items: Sequence[Text], arguments: Settled) -> list[list[Row]]:
         mask = self.tokenizer.mask_token_id
         rows = []
-        for item, (row,) in zip(items, self.rows_of_texts(items, **arguments.reading), strict=True):
+        for item, (row,) in zip(items, self.rows_of_texts(items, **arguments.reading.for_tokenizer()), strict=True):
             columns = [column for column, token in enumerate(row.ids) if token == mask]
             if not columns:
                 raise ValueError(
@@ -86,6 +86,9 @@ class FillMaskPipeline(Pipeline):
                 )
             rows.append([replace(row, columns=columns)])
         return rows
+
+    def too_long(self, arguments: Settled) -> str:
+        return "max_length says where it is cut off" if arguments.reading.cuts else self.too_long_hint
 
     def answer(self, item: Text, rows: list[Row], outputs: list[Floats], arguments: Settled) -> Any:
         (row,), (logits,) = rows, outputs  # [masks, V]

@@ -32,8 +32,8 @@ class QuestionAnsweringArguments:
         doc_stride: how many tokens the windows share in which a long context is read; None is 128, or half of
             max_seq_len where that is less.
         max_answer_len: how many tokens an answer has at most.
-        max_seq_len: how many tokens a window has, the question's and special ones included; None is 384, or the
-            tokenizer's model_max_length where that is less.
+        max_seq_len: how many tokens a window has, the question's and special ones included; None is 384, or what
+            tokenizer and model take where that is less.
         max_question_len: cut the question off after so many tokens; None doesn't. (transformers says 64, and
             does nothing about it where the tokenizer is a fast one.)
         handle_impossible_answer: let "" be an answer, at the score that the model gives to there being none.
@@ -57,9 +57,9 @@ class QuestionAnsweringArguments:
             if (value := getattr(self, name)) is not None:
                 checked_count(name, value, least)
 
-    def window(self, model_max_length: int) -> tuple[int, int]:
+    def window(self, longest: int) -> tuple[int, int]:
         """max_seq_len and doc_stride as they hold."""
-        length = min(model_max_length, MAX_SEQ_LEN) if self.max_seq_len is None else self.max_seq_len
+        length = min(longest, MAX_SEQ_LEN) if self.max_seq_len is None else self.max_seq_len
         stride = min(length // 2, DOC_STRIDE) if self.doc_stride is None else self.doc_stride
         return length, stride
 
@@ -96,7 +96,7 @@ class QuestionAnsweringPipeline(Pipeline):
         return super().__call__(_examples(inputs, question, context), **arguments)
 
     def prepare(self, arguments: QuestionAnsweringArguments) -> QuestionAnsweringArguments:
-        length, stride = arguments.window(self.tokenizer.model_max_length)
+        length, stride = arguments.window(self.longest)
         if stride > length:
             raise ValueError(f"doc_stride: wanted no more than max_seq_len, {length}, found {stride}")
         return arguments
@@ -114,7 +114,7 @@ class QuestionAnsweringPipeline(Pipeline):
         return Example(where, item["question"], item["context"])
 
     def encode(self, items: Sequence[Example], arguments: QuestionAnsweringArguments) -> list[list[Row]]:
-        length, stride = arguments.window(self.tokenizer.model_max_length)
+        length, stride = arguments.window(self.longest)
         encoding = self.tokenizer(
             self._questions(items, arguments.max_question_len, length, stride),
             [item.context for item in items],
@@ -137,7 +137,8 @@ class QuestionAnsweringPipeline(Pipeline):
         nothing = 1.0
         for row, logits in zip(rows, outputs, strict=True):
             allowed = np.array([sequence == 1 for sequence in row.encoding.sequence_ids])
-            spans, score = best_spans(logits, allowed, count, arguments.max_answer_len)
+            none = np.array([token == self.tokenizer.cls_token_id for token in row.ids])
+            spans, score = best_spans(logits, allowed, none, count, arguments.max_answer_len)
             nothing = min(nothing, score)
             for span in spans:
                 start, end = _characters(row.encoding, span.first, span.last, arguments.align_to_words)

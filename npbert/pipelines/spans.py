@@ -20,23 +20,26 @@ class Span:
     score: float
 
 
-def best_spans(logits: Floats, allowed: NDArray[np.bool_], count: int, longest: int) -> tuple[list[Span], float]:
+def best_spans(
+    logits: Floats, allowed: NDArray[np.bool_], none: NDArray[np.bool_], count: int, longest: int
+) -> tuple[list[Span], float]:
     """The likeliest spans, and how likely it is that there is no answer.
 
     Args:
         logits: [T, 2], of each token as the first and as the last of the answer.
-        allowed: [T], which tokens may be in an answer. The first, [CLS], may not: it stands for no answer, and
-            has its share in the probability.
+        allowed: [T], which tokens may be in an answer.
+        none: [T], which stand for there being no answer, [CLS] where there is one: they have their share in the
+            probability.
         count: how many spans at most.
         longest: how many tokens a span has at most.
 
     Returns:
-        Spans, the likeliest first, and the score of [CLS] as the answer.
+        Spans, the likeliest first, and the score of the first token as the answer, if it stands for none.
     """
-    counted = allowed.copy()
-    counted[0] = True
+    counted = allowed | none
     first, last = np.zeros((2, len(logits)), np.float32)
-    first[counted], last[counted] = softmax(logits[counted].T)
+    if counted.any():
+        first[counted], last[counted] = softmax(logits[counted].T)
     nothing = float(first[0] * last[0])
 
     (tokens,) = np.nonzero(allowed)

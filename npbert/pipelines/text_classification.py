@@ -81,6 +81,9 @@ class TextClassificationPipeline(Pipeline):
     def encode(self, items: Sequence[Text], arguments: TextClassificationArguments) -> list[list[Row]]:
         return self.rows_of_texts(items, **arguments.for_tokenizer())
 
+    def too_long(self, arguments: TextClassificationArguments) -> str:
+        return "max_length says where it is cut off" if arguments.cuts else self.too_long_hint
+
     def answer(self, item: Text, rows: list[Row], outputs: list[Floats], arguments: TextClassificationArguments) -> Any:
         scores = self._scores(outputs[0], arguments.function_to_apply)  # [labels]
         labels = self.model.config.id2label

@@ -78,7 +78,7 @@ class TokenClassificationPipeline(Pipeline):
     aggregation_strategy a list of {"entity_group", "score", "word", "start", "end"}. A list of texts gives a list
     of these.
 
-    Texts are cut off at the tokenizer's model_max_length, unless `stride` reads them in windows.
+    Texts are cut off at what tokenizer and model take, unless `stride` reads them in windows.
 
     Follows transformers.TokenClassificationPipeline.
     """
@@ -86,14 +86,14 @@ class TokenClassificationPipeline(Pipeline):
     task = "token-classification"
     model_kind = "AutoModelForTokenClassification"
     arguments_type = TokenClassificationArguments
-    too_long_hint = "the tokenizer's model_max_length says where it is cut off"
+    remedy = "stride= reads it in windows"
 
     def prepare(self, arguments: TokenClassificationArguments) -> TokenClassificationArguments:
         if arguments.stride is not None:
-            room = self.tokenizer.model_max_length - self.tokenizer.num_special_tokens_to_add()
+            room = self.longest - self.tokenizer.num_special_tokens_to_add()
             if arguments.stride >= room:
                 raise ValueError(
-                    f"stride: wanted less than {room}, the tokenizer's model_max_length without special tokens, "
+                    f"stride: wanted less than {room}, what tokenizer and model take besides special tokens, "
                     f"found {arguments.stride}"
                 )
         if arguments.strategy in ("first", "average", "max") and not self._marks_continuations():
@@ -129,9 +129,12 @@ class TokenClassificationPipeline(Pipeline):
             [item.text if item.words is None else list(item.words) for item in items],
             is_split_into_words=arguments.is_split_into_words,
             truncation=True,
+            max_length=self.longest,
             return_overflowing_tokens=windows,
             stride=arguments.stride or 0,
         )
+        if not windows:
+            self.tell_of_cuts(encoding.encodings)
         rows: list[list[Row]] = [[] for _ in items]
         samples = encoding["overflow_to_sample_mapping"] if windows else range(len(items))
         for sample, row in zip(samples, encoding.encodings, strict=True):

@@ -6,6 +6,7 @@ The tests make the same checkpoint again.
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -61,6 +62,20 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
+def without_cls_token(folder: Path) -> Path:
+    """The same folder, of which no file says what the token is that stands for no answer."""
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": None}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    return folder
+
+
+UNTOLD: dict[str, Any] = {"question": WHERE, "context": SHORT, "top_k": 3, "handle_impossible_answer": True}
+"""What is asked there."""
+
+
 def main(tokenizer: Path) -> None:
     import transformers
 
@@ -69,6 +84,9 @@ def main(tokenizer: Path) -> None:
         folder = str(make_folder(Path(made), tokenizer, ARCHITECTURE))
         answer = transformers.pipeline("question-answering", model=folder, tokenizer=folder, device=-1)
         recorded = [{"given": given, "answer": answer(**given)} for given in cases()]
+        folder = str(without_cls_token(Path(folder)))
+        answer = transformers.pipeline("question-answering", model=folder, tokenizer=folder, device=-1)
+        recorded.append({"given": UNTOLD, "answer": answer(**UNTOLD)})
     write_recorded(RECORDED, recorded)
 
 
