@@ -244,7 +244,7 @@ def test_copies_go_on_by_themselves(folder: Path, copied: Any) -> None:
     np.testing.assert_array_equal(model(ids[:, 20:], past_key_values=first.past_key_values).logits, found)
     np.testing.assert_allclose(found, model(ids).logits[:, 20:], rtol=0, atol=1e-4)
     assert other.get_seq_length() == 25
-    with pytest.raises(TypeError, match="^past_key_values: wanted by the model that they are of, which can't be"):
+    with pytest.raises(TypeError, match=r"^past_key_values: wanted by the model that they are of, which can't be"):
         pickle.dumps(past)
 
 
