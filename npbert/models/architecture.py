@@ -148,6 +148,7 @@ class Architecture(ABC):
     token_types: bool | None = False  # whether token types make a difference; None: one that is not computed
     heads: Mapping[str, HeadNames]  # what a head is for (see `heads.ROWS`) -> its tensors
     unused: str = "(?!)"  # regex of tensor names that may stay unused without a warning, the pooler's aside
+    turned: str = "(?!)"  # regex of weights' names that are stored [in, out], as transformers' Conv1D has them
 
     @abstractmethod
     def shapes(self, config: Any, *, pooler: bool) -> Shapes:

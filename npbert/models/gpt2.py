@@ -85,6 +85,7 @@ class GPT2(Architecture):
     token_types = None  # would be rows of the word embeddings
     heads = HEADS
     unused = r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias"  # the latter are masks that older files carry
+    turned = r"h\.\d+\.(attn|mlp)\.c_\w+\.weight"
 
     def needs_columns(self, config: GPT2Config) -> bool:
         return True

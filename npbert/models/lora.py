@@ -1,7 +1,7 @@
 """The LoRA of a model's linear layers, beside its weights or in a folder of its own: merged as they are read.
 
-A linear of weight W [out, in] has A [r, in] and B [out, r], and W + (alpha / r) B A is what it multiplies with. What
-else an adapter may be is refused by name.
+A linear of weight W [out, in] has A [r, in] and B [out, r], and W + (alpha / r) B A is what it multiplies with, also
+where W is stored [in, out]. What else an adapter may be is refused by name.
 
 Source: peft, whose `merge_and_unload` gives these weights.
 """
@@ -25,6 +25,7 @@ from npbert.files.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from npbert.files.safetensors_file import SafetensorsFile
 from npbert.models.architecture import EMBEDDING_PARTS
 from npbert.models.config import EncoderConfig
+from npbert.models.heads import tied
 from npbert.models.weights import canonical_name
 
 PREFIX = "base_model.model."  # of peft's wrapper
@@ -71,6 +72,7 @@ class _Pair:
     a: str  # [r, in]
     b: str  # [out, r]
     scale: np.float32
+    turned: bool  # whether the weight is stored [in, out]
 
 
 def merged(base: Checkpoint, folder: Folder, config: EncoderConfig) -> Checkpoint:
@@ -99,9 +101,14 @@ class _Merged(Checkpoint):
         self._base, self._adapter = base, adapter
         self._pairs: dict[str, _Pair] = {}  # the model's name of a weight -> what is added to it
         self._saved: dict[str, str] = {}  # the model's name of a tensor -> that of the one in its place
+        self._tied: dict[
+            str, str
+        ] = {}  # the name of a head's weight -> that of the word embeddings, which it begins as
         self._config = config
         prefix = config.architecture.prefix
         stored = {canonical_name(name, prefix): name for name in base}
+        words = stored.get(config.architecture.words)
+        heads = {f"{names.out}.weight" for names in config.architecture.heads.values() if tied(config, names)}
         halves: dict[str, dict[str, str]] = {}
         for name in adapter:
             inner = name.removeprefix(PREFIX)
@@ -118,6 +125,9 @@ class _Merged(Checkpoint):
                 (half, name) = next(iter(both.items()))
                 raise _wrong(adapter, name, "lora_A and lora_B", f"lora_{half} alone")
             canonical = canonical_name(f"{module}.weight", prefix)
+            if canonical in heads and canonical not in stored and words is not None:
+                self._tied[canonical] = words
+                stored[canonical] = canonical
             if canonical in stored:
                 self._add_pair(stored[canonical], module, both["A"], both["B"], settings)
             elif not re.fullmatch(config.architecture.harmless, canonical):
@@ -125,29 +135,31 @@ class _Merged(Checkpoint):
 
     def _add_pair(self, name: str, module: str, a: str, b: str, settings: _Settings) -> None:
         rank, scale = settings.of(module)
-        shape, of_a, of_b = self._base.shape(name), self._adapter.shape(a), self._adapter.shape(b)
+        shape, of_a, of_b = self.shape(name), self._adapter.shape(a), self._adapter.shape(b)
         architecture = self._config.architecture
-        part = architecture.part(self._config, canonical_name(name, architecture.prefix))
+        canonical = canonical_name(name, architecture.prefix)
+        part, turned = architecture.part(self._config, canonical), bool(re.fullmatch(architecture.turned, canonical))
         if len(shape) != 2 or name in self._saved or part in EMBEDDING_PARTS:
             raise _wrong(self._adapter, a, "the LoRA of a linear layer", f"one of {brief(name)}")
-        for half, found, fits in ((a, of_a, (rank, shape[1])), (b, of_b, (shape[0], rank))):
+        out, width = shape[::-1] if turned else shape
+        for half, found, fits in ((a, of_a, (rank, width)), (b, of_b, (out, rank))):
             if found != fits:
                 raise _wrong(self._adapter, half, f"the shape {list(fits)}", show(list(found)))
-        if self._base.dtype(name) == "I8":
+        if self.dtype(name) == "I8":
             wanted = "a model of floats, which can be made int8 once this is merged"
             raise _wrong(self._adapter, a, wanted, f"{brief(name)} in int8")
-        self._pairs[name] = _Pair(a, b, scale)
+        self._pairs[name] = _Pair(a, b, scale, turned)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._base
-        yield from (name for name in self._saved if name not in self._base)
+        yield from (name for name in (*self._saved, *self._tied) if name not in self._base)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._base or name in self._saved
+        return name in self._base or name in self._saved or name in self._tied
 
     def _holder(self, name: str) -> tuple[Checkpoint, str]:
         """What holds a tensor, and its name there."""
-        return (self._adapter, self._saved[name]) if name in self._saved else (self._base, name)
+        return (self._adapter, self._saved[name]) if name in self._saved else (self._base, self._tied.get(name, name))
 
     def shape(self, name: str) -> tuple[int, ...]:
         holder, inner = self._holder(name)
@@ -173,7 +185,11 @@ class _Merged(Checkpoint):
         if name in self._pairs:
             pair = self._pairs[name]
             with np.errstate(all="ignore"):  # what overflows is found below
-                values += (self._adapter.read(pair.b, rows) @ self._adapter.read(pair.a)) * pair.scale
+                if pair.turned:
+                    some = slice(None) if rows is None else slice(*rows)
+                    values += (self._adapter.read(pair.a).T[some] @ self._adapter.read(pair.b).T) * pair.scale
+                else:
+                    values += (self._adapter.read(pair.b, rows) @ self._adapter.read(pair.a)) * pair.scale
             if not np.isfinite(values).all():
                 raise _wrong(self._adapter, pair.a, f"finite float32 values in {brief(name)}", "others, once merged")
         return values

@@ -27,6 +27,7 @@ def write(folder: Path, *steps: str | BaseException) -> None:
         for step in steps:
             if isinstance(step, BaseException):
                 raise step
+            (stage / step).parent.mkdir(exist_ok=True)
             write_text(stage / step, step)
 
 
@@ -71,15 +72,8 @@ def test_a_file_in_the_place_of_a_folder(link: bool, tmp_path: Path) -> None:
     """Told before a file is moved; also a link that leads nowhere."""
     place = tmp_path / "second"
     place.symlink_to("nowhere") if link else place.touch()
-
-    def write_folders() -> None:
-        with staged(tmp_path) as stage:
-            for name in ("first", "second"):
-                (stage / name).mkdir()
-                write_text(stage / name / "file", name)
-
     with pytest.raises(NotADirectoryError, match=f"{re.escape(str(place))}'$"):
-        write_folders()
+        write(tmp_path, "first/file", "second/file")
     assert os.listdir(tmp_path) == ["second"]
 
 

@@ -125,6 +125,68 @@ def test_it_is_merged(base: Path, tmp_path: Path, kind: str, place: str) -> None
         assert np.abs(answer(folder) - found).max() > 0.01  # the adapter matters
 
 
+def test_weights_that_are_stored_the_other_way(tmp_path: Path) -> None:
+    """GPT-2's: [in, out], square or not, as bare models and those with a head name them."""
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=65, n_embd=12, n_layer=2, n_head=3, n_positions=16, eos_token_id=0)
+    base = tmp_path / "base"
+    transformers.GPT2LMHeadModel(config).save_pretrained(base)
+    weights = load_file(base / "model.safetensors")
+    names = [f"transformer.h.1.{name}" for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")]
+    turned = {name: array.T if name.removesuffix(".weight") in names else array for name, array in weights.items()}
+    tensors = adapter_of(turned, names, lambda name: 4)
+    summed = merged(turned, tensors, lambda name: 2.0)
+    back = {name: np.ascontiguousarray(a.T) if turned[name] is not weights[name] else a for name, a in summed.items()}
+    truth = torch_output(base, back, tmp_path / "truth", "GPT2LMHeadModel")
+    folder = write_adapter(tmp_path / "adapter", tensors, base_model_name_or_path=str(base))
+    found = npbert.GPT2LMHeadModel.from_pretrained(folder, backend="reference")(IDS).logits
+    np.testing.assert_allclose(found, truth, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "decoder"),
+    [
+        (
+            transformers.GPT2Config(vocab_size=65, n_embd=12, n_layer=1, n_head=3, eos_token_id=0),
+            "GPT2LMHeadModel",
+            "lm_head",
+        ),
+        (
+            transformers.BertConfig(
+                vocab_size=65, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=8
+            ),
+            "BertForMaskedLM",
+            "cls.predictions.decoder",
+        ),
+    ],
+    ids=["gpt2", "bert"],
+)
+def test_a_head_that_is_the_word_embeddings(config: Any, name: str, decoder: str, tmp_path: Path) -> None:
+    """What is added to it is its own: the words stay as they are."""
+    torch.manual_seed(0)
+    base = tmp_path / "base"
+    made = getattr(transformers, name)(config)
+    made.save_pretrained(base)
+    words = made.get_input_embeddings().weight.detach().numpy()
+    tensors = adapter_of({f"{decoder}.weight": words}, [decoder], lambda name: 4)
+    added = merged({f"{decoder}.weight": words}, tensors, lambda name: 2.0)
+    made.config.tie_word_embeddings = False
+    made.set_output_embeddings(torch.nn.Linear(*words.shape[::-1], bias=made.get_output_embeddings().bias is not None))
+    made.load_state_dict({f"{decoder}.weight": torch.from_numpy(added[f"{decoder}.weight"])}, strict=False)
+    if (bias := made.get_output_embeddings().bias) is not None:
+        bias.data.zero_()  # as a new model's
+    with torch.no_grad():
+        truth = made.double().eval()(torch.from_numpy(IDS)).logits.numpy()
+    folder = write_adapter(tmp_path / "adapter", tensors, base_model_name_or_path=str(base))
+    with pytest.warns(UserWarning, match="the file has a decoder that is not the word embeddings: it is used"):
+        found = getattr(npbert, name).from_pretrained(folder, backend="reference")
+    np.testing.assert_allclose(found(IDS).logits, truth, rtol=0, atol=5e-6)
+    bare = npbert.AutoModel.from_pretrained(base, backend="reference", add_pooling_layer=False)(IDS)
+    np.testing.assert_array_equal(
+        npbert.AutoModel.from_pretrained(folder, backend="reference", add_pooling_layer=False)(IDS)[0], bare[0]
+    )
+
+
 def test_names_of_a_model_with_a_head(base: Path, tmp_path: Path) -> None:
     """The adapter's begin with bert., the base's do not; what it saved whole is in the place of the base's."""
     weights = load_file(base / "model.safetensors")
