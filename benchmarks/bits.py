@@ -46,6 +46,21 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "albert": ("albert", "Albert", {**COMMON, "embedding_size": 26}),
     "electra": ("electra", "Electra", {**COMMON, "embedding_size": 26}),
     "mpnet": ("mpnet", "MPNet", {name: value for name, value in COMMON.items() if name != "type_vocab_size"}),
+    "modernbert": (
+        "modernbert",
+        "ModernBert",
+        {
+            **{name: value for name, value in COMMON.items() if name != "type_vocab_size"},
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
+            "local_attention": 9,
+        },
+    ),
+    "gpt2": (
+        "gpt2",
+        "GPT2",
+        {"vocab_size": 61, "n_embd": 42, "n_layer": 3, "n_head": 3, "n_inner": 50, "n_positions": 40}
+        | dict.fromkeys(("bos_token_id", "eos_token_id"), 0),
+    ),
 }
 """Name -> model_type, how classes' names begin, HF's config."""
 KINDS = (
@@ -57,6 +72,7 @@ KINDS = (
     "ForMultipleChoice",
     "ForTokenClassification",
     "ForQuestionAnswering",
+    "LMHeadModel",
 )
 DTYPES = ("float32", "bfloat16", "int8")
 POOLS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
@@ -129,6 +145,11 @@ def model_digests(folder: Path, name: str, dtype: str) -> Iterator[tuple[str, st
         yield f"all.{key}", digest(array)
     for key, array in arrays_of(model(**given)):
         yield key, digest(array)
+    if (past := model(**given).get("past_key_values")) is not None:
+        mask = np.pad(given["attention_mask"], [(0, 0), (0, 2)], constant_values=1)
+        more = {"input_ids": given["input_ids"][:, :2], "attention_mask": mask}
+        for key, array in arrays_of(model(**more, past_key_values=past)):
+            yield f"cached.{key}", digest(array)
     if hasattr(model, "embed"):
         ids = [row[:length].tolist() for row, length in zip(given["input_ids"], LENGTHS, strict=True)]
         for pool in POOLS:

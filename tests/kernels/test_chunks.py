@@ -1,11 +1,13 @@
-"""How a batch is cut into chunks."""
+"""How a batch is cut into chunks, and the memory that they have."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from npbert_kernels.cpu.blocking import CHUNK_TOKENS
+from npbert_kernels.cpu.memory import pages
 from npbert_kernels.cpu.program import _chunks
 
 
@@ -27,3 +29,9 @@ def test_equal_lengths() -> None:
     assert _chunks(np.arange(9) * 128).tolist() == list(range(9))
     assert np.diff(_chunks(np.arange(65) * 16)).max() <= 1 + np.diff(_chunks(np.arange(65) * 16)).min()
     assert _chunks(np.array([0, 7, 16])).tolist() == [0, 2]
+
+
+def test_more_memory_than_there_is() -> None:
+    """As NumPy says it; an OSError would be a file's."""
+    with pytest.raises(MemoryError, match=r"^Unable to allocate 1099511627776\.0 MiB$"):
+        pages(2**60)

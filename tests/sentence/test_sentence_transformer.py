@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -258,6 +259,17 @@ def test_similarity_refuses(model: SentenceTransformer) -> None:
         model.similarity(["text"], np.zeros(3))  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"similarity_fn_name: wanted one of 'cosine', .*, found 'maxsim'"):
         model.similarity_fn_name = "maxsim"
+
+
+def test_a_text_without_a_token(encoder: Path, tmp_path: Path) -> None:
+    """Of a tokenizer that puts nothing around texts: named by its place among all texts."""
+    SentenceTransformer(encoder, backend="reference").save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "post_processor": None}))
+    model = SentenceTransformer(tmp_path, backend="reference")
+    with pytest.raises(ValueError, match=r"^sentences\[40\]: wanted a text of at least one token, found ' '$"):
+        model.encode(["a"] * 40 + [" "])
+    assert model.encode([" "], prompt="a").shape[0] == 1
 
 
 @pytest.mark.parametrize(
