@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -11,6 +14,8 @@ import pytest
 from imports import MODULES, PACKAGES, imports, roots
 
 import npbert
+from npbert.models.registry import MODEL_TYPES
+from npbert.pipelines import TASKS
 
 FRAMEWORKS = {"numba", "llvmlite", "torch", "transformers", "sentence_transformers", "scipy"}
 
@@ -25,6 +30,10 @@ FLOORS = [
 """Rooms of npbert, from the ground up: each is a folder, or a module on the ground floor."""
 ROOF = {"", "__main__", "util"}
 """What users import: it may import all, and nothing in the house imports it, but for the version."""
+
+ROOTS = {".".join(module.split(".")[:3]) for module, _ in MODEL_TYPES.values()}
+ARCHITECTURES = [[name for name in MODULES if f"{name}.".startswith(f"{root}.")] for root in sorted(ROOTS)]
+"""The modules of each architecture: a file, or those of a folder."""
 
 
 def test_imports_are_seen() -> None:
@@ -58,7 +67,7 @@ def test_no_circles(package: str) -> None:
 
 
 def test_the_forward_pass_sees_ops_alone() -> None:
-    forward_passes = [name for name in MODULES if name.startswith("npbert.models.bert")]
+    forward_passes = [module for own in ARCHITECTURES for module in own]
     for module in ("npbert.models.architecture", "npbert.models.heads", "npbert.models.pooling", *forward_passes):
         kernels = {name for name in imports(module) if name.startswith("npbert_kernels")}
         assert kernels <= {"npbert_kernels.ops"}, module
@@ -76,10 +85,23 @@ def test_ops_stand_on_nothing() -> None:
 
 def test_an_architecture_is_known_by_its_registry_alone() -> None:
     """Models, heads, pooling, pipelines and sentences reach it through `architecture`."""
-    own = [name for name in MODULES if name.startswith("npbert.models.bert")]
-    for module in MODULES:
-        if module not in (*own, "npbert", "npbert.models.registry"):
-            assert not imports(module, types=True) & set(own), module
+    for own in ARCHITECTURES:
+        for module in MODULES:
+            if module not in (*own, "npbert", "npbert.models.registry"):
+                assert not imports(module, types=True) & set(own), module
+
+
+def test_every_class_that_is_registered_is_public() -> None:
+    """With its family's name, or that of a tokenizer or of what picks one; the .pyi is where users' tools look."""
+    for module, stem in MODEL_TYPES.values():
+        found = vars(importlib.import_module(module)).items()
+        names = {name for name, value in found if inspect.isclass(value) and value.__module__ == module}
+        own = {name for name in names if re.match(rf"{stem}(Config$|Model$|For|LMHead)", name)}
+        assert own - set(npbert.__all__) == set(), module
+    for module in ("npbert.models.auto", "npbert.text.auto"):
+        named = {name for name in vars(importlib.import_module(module)) if re.match(r"Auto|.+Tokenizer(Fast)?$", name)}
+        assert {name for name in named if not name.startswith("_")} - set(npbert.__all__) == set(), module
+    assert set(TASKS.values()) <= set(npbert.__all__)
 
 
 def run(code: str) -> None:

@@ -29,7 +29,7 @@ Activation: TypeAlias = Literal[
 ]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 Pooling: TypeAlias = Literal["mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "int8", "float16"]
@@ -149,7 +149,7 @@ class Cached(NamedTuple):
     past: Rows  # [B]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
     """One packed batch, checked: every index is in range, every array C-contiguous.
 
@@ -158,7 +158,8 @@ class Batch:
     where a loss counts them) are masked out: they act as queries but never as keys, and are not pooled.
     """
 
-    ids: Ints | None = _array(Along.TOKENS)  # [T] rows of the word embeddings; None where inputs_embeds are given
+    # [T] rows of the word embeddings; None where inputs_embeds are given
+    ids: Ints | None = _array(Along.TOKENS, default=None)
     positions: Ints = _array(Along.TOKENS)  # [T] rows of the position embeddings
     token_types: Ints = _array(Along.TOKENS)  # [T] rows of the token type embeddings
     cu_seqlens: Ints = _array(Along.BOUNDARIES, counts=Along.TOKENS)  # [B + 1]

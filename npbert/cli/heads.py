@@ -65,7 +65,7 @@ def load_for(given: argparse.Namespace, kind: str | None, folder: Folder, load: 
 
     Args:
         given: verb and model.
-        kind: of the head that it wants, of `heads.ROWS`; None for sentences, which want none.
+        kind: of the head that it wants, of `heads.KINDS`; None for sentences, which want none.
 
     Raises:
         ValueError: as `load`; or the folder is one for another verb, which is named.

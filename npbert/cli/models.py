@@ -60,7 +60,7 @@ def task_pipeline(
 
     Args:
         task: the pipeline's.
-        kind: of its head, of `heads.ROWS`.
+        kind: of its head, of `heads.KINDS`.
         longest: the most tokens that are read together, where the pipeline leaves that to the tokenizer; None is the
             model's own.
         arguments: the pipeline's own.

@@ -10,6 +10,7 @@ from npbert.files.names import MODULES_FILE
 from npbert.models.auto import read_config
 from npbert.models.config import EncoderConfig
 from npbert.models.head_models import HeadModel
+from npbert.models.heads import KINDS
 from npbert.models.open_weights import open_weights
 from npbert.sentence.cross_encoder_folder import CrossEncoderFolder, read_cross_encoder_folder
 from npbert.sentence.folder import SentenceFolder, read_sentence_folder
@@ -18,7 +19,6 @@ from npbert.sentence.names import resolve_sentences
 
 Settings: TypeAlias = SentenceFolder | CrossEncoderFolder
 SEQUENCES = "sequence_classification"
-LABELLED = {SEQUENCES, "token_classification"}
 MOST_LABELS = 8  # that are shown
 OF_TOKENIZER = ("lower case", "max length")
 ARCHITECTURES = "config.json: architectures"
@@ -76,7 +76,7 @@ def folder_rows(
         verbs = [verb for kind in model.kinds for verb in VERBS.get(kind, ())]
         rows = [row for row in rows if row[0] in OF_TOKENIZER]  # nobody makes vectors of its texts
         rows.append(["head", f"{model.__name__}, for {' or '.join(verbs) or 'no verb'}", ARCHITECTURES])
-        if LABELLED & {*model.kinds}:
+        if any(KINDS[kind].labelled for kind in model.kinds):
             labels = [label for _, label in sorted((config.id2label or {}).items())]
             more = f", ... ({len(labels)})" if len(labels) > MOST_LABELS else ""
             rows.append(["labels", ", ".join(labels[:MOST_LABELS]) + more, "config.json: id2label"])

@@ -146,7 +146,7 @@ class Architecture(ABC):
     tables: ClassVar[tuple[str, ...]]  # names of embedding tables, which are gathered from and never multiplied with
     pooler: str | None = None  # the pooler's linear
     token_types: bool | None = False  # whether token types make a difference; None: one that is not computed
-    heads: Mapping[str, HeadNames]  # what a head is for (see `heads.ROWS`) -> its tensors
+    heads: Mapping[str, HeadNames]  # what a head is for (see `heads.KINDS`) -> its tensors
     unused: str = "(?!)"  # regex of tensor names that may stay unused without a warning, the pooler's aside
     turned: str = "(?!)"  # regex of weights' names that are stored [in, out], as transformers' Conv1D has them
 

@@ -120,7 +120,18 @@ def pack(
     stands = columns if config.needs_columns else None
     factors = None if head_mask is None else _head_mask(config, head_mask)
     kept, allowed = (None, None) if attention_mask is None else _read_mask(attention_mask, (B, S))
-    batch = Batch(ids, positions, token_types, cu_seqlens, key_lens, first, embeds, factors, allowed, stands)
+    batch = Batch(
+        ids=ids,
+        positions=positions,
+        token_types=token_types,
+        cu_seqlens=cu_seqlens,
+        key_lens=key_lens,
+        first=first,
+        inputs_embeds=embeds,
+        head_mask=factors,
+        allowed=allowed,
+        columns=stands,
+    )
     if kept is None:
         return Packed(batch, B, S)
     rows, cu_seqlens, key_lens, first = _keep_all(kept) if padding else _keep(kept)

@@ -32,7 +32,7 @@ from npbert.models.call_arguments import (
     SpanCallArguments,
 )
 from npbert.models.config import PROBLEM_TYPES, EncoderConfig
-from npbert.models.heads import ROWS, Head, check_heads, head_aliases, head_forward, head_shapes, place_head, untied
+from npbert.models.heads import KINDS, Head, check_heads, head_aliases, head_forward, head_shapes, place_head, untied
 from npbert.models.losses import IGNORED, checked_labels, checked_targets, cross_entropy
 from npbert.models.model import Called, EncoderModel
 from npbert.models.outputs import (
@@ -57,7 +57,7 @@ class HeadModel(EncoderModel):
     """An encoder and its heads."""
 
     kinds: ClassVar[tuple[str, ...]]
-    """What the heads are for, of `heads.ROWS`."""
+    """What the heads are for, of `heads.KINDS`."""
 
     @classmethod
     def uses_pooler(cls) -> bool:
@@ -93,7 +93,7 @@ class HeadModel(EncoderModel):
     @staticmethod
     def _rows(called: Called, kind: str) -> Floats:
         """A head's logits: [B, S, width] or [B, width]."""
-        return called.tokens(kind) if ROWS[kind] == "tokens" else called.arrays[kind]
+        return called.tokens(kind) if KINDS[kind].rows == "tokens" else called.arrays[kind]
 
     def _predict(
         self,
@@ -106,7 +106,7 @@ class HeadModel(EncoderModel):
         columns = None if columns is None else checked_lists("columns", columns)
         forward = partial(head_forward, self._encoder, self._heads, selected=selected)
         (rows,) = self.run_lists(("lists", selected), forward, ids, token_types, columns).values()
-        if ROWS[self.kinds[0]] == "first":
+        if KINDS[self.kinds[0]].rows == "first":
             return list(rows)
         lengths = [len(row) for row in (ids if columns is None else columns)]
         return np.split(rows, np.cumsum(lengths)[:-1]) if lengths else []

@@ -20,23 +20,33 @@ from npbert.models.architecture import Encoder, HeadNames
 from npbert.models.config import ACTIVATIONS, EncoderConfig
 from npbert.models.weights import NamedWeights, Shapes, canonical_name, place_linear, place_norm
 
-LABELLED = ("sequence_classification", "token_classification")
-"""Heads whose numbers have names, config.id2label."""
-
 RowsOf: TypeAlias = Literal["tokens", "first"]
 
-ROWS: dict[str, RowsOf] = {
-    "masked_lm": "tokens",
-    "causal_lm": "tokens",
-    "replaced_tokens": "tokens",
-    "token_classification": "tokens",
-    "question_answering": "tokens",
-    "next_sentence": "first",
-    "sentence_order": "first",
-    "sequence_classification": "first",
-    "multiple_choice": "first",
+
+class Kind(NamedTuple):
+    """What all heads for one thing have in common, whatever the architecture."""
+
+    rows: RowsOf  # those that it looks at: of all tokens, or of each sequence's position 0
+    width: int | Literal["vocab_size", "num_labels"]  # how many numbers it gives for a row, or the config's key for it
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its numbers have names, config.id2label."""
+        return self.width == "num_labels"
+
+
+KINDS: dict[str, Kind] = {
+    "masked_lm": Kind("tokens", "vocab_size"),
+    "causal_lm": Kind("tokens", "vocab_size"),
+    "replaced_tokens": Kind("tokens", 1),
+    "token_classification": Kind("tokens", "num_labels"),
+    "question_answering": Kind("tokens", 2),
+    "next_sentence": Kind("first", 2),
+    "sentence_order": Kind("first", 2),
+    "sequence_classification": Kind("first", "num_labels"),
+    "multiple_choice": Kind("first", 1),
 }
-"""What a head is for -> the rows that it looks at: of all tokens, or of each sequence's position 0."""
+"""What a head is for."""
 
 
 class Head(NamedTuple):
@@ -52,16 +62,10 @@ class Head(NamedTuple):
 
 def width(config: EncoderConfig, kind: str) -> int:
     """How many numbers a head gives for a row."""
-    assert config.num_labels is not None
-    widths = dict.fromkeys(("masked_lm", "causal_lm"), config.vocab_size)
-    widths |= {
-        "replaced_tokens": 1,
-        "multiple_choice": 1,
-        "next_sentence": 2,
-        "sentence_order": 2,
-        "question_answering": 2,
-    }
-    return widths.get(kind, config.num_labels)
+    said = KINDS[kind].width
+    found = said if isinstance(said, int) else getattr(config, said)
+    assert isinstance(found, int)
+    return found
 
 
 def tied(config: EncoderConfig, names: HeadNames) -> bool:
@@ -120,7 +124,7 @@ def check_heads(config: EncoderConfig, kinds: Iterable[str]) -> None:
     """Raises ValueError where a key that only these heads read has a wrong value, or one that is not computed here."""
     for kind in kinds:
         config.check_head(kind)
-        if kind in LABELLED:
+        if KINDS[kind].labelled:
             config.check_labels()
         activation_of(config, config.architecture.heads[kind])
 
@@ -135,7 +139,7 @@ def place_head(config: EncoderConfig, weights: NamedWeights, store: Store, kind:
     norm = place_norm(weights, store, names.norm, config.layer_norm_eps) if names.norm else None
     weight = words[:] if tied(config, names) else weights.read(f"{names.out}.weight")
     out = store.linear(weight, weights.read_if_there(bias_name(config, names)))
-    return Head(ROWS[kind], names.pooled, dense, activation_of(config, names), norm, out)
+    return Head(KINDS[kind].rows, names.pooled, dense, activation_of(config, names), norm, out)
 
 
 def activation_of(config: EncoderConfig, names: HeadNames) -> Activation | None:

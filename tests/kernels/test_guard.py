@@ -160,7 +160,15 @@ def going_on_case(width, heads, size, lengths, key_lens):
     room, cu_seqlens = whole(*past + np.array(key_lens)), whole(0, *np.cumsum(lengths))
     columns = whole(*np.concatenate([np.arange(n) for n in lengths]))
     zeros = np.zeros_like(columns)
-    batch = Batch(None, zeros, zeros, cu_seqlens, whole(*key_lens), cu_seqlens[:-1], inputs_embeds=x, columns=columns)
+    batch = Batch(
+        positions=zeros,
+        token_types=zeros,
+        cu_seqlens=cu_seqlens,
+        key_lens=whole(*key_lens),
+        first=cu_seqlens[:-1],
+        inputs_embeds=x,
+        columns=columns,
+    )
     def answer(on):
         drawn, store = np.random.default_rng(1), on.store(0)
         blocks = [on.cache(1, 1, heads, rows, size)[0, 0] for rows in room]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from npbert_kernels.cpu import backend as cpu
 from npbert_kernels.cpu.dtypes import CODES, FORMATS
 from npbert_kernels.cpu.kernels.dot import DOTS
-from npbert_kernels.ops import DTYPES
+from npbert_kernels.cpu.recorder import Recorder
+from npbert_kernels.cuda.recorder import Recorder as CudaRecorder
+from npbert_kernels.ops import DTYPES, Ops
+from npbert_kernels.reference import ReferenceOps
 from one_op import batch_of
 
 
@@ -21,6 +25,16 @@ def test_every_dtype_has_its_arithmetic() -> None:
     for code, dot in DOTS.items():
         assert (dot.row is None, dot.weight_row is None) == (code == CODES["float32"],) * 2
         assert (FORMATS[code].row_header > 0) == (FORMATS[code].panel_header > 0) == FORMATS[code].whole_rows
+
+
+@pytest.mark.parametrize("ops", [ReferenceOps, Recorder, CudaRecorder])
+def test_every_backend_has_every_op(ops: type[Any]) -> None:
+    """With the arguments that `Ops` gives it; what a GPU lacks is refused by a method of that name."""
+    for name in vars(Ops):
+        if not name.startswith("_"):
+            assert [*inspect.signature(getattr(ops, name)).parameters] == [
+                *inspect.signature(getattr(Ops, name)).parameters
+            ], name
 
 
 def test_a_symbol_does_not_change() -> None:

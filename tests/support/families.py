@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-STEMS = {
-    "bert": "Bert",
-    "distilbert": "DistilBert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "camembert": "Camembert",
-    "albert": "Albert",
-    "electra": "Electra",
-    "mpnet": "MPNet",
-    "modernbert": "ModernBert",
-}
-"""model_type -> how the names of its classes begin."""
+from npbert.models.registry import MODEL_TYPES
+
+DECODERS = ("gpt2",)
+STEMS = {model_type: stem for model_type, (_, stem) in MODEL_TYPES.items() if model_type not in DECODERS}
+"""model_type -> how the names of its classes begin, of encoders."""
 
 COMMON = {
     "vocab_size": 61,
@@ -70,5 +63,4 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 RELATIVE = [name for name in FAMILIES if "relative" in name or name == "mpnet"]
 ROTARY = ("modernbert",)
-DECODERS = ("gpt2",)
 ON_THE_CPU_ALONE = (*ROTARY, *DECODERS)

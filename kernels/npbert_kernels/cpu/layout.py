@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import IntEnum
 
-from ..ops import ACTIVATIONS
+from ..ops import ACTIVATIONS, POOLINGS
 
 WORD = 8  # bytes
 LINE = 64  # bytes of a cache line
@@ -124,7 +124,7 @@ ATTENTION_CACHE = 18  # the layer, of the keys and values that outlive the launc
 
 ACTIVATION_NONE = 0
 ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS, 1)}
-POOL_CODES = {"mean": 0, "max": 1, "mean_sqrt_len_tokens": 2, "weightedmean": 3, "lasttoken": 4}
+POOL_CODES = {name: code for code, name in enumerate(POOLINGS)}
 RELATIVE_NONE, RELATIVE_BIAS, RELATIVE_KEY, RELATIVE_KEY_QUERY = range(4)
 
 COMPLETE, ABORTED = 0, 1  # what the entry returns

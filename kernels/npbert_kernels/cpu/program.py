@@ -6,7 +6,7 @@ import bisect
 
 import numpy as np
 
-from ..ops import Batch, FileRows, Floats, Ints
+from ..ops import BATCH_FIELDS, Along, Batch, FileRows, Floats, Ints
 from . import layout
 from .blocking import CHUNK_TOKENS, ROW_PADDING
 from .isa import selected
@@ -16,6 +16,8 @@ from .memory import address, pages
 from .recorder import Recording
 from .store import round_up
 from .thread_pool import get_num_threads
+
+OF_PAIRS = {one.name for one in BATCH_FIELDS if one.along is Along.PAIRS}
 
 GRAIN = 64  # rows: workspaces grow in these steps
 KEPT_ROWS = 512  # of a file, by all threads: frequent words are found there
@@ -64,7 +66,7 @@ class Program:
         self._free: list[Workspace] = []
         buffers = recording.buffers
         self._inputs = [(b.index * BUFFER_WORDS + BUFFER_BASE, b.source) for b in buffers if b.source and b.uses]
-        self._pairs = any(b.flat for b in recording.outputs.values()) or any(s == "allowed" for _, s in self._inputs)
+        self._pairs = any(b.flat for b in recording.outputs.values()) or any(s in OF_PAIRS for _, s in self._inputs)
 
     def __call__(self, batch: Batch) -> dict[str, Floats]:
         return self._run(batch)

@@ -367,7 +367,10 @@ def test_a_bucket_is_allocated_and_captured_once(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_sequences() -> None:
-    empty = Batch(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(1, np.int64), *(np.zeros(0, np.int64),) * 2)
+    none = np.zeros(0, np.int64)
+    empty = Batch(
+        ids=none, positions=none, token_types=none, cu_seqlens=np.zeros(1, np.int64), key_lens=none, first=none
+    )
     program = normed(backend("float32"))
     assert program(batch_of([2]))["x"].shape == (2, 40)
     assert program(empty)["x"].shape == (0, 40)

@@ -54,42 +54,36 @@ from .rate import rate
 from .simd import kernel, load_int, store_int
 from .sync import atomic_add, atomic_load, atomic_store, cycles, finish_step, wait
 
-EMBED, LINEAR, ATTENTION, LAYER_NORM, TAKE, POOL, NORMALIZE, PACK, RATE, CONCAT, CONVERT, CONVERT_WEIGHT, *_OTHERS = (
-    int(op) for op in Op
-)
-
-MULTIPLY, ROTARY = _OTHERS
-
 
 @kernel
 def do_items(frame, rank, chunk, step, slot):
     """Items of a step, until none is left to take."""
     op = word(step, 0)
-    if op == LINEAR:
+    if op == Op.LINEAR:
         linear(frame, rank, chunk, step, slot)
-    elif op == ATTENTION:
+    elif op == Op.ATTENTION:
         attention(frame, rank, chunk, step, slot)
-    elif op == LAYER_NORM:
+    elif op == Op.LAYER_NORM:
         layer_norm(frame, rank, chunk, step, slot)
-    elif op == EMBED:
+    elif op == Op.EMBED:
         embed(frame, rank, chunk, step, slot)
-    elif op == TAKE:
+    elif op == Op.TAKE:
         take(frame, rank, chunk, step, slot)
-    elif op == POOL:
+    elif op == Op.POOL:
         pool(frame, rank, chunk, step, slot)
-    elif op == NORMALIZE:
+    elif op == Op.NORMALIZE:
         normalize(frame, rank, chunk, step, slot)
-    elif op == CONCAT:
+    elif op == Op.CONCAT:
         concat(frame, rank, chunk, step, slot)
-    elif op == CONVERT:
+    elif op == Op.CONVERT:
         convert(frame, rank, chunk, step, slot)
-    elif op == CONVERT_WEIGHT:
+    elif op == Op.CONVERT_WEIGHT:
         convert_weight(frame, rank, step, slot)
-    elif op == MULTIPLY:
+    elif op == Op.MULTIPLY:
         multiply(frame, rank, chunk, step, slot)
-    elif op == ROTARY:
+    elif op == Op.ROTARY:
         rotary(frame, rank, chunk, step, slot)
-    elif op == PACK:
+    elif op == Op.PACK:
         pack(frame, rank, step, slot)
     else:
         rate(frame, rank, step, slot)
