@@ -398,8 +398,8 @@ EPILOG = """\
 environment variables:
   NPBERT_KERNEL_CACHE   the folder of compiled kernels (npbert/kernels in the user's
                         cache folder, and share/npbert/kernels in the environment)
-  NPBERT_ISA            the instruction set, such as avx2 or baseline (the fastest that
-                        the processor has)
+  NPBERT_ISA            the instruction set: avx512bf16, avx512vnni, avx512, avx2vnni,
+                        avx2, dotprod, baseline (the fastest that the processor has)
   NPBERT_NUM_THREADS    threads (all that the process may use)
 
 Downloads are huggingface_hub's: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE;
