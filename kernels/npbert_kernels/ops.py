@@ -191,6 +191,10 @@ class Batch:
         keys = self.key_lens if self.past_lens is None else self.past_lens + self.key_lens
         return np.diff(self.cu_seqlens) * keys
 
+    def head_mask_of(self, layer: int) -> Rows | None:
+        """A layer's factors on the probabilities; None where a call has none."""
+        return None if self.head_mask is None else self.head_mask[layer]
+
     def cached(self, layer: int) -> Cached | None:
         """What attention of a layer takes; None where a call leaves nothing behind."""
         if self.cache is None:

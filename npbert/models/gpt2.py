@@ -60,7 +60,7 @@ class GPT2Encoder(Encoder):
             batch.key_lens,
             heads=self.heads[index],
             head_size=self.head_size,
-            head_mask=None if batch.head_mask is None else batch.head_mask[index],
+            head_mask=batch.head_mask_of(index),
             allowed=batch.allowed,
             probs=probs,
             columns=batch.columns,

@@ -64,7 +64,7 @@ class ModernBertEncoder(Encoder):
             batch.key_lens,
             heads=heads,
             head_size=D,
-            head_mask=None if batch.head_mask is None else batch.head_mask[index],
+            head_mask=batch.head_mask_of(index),
             allowed=batch.allowed,
             probs=probs,
             columns=batch.columns,

@@ -25,6 +25,7 @@ from npbert.sentence.prompts import checked_default, checked_prompts, chosen_pro
 from npbert.sentence.save import save_cross_encoder_settings
 from npbert.sentence.tokenizer import read_tokenizer
 from npbert.sequences import as_list, described
+from npbert.text.cuts import remedy
 from npbert.text.errors import fitting
 from npbert.text.inputs import TextError, check_texts, check_unicode, checked_texts
 
@@ -123,15 +124,6 @@ class CrossEncoder:
         self._max_seq_length = count
         self.tokenizer.model_max_length = count  # where it is saved
 
-    def _remedy(self) -> str | None:
-        """What reads more of a pair than `max_length` does; None where that was asked for."""
-        if self._asked_for_length:
-            return None
-        most = self.config.max_tokens
-        if self._max_seq_length < most:
-            return f"max_length can be up to {most}"
-        return "the model takes no more: shorter pieces of it are read whole"
-
     def predict(
         self,
         inputs: Pair | Iterable[Pair],
@@ -181,9 +173,9 @@ class CrossEncoder:
         with Progress(len(pairs), "Scoring", "pairs", show_progress_bar) as progress:
             for start in range(0, len(pairs), batch_size):
                 rows = slice(start, min(start + batch_size, len(pairs)))
-                ids, types = self.tokenizer.encode_ids(
-                    firsts[rows], seconds[rows], self.max_seq_length, remedy=self._remedy()
-                )
+                limit = self.max_seq_length
+                more = None if self._asked_for_length else remedy("max_length", limit, self.config.max_tokens)
+                ids, types = self.tokenizer.encode_ids(firsts[rows], seconds[rows], limit, remedy=more)
                 with fitting(self.tokenizer.name_or_path):
                     logits[rows] = self.model.predict(ids, types if self.tokenizer.gives_token_types else None)
                 progress.advance(rows.stop - start)

@@ -26,6 +26,7 @@ from npbert.sentence.prompts import checked_default, checked_prompts, chosen_pro
 from npbert.sentence.similarity import SIMILARITIES, Vectors, pairwise, similarity, unit
 from npbert.sentence.tail import place
 from npbert.sentence.tokenizer import read_tokenizer
+from npbert.text.cuts import remedy
 from npbert.text.inputs import check_unicode, checked_texts
 
 if TYPE_CHECKING:
@@ -340,13 +341,6 @@ class SentenceTransformer:
         (ids,) = self.tokenizer.encode_ids([prompt], max_length=self._max_seq_length)
         return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
 
-    def _remedy(self) -> str:
-        """What reads more of a text than `max_seq_length` does."""
-        most = self.model.config.max_tokens
-        if self._max_seq_length < most:
-            return f"max_seq_length can be up to {most}"
-        return "the model takes no more: shorter pieces of it are read whole"
-
     def _batches(
         self, texts: list[str], batch_size: int, show_progress_bar: bool | None
     ) -> Iterator[tuple[int, list[list[int]]]]:
@@ -354,8 +348,9 @@ class SentenceTransformer:
         with Progress(len(texts), "Embedding", "texts", show_progress_bar) as progress:
             for start in range(0, len(texts), batch_size):
                 batch = texts[start : start + batch_size]
-                remedy = None if self._asked_for_length else self._remedy()
-                ids = self.tokenizer.encode_ids(batch, max_length=self._max_seq_length, remedy=remedy)
+                limit = self._max_seq_length
+                more = None if self._asked_for_length else remedy("max_seq_length", limit, self.model.config.max_tokens)
+                ids = self.tokenizer.encode_ids(batch, max_length=limit, remedy=more)
                 if not all(ids):  # of tokenizers that put nothing around a text
                     index = ids.index([])
                     raise wrong(f"sentences[{start + index}]", "a text of at least one token", batch[index])

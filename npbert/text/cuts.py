@@ -13,6 +13,21 @@ class TruncationWarning(UserWarning):
     """A text has more tokens than are read of one, and nobody said where to cut it off."""
 
 
+def remedy(name: str, limit: int, most: int) -> str:
+    """What reads more of a text.
+
+    Args:
+        name: what the limit is called.
+        limit: how many tokens are read.
+        most: how many the model takes.
+    """
+    return (
+        f"{name} can be up to {most}"
+        if limit < most
+        else "the model takes no more: shorter pieces of it are read whole"
+    )
+
+
 def warn_of_cut(name: str, limit: int, remedy: str) -> None:
     """Warns whoever called npbert.
 

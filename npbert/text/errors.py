@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from npbert.checks import brief
@@ -30,6 +30,17 @@ def guarded(what: str) -> Iterator[None]:
         if is_foreign_error(error):
             raise ValueError(f"{what}: {said(error)}") from None
         raise
+
+
+@contextmanager
+def tokenizing(check: Callable[[], None]) -> Iterator[None]:
+    """Says which text is at fault where `tokenizers` does not, and makes its panics ValueErrors."""
+    with guarded("text: can't be tokenized"):
+        try:
+            yield
+        except TypeError:
+            check()
+            raise
 
 
 @contextmanager

@@ -97,6 +97,13 @@ def checked_room(max_length: Any, special: int) -> int:
     return limit - special
 
 
+def checked_side(name: str, side: str) -> str:
+    """Raises ValueError for anything but "left" and "right"."""
+    if not isinstance(side, str) or side not in ("left", "right"):
+        raise ValueError(f"{name}: wanted 'left' or 'right', found {show(side)}")
+    return side
+
+
 def check_tensors(return_tensors: str | None) -> None:
     """Raises ValueError for anything but None and "np"."""
     if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors == "np"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -28,18 +27,11 @@ from npbert.text.arguments import TokenizerArguments, checked_settings
 from npbert.text.backends import draw_no_lots, read, share, written
 from npbert.text.cuts import warn_of_cut
 from npbert.text.encoding import BatchEncoding
-from npbert.text.errors import as_value_error, guarded, is_foreign_error, said
+from npbert.text.errors import as_value_error, guarded, is_foreign_error, said, tokenizing
 from npbert.text.families import GENERIC, TokenizerFamily
 from npbert.text.files import LoadedTokenizer, load_tokenizer, make_tokenizer
 from npbert.text.inputs import TextError, Texts, check_texts, list_of, read_texts
-from npbert.text.lengths import (
-    Lengths,
-    as_arrays,
-    check_tensors,
-    checked_room,
-    columns,
-    read_lengths,
-)
+from npbert.text.lengths import Lengths, as_arrays, check_tensors, checked_room, checked_side, columns, read_lengths
 from npbert.text.long_texts import CHARS_PER_TOKEN, LongTexts
 from npbert.text.pad import MASK, arrays_of, padded, read_columns
 from npbert.text.rows import PIECE, encoded, in_pieces, pad, rows_of
@@ -107,11 +99,13 @@ class PreTrainedTokenizerFast(Vocabulary):
             "tokenizer_object": tokenizer_object,
         }
         loaded = make_tokenizer(type(self).__name__, self.family, sources, checked)
-        self._take(loaded, name_or_path)
-        self._asked_length = "model_max_length" in checked
+        self._take(loaded, name_or_path, asked_length="model_max_length" in checked)
 
-    def _take(self, loaded: LoadedTokenizer, name_or_path: str) -> Self:
-        """Makes this the tokenizer of a backend, which becomes its own, and its settings."""
+    def _take(self, loaded: LoadedTokenizer, name_or_path: str, *, asked_length: bool) -> Self:
+        """Makes this the tokenizer of a backend, which becomes its own, and its settings.
+
+        asked_length: whether model_max_length is the caller's wish.
+        """
         backend, settings = loaded.backend, loaded.settings
         self._backend = backend
         self._settings = settings
@@ -123,7 +117,7 @@ class PreTrainedTokenizerFast(Vocabulary):
         self.model_input_names = list(settings.model_input_names)
         self._greatest_id = loaded.greatest_id
         self._told_of_cut = False
-        self._asked_length = False
+        self._asked_length = asked_length
         where = name_or_path or "tokenizer"
         with as_value_error(f"{where}: can't encode a text"):
             if lots := draw_no_lots(backend):
@@ -165,9 +159,8 @@ class PreTrainedTokenizerFast(Vocabulary):
         hub, settings = HUB.apart(given)
         checked = checked_settings(f"{cls.__name__}.from_pretrained", settings, cls.from_pretrained)
         folder = resolve(pretrained_model_name_or_path, patterns=TOKENIZER_FILES, **hub)
-        tokenizer = cls.__new__(cls)._take(load_tokenizer(folder, cls.family, checked), str(folder))
-        tokenizer._asked_length = "model_max_length" in checked
-        return tokenizer
+        loaded = load_tokenizer(folder, cls.family, checked)
+        return cls.__new__(cls)._take(loaded, str(folder), asked_length="model_max_length" in checked)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and the family's own files.
@@ -325,10 +318,10 @@ class PreTrainedTokenizerFast(Vocabulary):
                     f"stride: wanted less than the {room} tokens that fit into max_length besides special ones, "
                     f"found {stride}"
                 )
-        with _encoding(texts.check_unicode):
+        with tokenizing(texts.check_unicode):
             if room is not None and not return_overflowing_tokens:
                 texts = self._shortened(texts, room, lengths)
-            side = "right" if room is None else _checked_side("truncation_side", self.truncation_side)
+            side = "right" if room is None else checked_side("truncation_side", self.truncation_side)
             overflow = stride if return_overflowing_tokens else None
             rows = list(rows_of(self._backend, texts, lengths, side, add_special_tokens, overflow))
             if lengths.padding is not None:
@@ -404,7 +397,7 @@ class PreTrainedTokenizerFast(Vocabulary):
             if self.pad_token_id is None:
                 raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
             fills["input_ids"] = self.pad_token_id
-        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        side = checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
         data = padded(columns, lengths, side, fills)
         if not batched:
             data = {key: column[0] for key, column in data.items()}
@@ -475,8 +468,8 @@ class PreTrainedTokenizerFast(Vocabulary):
         if pairs is None:
             before, after = self._around
             room = None if max_length is None else checked_room(max_length, len(before) + len(after))
-            side = _checked_side("truncation_side", self.truncation_side)
-            with _encoding(lambda: check_texts(texts, "texts", start)):
+            side = checked_side("truncation_side", self.truncation_side)
+            with tokenizing(lambda: check_texts(texts, "texts", start)):
                 found = [[*before, *ids, *after] for ids in self._ids(texts, room, side)]
                 if remedy is not None and max_length is not None and room is not None and not self._told_of_cut:
                     full = (text for text, ids in zip(texts, found, strict=True) if len(ids) == max_length)
@@ -494,12 +487,12 @@ class PreTrainedTokenizerFast(Vocabulary):
             check_texts(texts, "texts", start)
             check_texts(pairs, "pairs", start)
 
-        with _encoding(check):
+        with tokenizing(check):
             both = Texts(list(texts), list(pairs), batched=True, words=False)
             lengths = Lengths(None, None if max_length is None else "longest_first", max_length, None)
             if max_length is not None:
                 both = self._shortened(both, checked_room(max_length, self.num_special_tokens_to_add(True)), lengths)
-            side = "right" if max_length is None else _checked_side("truncation_side", self.truncation_side)
+            side = "right" if max_length is None else checked_side("truncation_side", self.truncation_side)
             rows = list(rows_of(self._backend, both, lengths, side, offsets=False))
             if remedy is not None and max_length is not None:
                 self.tell_of_cuts(rows, max_length, remedy)
@@ -551,7 +544,7 @@ class PreTrainedTokenizerFast(Vocabulary):
 
     def _shortened(self, texts: Texts, room: int, lengths: Lengths) -> Texts:
         """The texts, of long ones only a beginning, where truncation gives the same with these."""
-        if lengths.max_length is None or _checked_side("truncation_side", self.truncation_side) == "left":
+        if lengths.max_length is None or checked_side("truncation_side", self.truncation_side) == "left":
             return texts
         count = lengths.max_length + 1  # so that a text that is too long stays too long
         paired = any(second is not None for second in texts.second)
@@ -577,7 +570,7 @@ class PreTrainedTokenizerFast(Vocabulary):
     def _pad(self, rows: Sequence[Encoding], lengths: Lengths, padding_side: str | None) -> None:
         if self.pad_token is None or self.pad_token_id is None:
             raise ValueError("padding: wanted False, since this tokenizer has no pad_token")
-        side = _checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
+        side = checked_side("padding_side", self.padding_side if padding_side is None else padding_side)
         pad(rows, lengths, side, (self.pad_token, self.pad_token_id), self.pad_token_type_id)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -594,23 +587,3 @@ class PreTrainedTokenizerFast(Vocabulary):
             f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
             f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
         )
-
-
-@contextmanager
-def _encoding(check: Callable[[], None]) -> Iterator[None]:
-    """Says which text is at fault where `tokenizers` does not, and makes its panics ValueErrors."""
-    try:
-        yield
-    except TypeError:
-        check()
-        raise
-    except BaseException as error:
-        if is_foreign_error(error):
-            raise ValueError(f"text: can't be tokenized: {said(error)}") from None
-        raise
-
-
-def _checked_side(name: str, side: str) -> str:
-    if not isinstance(side, str) or side not in ("left", "right"):
-        raise ValueError(f"{name}: wanted 'left' or 'right', found {show(side)}")
-    return side

@@ -10,10 +10,10 @@ from collections.abc import Collection
 
 from .. import ops
 from .device import Device, DeviceError
-from .formats import DTYPES, Dtype
+from .formats import DTYPES, Dtype, not_there
 from .opening import open_device
 from .program import Program
-from .recorder import not_there, record
+from .recorder import record
 from .store import Store
 
 __all__ = ["DTYPES", "Cuda", "DeviceError", "Dtype", "backend_on"]

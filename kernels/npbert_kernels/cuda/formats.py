@@ -49,3 +49,7 @@ def checked(name: str, rows: Floats, dtype: Dtype) -> NDArray[Any]:
         if largest >= BEYOND[dtype]:
             raise ValueError(f"{name}: wanted numbers that {dtype} holds, found one of magnitude {largest:g}")
     return stored
+
+
+def not_there(what: str) -> ValueError:
+    return ValueError(f"{what}: computed on the CPU alone: wanted device='cpu', found a GPU")

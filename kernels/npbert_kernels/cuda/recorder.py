@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 from .. import ops
 from ..ops import Activation, Along, Forward, Ops, Pooling, symbols
 from .device import Memory
-from .formats import SIZES, Dtype, padded
+from .formats import SIZES, Dtype, not_there, padded
 from .store import Linear, Norm, Relative, Table
 from .tiles import (
     BIAS,
@@ -432,10 +432,6 @@ class Recorder:
     def _reads(self, source: Input) -> None:
         if source not in self.inputs:
             self.inputs.append(source)
-
-
-def not_there(what: str) -> ValueError:
-    return ValueError(f"{what}: computed on the CPU alone: wanted device='cpu', found a GPU")
 
 
 AXES = {Along.SEQUENCES: Axis.SEQUENCES, Along.BOUNDARIES: Axis.SEQUENCES, Along.SELECTED: Axis.SELECTED}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..ops import Floats, Quantized, TableRows
 from .device import Device, Memory
-from .formats import SIZES, STORED, Dtype, checked, padded
+from .formats import SIZES, STORED, Dtype, checked, not_there, padded
 from .tiles import BIAS, KEY, KEY_QUERY, LARGEST_TENSOR_HEAD
 
 TABLE_ROWS = 4096  # are converted and uploaded at a time
@@ -87,7 +87,7 @@ class Store:
 
     def norm(self, weight: Floats, bias: Floats | None, eps: float) -> Norm:
         if bias is None:
-            raise ValueError("a norm without a bias: computed on the CPU alone: wanted device='cpu', found a GPU")
+            raise not_there("a norm without a bias")
         return Norm(self._row(weight), self._row(bias), len(weight), eps)
 
     def table(self, rows: TableRows) -> Table:

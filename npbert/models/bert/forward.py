@@ -70,7 +70,7 @@ class BertEncoder(Encoder):
             batch.key_lens,
             heads=weights.heads,
             head_size=config.head_size,
-            head_mask=None if batch.head_mask is None else batch.head_mask[index],
+            head_mask=batch.head_mask_of(index),
             allowed=batch.allowed,
             probs=probs,
             relative=weights.relative,
